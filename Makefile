@@ -1,0 +1,53 @@
+# One virtual environment for all; it is made anew only where a lock file changed.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo test lint types format check-house pytest test-referees clean
+
+demo: $(VENV)/.product
+	@$(BIN)/leadloop demo $(ARGS)
+
+test: $(VENV)/.dev lint types pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy app connectors migrations tests
+
+pytest: $(VENV)/.dev
+	$(BIN)/pytest -q -n 2 --dist loadgroup --durations 10 $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Vendor packages are heavy and clash with ours, so each referee lives in an environment of its own.
+test-referees: .venv-hubspot/.done .venv-google/.done
+	.venv-hubspot/bin/pytest -q -p no:cacheprovider tests/referees/test_hubspot_client.py
+	.venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py
+
+.venv-%/.done: tests/referees/%.in tests/requirements.lock
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet -r tests/referees/$*.in
+	.venv-$*/bin/pip install --quiet --no-deps -e .
+	touch $@
+
+$(VENV)/.product: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -f $(VENV)/.dev || $(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+$(VENV)/.dev: tests/requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r tests/requirements.lock
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $(VENV)/.product $@
+
+clean:
+	rm -rf .venv .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

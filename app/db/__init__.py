@@ -1,0 +1,1 @@
+"""The database: the schema on one page, sessions, bulk statements."""

@@ -1,0 +1,121 @@
+"""Statements over many rows in one round trip: unnest on PostgreSQL, executemany and json_each on SQLite."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Integer, LargeBinary, Table, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Row = Mapping[str, object]
+
+_ARRAY_TYPES: Mapping[type, str] = {
+    BigInteger: "bigint[]",
+    Integer: "integer[]",
+    Text: "text[]",
+    Boolean: "boolean[]",
+    LargeBinary: "bytea[]",
+}
+
+
+def is_sqlite(connection: AsyncConnection) -> bool:
+    """Which of the two dialects this connection speaks."""
+    return connection.dialect.name == "sqlite"
+
+
+async def insert_rows(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    conflict: Sequence[str] | None = None,
+    update: Sequence[str] = (),
+    where: str = "",
+) -> int:
+    """Insert many rows in one statement; every row has the same keys.
+
+    `conflict` names the unique columns: rows that are there stay as they are, or get `update` columns where `where` holds
+    (SQL over `excluded` and the table's name). Returns how many rows were written.
+    """
+    if not rows:
+        return 0
+    names = list(rows[0])
+    quoted = ", ".join(f'"{name}"' for name in names)
+    tail = _on_conflict(conflict, update, where)
+    if is_sqlite(connection):
+        values = ", ".join(f":{name}" for name in names)
+        sql = f"INSERT INTO {table.name} ({quoted}) VALUES ({values}){tail}"  # noqa: S608 names are the schema's own
+        result = await connection.execute(text(sql), [dict(row) for row in rows])
+        return result.rowcount
+    arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
+    sql = f"INSERT INTO {table.name} ({quoted}) SELECT * FROM unnest({arrays}){tail}"  # noqa: S608 names are the schema's own
+    result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
+    return result.rowcount
+
+
+async def update_rows(
+    connection: AsyncConnection, table: Table, rows: Sequence[Row], *, key: Sequence[str], where: str = ""
+) -> int:
+    """Set the other columns of many rows by their key columns; `where` adds a condition (e.g. `t.upload_id = x.fence`).
+
+    In `where` the table is `t` and the row given is `x`; keys starting with `_` are only for `where` and are not set.
+    Returns how many rows were changed.
+    """
+    if not rows:
+        return 0
+    names = list(rows[0])
+    assigned = [name for name in names if name not in key and not name.startswith("_")]
+    condition = " AND ".join([f't."{name}" = x."{name}"' for name in key] + ([f"({where})"] if where else []))
+    sets = ", ".join(f'"{name}" = x."{name}"' for name in assigned)
+    if is_sqlite(connection):
+        given = ", ".join(f':{name} AS "{name}"' for name in names)
+        sql = f"UPDATE {table.name} AS t SET {sets} FROM (SELECT {given}) AS x WHERE {condition}"  # noqa: S608 names are the schema's own
+        changed = 0
+        result = await connection.execute(text(sql), [dict(row) for row in rows])
+        changed += result.rowcount
+        return changed
+    arrays = ", ".join(f"CAST(:{name} AS {_array_type(_column(table, name))})" for name in names)
+    columns = ", ".join(f'"{name}"' for name in names)
+    sql = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS x({columns}) WHERE {condition}"  # noqa: S608 names are the schema's own
+    result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
+    return result.rowcount
+
+
+def among(connection: AsyncConnection, column: ColumnElement[Any], values: Sequence[object]) -> ColumnElement[bool]:
+    """`column` is one of many values, as one bound parameter (bytes on SQLite: at most 30,000)."""
+    if is_sqlite(connection):
+        if isinstance(column.type, LargeBinary):
+            return column.in_(list(values))
+        inner = text("SELECT value FROM json_each(:among_values)").bindparams(
+            bindparam("among_values", orjson.dumps(list(values)).decode(), unique=True)
+        )
+        return column.in_(inner)
+    kind = column.type
+    return column == bindparam(None, list(values), type_=ARRAY(kind), unique=True).any_()
+
+
+def _column(table: Table, name: str) -> Column[Any]:
+    return table.c[name.lstrip("_")]
+
+
+def _array_type(column: Column[Any]) -> str:
+    return _ARRAY_TYPES[type(column.type)]
+
+
+def _typed(sql: str, table: Table, names: Sequence[str]) -> Any:
+    return text(sql).bindparams(*(bindparam(name, type_=ARRAY(_column(table, name).type)) for name in names))
+
+
+def _columns(rows: Sequence[Row], names: Sequence[str]) -> dict[str, list[object]]:
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _on_conflict(conflict: Sequence[str] | None, update: Sequence[str], where: str) -> str:
+    if conflict is None:
+        return ""
+    target = ", ".join(f'"{name}"' for name in conflict)
+    if not update:
+        return f" ON CONFLICT ({target}) DO NOTHING"
+    sets = ", ".join(f'"{name}" = excluded."{name}"' for name in update)
+    return f" ON CONFLICT ({target}) DO UPDATE SET {sets}" + (f" WHERE {where}" if where else "")

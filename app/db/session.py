@@ -1,0 +1,91 @@
+"""Engines and transactions: one writer on SQLite (BEGIN IMMEDIATE), plain READ COMMITTED transactions on PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class Database:
+    """A database by its URL (`sqlite:///file.db`, `postgresql://...`): `write()` and `read()` open transactions."""
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.path = parsed.database if self.is_sqlite else None
+        driver = "sqlite+aiosqlite" if self.is_sqlite else "postgresql+asyncpg"
+        self.url = parsed.set(drivername=driver)
+        self.holds_lock = asyncio.Lock()
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN")
+        else:
+            self._writer = self._reader = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A writing transaction: committed at the end of the block, rolled back by an exception."""
+        if not self.is_sqlite:
+            async with self._writer.begin() as connection:
+                yield connection
+            return
+        async with self.holds_lock, self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A reading transaction: a consistent snapshot that never waits for the writer on SQLite."""
+        async with self._reader.begin() as connection:
+            yield connection
+
+    async def clock_ms(self) -> int | None:
+        """The database server's clock in epoch milliseconds, None on SQLite (it is this machine's own)."""
+        if self.is_sqlite:
+            return None
+        async with self.read() as connection:
+            value = await connection.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"))
+            return int(value or 0)
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+def _sqlite_engine(url: Any, *, pool_size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            "secure_delete = ON",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+            "cache_size = -65536",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,475 @@
+"""The whole schema on one page. Instants are epoch milliseconds UTC, money is micros, ids are bigint."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, nullable=False, primary_key=True, autoincrement=False)
+
+
+# Cold tables: configuration and the journal of runs -------------------------------------------------------------------
+
+sources = Table(
+    "sources",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("settings_sealed", LargeBinary, nullable=False),
+    Column("schema_json", Text),
+    Column("account_ref", Text),
+    Column("described_at", BigInteger),
+    Column("mode", Text, nullable=False, server_default="live"),
+    Column("paused_until", BigInteger),
+    Column("pause_reason", Text),
+    Column("webhook_token", Text, unique=True),
+    Column("section_hash", Text),
+    Column("differs_from_file", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("settings_sealed", LargeBinary, nullable=False),
+    Column("mode", Text, nullable=False, server_default="live"),
+    Column("paused_until", BigInteger),
+    Column("pause_reason", Text),
+    Column("batch_rows", Integer),
+    Column("section_hash", Text),
+    Column("differs_from_file", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# One milestone's target at one destination that the platform refused: it alone waits until a check clears it.
+target_pauses = Table(
+    "target_pauses",
+    metadata,
+    Column("destination_id", BigInteger, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    PrimaryKeyConstraint("destination_id", "target"),
+)
+
+mapping_versions = Table(
+    "mapping_versions",
+    metadata,
+    _id(),
+    Column("source_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("document_json", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("activated_at", BigInteger),
+    Column("is_active", Boolean, nullable=False, server_default=text("false")),
+    Column("section_hash", Text),
+    UniqueConstraint("source_id", "version"),
+)
+Index(
+    "uq_mapping_versions_active",
+    mapping_versions.c.source_id,
+    unique=True,
+    sqlite_where=text("is_active"),
+    postgresql_where=text("is_active"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("source_id", BigInteger),
+    Column("destination_id", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("counts_json", Text, nullable=False, server_default="{}"),
+    Column("error", Text),
+)
+Index("ix_runs_started_at", runs.c.started_at)
+
+spend = Table(
+    "spend",
+    metadata,
+    Column("platform", Text, nullable=False),
+    Column("campaign_id", Text, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("campaign_name", Text),
+    Column("cost_micros", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("clicks", BigInteger),
+    Column("impressions", BigInteger),
+    PrimaryKeyConstraint("platform", "campaign_id", "day"),
+)
+
+fx_rates = Table(
+    "fx_rates",
+    metadata,
+    Column("day", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("rate_micros", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    PrimaryKeyConstraint("day", "base", "quote"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    Column("prefix", Text, nullable=False),
+    Column("key_hash", LargeBinary, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail_json", Text, nullable=False, server_default="{}"),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("connection", Text, primary_key=True, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+# One row: the next free id; blocks of ids are taken with a single UPDATE ... RETURNING.
+id_blocks = Table(
+    "id_blocks",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("next_id", BigInteger, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("ran_at", BigInteger),
+    Column("failed", Text),
+)
+
+# Hot tables -----------------------------------------------------------------------------------------------------------
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("settled_to", BigInteger, nullable=False),
+    Column("window_start", BigInteger),
+    Column("window_end", BigInteger),
+    Column("resume", Text),
+    Column("reach", Text),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("next_poll_at", BigInteger),
+    Column("swept_at", BigInteger),
+    Column("deep_swept_at", BigInteger),
+    PrimaryKeyConstraint("source_id", "object"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("hint_at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("source_id", "object", "external_id"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", BigInteger, nullable=False),
+    Column("source_id", BigInteger, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("lead_id", BigInteger),
+    Column("merged_into", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("pipeline", Text),
+    Column("stage", Text),
+    Column("company_ref", Text),
+    Column("created_at", BigInteger),
+    Column("modified_at", BigInteger, nullable=False),
+    Column("fields_sealed", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("source_id", "object", "external_id"),
+    UniqueConstraint("id"),
+)
+Index("ix_records_lead_id", records.c.lead_id)
+
+deal_people = Table(
+    "deal_people",
+    metadata,
+    Column("deal_id", BigInteger, nullable=False),
+    Column("person_id", BigInteger, nullable=False),
+    Column("label", Text, nullable=False, server_default=""),
+    Column("primary", Boolean, nullable=False, server_default=text("false")),
+    Column("since", BigInteger, nullable=False),
+    PrimaryKeyConstraint("deal_id", "person_id"),
+)
+Index("ix_deal_people_person_id", deal_people.c.person_id)
+
+leads = Table(
+    "leads",
+    metadata,
+    _id(),
+    Column("source_id", BigInteger, nullable=False),
+    Column("identity_id", BigInteger),
+    Column("raw_hmac", LargeBinary),
+    Column("email_hmac", LargeBinary),
+    Column("phone_hmac", LargeBinary),
+    Column("consent", Text, nullable=False),
+    Column("consent_why", Text, nullable=False, server_default=""),
+    Column("country", Text),
+    Column("clicked_at", BigInteger),
+    Column("platform", Text),
+    Column("campaign_id", Text),
+    Column("utm_campaign", Text),
+    Column("dimensions_json", Text, nullable=False, server_default="{}"),
+    Column("created_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_leads_email_hmac",
+    leads.c.source_id,
+    leads.c.email_hmac,
+    sqlite_where=text("email_hmac IS NOT NULL"),
+    postgresql_where=text("email_hmac IS NOT NULL"),
+)
+Index(
+    "ix_leads_phone_hmac",
+    leads.c.source_id,
+    leads.c.phone_hmac,
+    sqlite_where=text("phone_hmac IS NOT NULL"),
+    postgresql_where=text("phone_hmac IS NOT NULL"),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    _id(),
+    Column("lead_id", BigInteger, nullable=False),
+    Column("has", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+Index("ix_identities_lead_id", identities.c.lead_id)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("record_id", BigInteger, nullable=False),
+    Column("property", Text, nullable=False),
+    Column("entered_at", BigInteger, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("pipeline", Text),
+    Column("origin", Text, nullable=False),
+    Column("approximate", Boolean, nullable=False, server_default=text("false")),
+    Column("vendor_ref", Text),
+    PrimaryKeyConstraint("record_id", "property", "entered_at", "value"),
+)
+
+conversions = Table(
+    "conversions",
+    metadata,
+    _id(),
+    Column("uid", Text, nullable=False, unique=True),
+    Column("source_id", BigInteger, nullable=False),
+    Column("milestone", Text, nullable=False),
+    Column("scope_kind", Text, nullable=False),
+    Column("scope_key", Text, nullable=False),
+    Column("occurrence", BigInteger, nullable=False),
+    Column("record_id", BigInteger, nullable=False),
+    Column("lead_id", BigInteger),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("implied", Boolean, nullable=False),
+    Column("mapping_version", Integer, nullable=False),
+    Column("amount_micros", BigInteger),
+    Column("currency", Text),
+    Column("value_state", Text, nullable=False),
+    Column("value_basis", Text, nullable=False, server_default=""),
+    Column("value_why", Text, nullable=False, server_default=""),
+    Column("value_seq", Integer, nullable=False, server_default="0"),
+    Column("duplicate_of", Text),
+    Column("explain", Text, nullable=False, server_default=""),
+    Column("ended_at", BigInteger),
+    Column("ended_why", Text),
+    Column("live", Boolean, nullable=False),
+    UniqueConstraint("source_id", "milestone", "scope_kind", "scope_key", "occurrence"),
+)
+Index("ix_conversions_lead_id", conversions.c.lead_id)
+Index("ix_conversions_record_id", conversions.c.record_id)
+Index("ix_conversions_occurred_at", conversions.c.source_id, conversions.c.occurred_at)
+
+valuations = Table(
+    "valuations",
+    metadata,
+    Column("conversion_id", BigInteger, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("amount_micros", BigInteger),
+    Column("currency", Text),
+    Column("why", Text, nullable=False),
+    Column("rates_version", Integer),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("conversion_id", "seq"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    Column("source_id", BigInteger, nullable=False),
+    Column("conversion_id", BigInteger, nullable=False),
+    Column("destination_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("code", Text),
+    Column("due_at", BigInteger),
+    Column("deadline_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("counted", Integer, nullable=False, server_default="0"),
+    Column("first_unknown_at", BigInteger),
+    Column("upload_id", BigInteger),
+    Column("position", Integer),
+    Column("identity_id", BigInteger),
+    Column("person_id", BigInteger),
+    Column("person_why", Text),
+    Column("target", Text, nullable=False),
+    Column("vendor_key", Text),
+    Column("sent_amount_micros", BigInteger),
+    Column("sent_currency", Text),
+    Column("frozen", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+    UniqueConstraint("conversion_id", "destination_id", "kind", "seq"),
+)
+Index(
+    "ix_deliveries_due",
+    deliveries.c.destination_id,
+    deliveries.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL"),
+    postgresql_where=text("due_at IS NOT NULL"),
+)
+Index(
+    "ix_deliveries_upload_id",
+    deliveries.c.upload_id,
+    sqlite_where=text("state IN ('sending', 'accepted')"),
+    postgresql_where=text("state IN ('sending', 'accepted')"),
+)
+Index(
+    "uq_deliveries_vendor_key",
+    deliveries.c.destination_id,
+    deliveries.c.vendor_key,
+    unique=True,
+    sqlite_where=text("vendor_key IS NOT NULL"),
+    postgresql_where=text("vendor_key IS NOT NULL"),
+)
+Index(
+    "ix_deliveries_failed",
+    deliveries.c.destination_id,
+    deliveries.c.settled_at,
+    sqlite_where=text("state IN ('rejected', 'expired', 'uncertain')"),
+    postgresql_where=text("state IN ('rejected', 'expired', 'uncertain')"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    _id(),
+    Column("destination_id", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("sent", Integer, nullable=False),
+    Column("accepted", Integer),
+    Column("rejected", Integer),
+    Column("receipt", Text),
+    Column("verdict_due_at", BigInteger),
+    Column("verdict_asked", Integer, nullable=False, server_default="0"),
+)
+Index(
+    "ix_uploads_verdict_due",
+    uploads.c.destination_id,
+    uploads.c.verdict_due_at,
+    sqlite_where=text("verdict_due_at IS NOT NULL"),
+    postgresql_where=text("verdict_due_at IS NOT NULL"),
+)
+
+tries = Table(
+    "tries",
+    metadata,
+    Column("delivery_id", BigInteger, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("upload_id", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("code", Text),
+    Column("message", Text),
+    PrimaryKeyConstraint("delivery_id", "n"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("hmac", LargeBinary, nullable=False),
+    Column("forgotten_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "hmac"),
+)

@@ -1,0 +1,1 @@
+"""Vendors: CRMs that are read and ad platforms that are told. Knows nothing of the service."""
