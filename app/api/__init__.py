@@ -1,0 +1,1 @@
+"""REST doors and webhook doors."""

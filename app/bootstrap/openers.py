@@ -1,0 +1,123 @@
+"""Stored connections become connectors: settings unsealed, references resolved, the registry opened."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+
+import httpx
+
+from app.config import FileSection, Mistake, nearest
+from app.connections import repository as connections
+from app.connections.repository import DestinationRow, Role, SourceRow
+from app.connections.settings import SettingsRefused, open_settings, resolve_settings
+from app.connections.tokens import DatabaseTokenStore, token_name
+from app.db.instants import to_ms
+from app.db.session import Database
+from app.dispatch.model import OpenDestination
+from app.leases.repository import acquire, release
+from app.secrets import Keyring
+from connectors import registry
+from connectors.contract.destination import AdDestination, DestinationLimits
+from connectors.contract.source import CrmSource
+from connectors.http.client import Hooks
+
+TOKEN_LEASE = timedelta(minutes=2)
+TOKEN_WAIT_SECONDS = 0.2
+
+
+class Openers:
+    """Builds connectors; one single-flight lock for each connection's tokens."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        database: Database,
+        keyring: Keyring,
+        clock: Callable[[], datetime],
+        environ: Mapping[str, str],
+        *,
+        holder: str,
+        allow_custom_base_urls: bool,
+        hooks: Hooks,
+    ) -> None:
+        self._http = http
+        self._database = database
+        self._keyring = keyring
+        self._clock = clock
+        self._environ = environ
+        self._holder = holder
+        self._allow_custom = allow_custom_base_urls
+        self._hooks = hooks
+
+    def limits(self, kind: str) -> DestinationLimits:
+        """The limits of a kind of destination, as data."""
+        return registry.DESTINATIONS[kind].limits
+
+    def source(self, kind: str, settings: Mapping[str, str]) -> CrmSource:
+        """A CRM connector from resolved settings."""
+        return registry.open_source(kind, settings, self._http, self._clock, self._hooks)
+
+    def stored_source(self, row: SourceRow) -> CrmSource:
+        """The connector of a stored source."""
+        return self.source(row.kind, self._resolved(row.settings_sealed))
+
+    def stored_destination(self, row: DestinationRow) -> AdDestination:
+        """The connector of a stored destination."""
+        name = token_name(Role.DESTINATION, row.name)
+        store = DatabaseTokenStore(self._database, self._keyring, name)
+        return registry.open_destination(
+            row.kind, self._resolved(row.settings_sealed), self._http, store, self._lock(name), self._clock, self._hooks
+        )
+
+    async def open_destination(self, destination_id: int) -> OpenDestination:
+        """A destination ready to send."""
+        async with self._database.read() as connection:
+            row = await connections.destination_by_id(connection, destination_id)
+            pauses = await connections.target_pauses_of(connection, [destination_id])
+        if row is None:
+            raise LookupError(f"destination {destination_id} is gone")
+        return OpenDestination(
+            id=row.id,
+            name=row.name,
+            connector=self.stored_destination(row),
+            is_shadow=row.mode == "shadow",
+            batch_rows=row.batch_rows,
+            paused_targets=frozenset(pause.target for pause in pauses.get(destination_id, ())),
+        )
+
+    def check_section(self, role: Role, name: str, section: FileSection) -> Sequence[Mistake]:
+        """What is wrong with a section's kind and settings, told without opening anything."""
+        del name
+        kinds = registry.SOURCES if role is Role.SOURCE else registry.DESTINATIONS
+        if section.kind not in kinds:
+            return [Mistake("kind", f"there is no {role} of kind `{section.kind}`", nearest(section.kind, kinds))]
+        try:
+            settings = resolve_settings(section.settings, self._environ, allow_custom_base_urls=self._allow_custom)
+            registry.check_settings(section.kind, settings)
+        except (SettingsRefused, ValueError) as error:
+            return [Mistake("", str(error))]
+        return []
+
+    def _resolved(self, sealed: bytes) -> Mapping[str, str]:
+        return resolve_settings(open_settings(self._keyring, sealed), self._environ, allow_custom_base_urls=self._allow_custom)
+
+    def _lock(self, name: str) -> Callable[[], AbstractAsyncContextManager[None]]:
+        lease = f"token:{name}"
+
+        @asynccontextmanager
+        async def held() -> AsyncIterator[None]:
+            while not await self._take(lease):  # noqa: ASYNC110 the holder may be another process
+                await asyncio.sleep(TOKEN_WAIT_SECONDS)
+            try:
+                yield
+            finally:
+                async with self._database.write() as connection:
+                    await release(connection, lease, self._holder)
+
+        return held
+
+    async def _take(self, lease: str) -> bool:
+        async with self._database.write() as connection:
+            now_ms = to_ms(self._clock())
+            return await acquire(connection, lease, self._holder, now_ms, int(TOKEN_LEASE.total_seconds() * 1000)) is not None

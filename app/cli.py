@@ -1,0 +1,171 @@
+"""The command line: `leadloop serve | apply | sync | check | trace | db | demo`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from app.bootstrap.services import Services, open_services
+from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
+from app.connections.repository import ConnectionRefused
+from app.connections.settings import SettingsRefused
+from app.db.migrate import downgrade, upgrade
+from app.demo.play import play
+from app.main import create_app
+from app.reports.trace import as_json, render, trace
+from app.secrets import SecretsUnreadable
+from connectors.contract.errors import ConnectorError
+from connectors.contract.findings import FindingStatus
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
+database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
+cli.add_typer(database_commands, name="db")
+
+OPERATOR_MISTAKES = (
+    SettingsInvalid,
+    ConfigInvalid,
+    ConnectionRefused,
+    SettingsRefused,
+    ReferenceUnresolved,
+    SecretsUnreadable,
+    ConnectorError,
+)
+MARKS = {FindingStatus.OK: "[green]ok[/]", FindingStatus.FAILED: "[red]failed[/]", FindingStatus.UNPROVEN: "[yellow]unproven[/]"}
+
+
+def main() -> None:
+    """Run the command line; a mistake of the operator ends with one clear message and exit code 2."""
+    try:
+        cli()
+    except OPERATOR_MISTAKES as error:
+        Console(stderr=True).print(f"[red]leadloop:[/] {error}", highlight=False)
+        sys.exit(2)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _run(work: Coroutine[object, object, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+async def _services() -> Services:
+    return await open_services(load_settings(), clock=_now, environ=os.environ)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Run the service: pull, map, upload, and answer the API."""
+    settings = load_settings()
+    settings.secret_texts()
+    uvicorn.run(create_app(settings), host=host, port=port, log_config=None)
+
+
+@cli.command()
+def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources, destinations and mappings.")]) -> None:
+    """Apply a config file: only sections that changed since they were last applied."""
+
+    async def work() -> int:
+        services = await _services()
+        try:
+            report = await services.apply_file(file, actor="cli")
+            Console().print(str(report), highlight=False)
+            return 0
+        finally:
+            await services.close()
+
+    _run(work())
+
+
+@cli.command()
+def sync(source: Annotated[str | None, typer.Argument(help="One source's name; all without it.")] = None) -> None:
+    """Pull, map and upload until nothing is due; exit 1 where something is stuck."""
+
+    async def work() -> int:
+        services = await _services()
+        try:
+            summary = await services.sync(source)
+            Console().print(summary.text(), highlight=False)
+            return 1 if summary.is_stuck else 0
+        finally:
+            await services.close()
+
+    _run(work())
+
+
+@cli.command()
+def check() -> None:
+    """Prove every connection: token, account, scopes and each milestone's target, with the mend where one fails."""
+
+    async def work() -> int:
+        services = await _services()
+        try:
+            failed = 0
+            for name, findings in await services.check_all():
+                Console().print(f"[bold]{name}[/]")
+                for finding in findings:
+                    failed += finding.status is FindingStatus.FAILED
+                    mend = f" -> {finding.mend}" if finding.mend else ""
+                    Console().print(f"  {MARKS[finding.status]} {finding.subject}: {finding.message}{mend}", highlight=False)
+            return 1 if failed else 0
+        finally:
+            await services.close()
+
+    _run(work())
+
+
+@cli.command(name="trace")
+def trace_command(
+    source: Annotated[str, typer.Argument(help="The source's name.")],
+    ref: Annotated[str, typer.Argument(help="`contact:123`, `deal:9`, a lead's id or a conversion's id.")],
+    as_json_text: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,  # noqa: FBT002 a command line flag
+) -> None:
+    """Say why a lead was (not) sent."""
+
+    async def work() -> int:
+        services = await _services()
+        try:
+            found = await trace(services.database, source, ref, services.sentences, services.clock())
+            if found is None:
+                Console(stderr=True).print(f"leadloop: {source} knows no {ref}", highlight=False)
+                return 1
+            typer.echo(as_json(found) if as_json_text else render(found))
+            return 0
+        finally:
+            await services.close()
+
+    _run(work())
+
+
+@cli.command()
+def demo(
+    days: Annotated[int, typer.Option(help="How many days of the pipeline to play.")] = 60,
+    deals: Annotated[int, typer.Option(help="At most this many deals.")] = 500,
+    exit_at_end: Annotated[bool, typer.Option("--exit", help="End instead of serving the result.")] = False,  # noqa: FBT002 a command line flag
+) -> None:
+    """Play a real pipeline through simulated CRM and ad platforms, and show what came of it."""
+    del exit_at_end
+    _run(play(days=days, most_deals=deals))
+
+
+@database_commands.command(name="upgrade")
+def db_upgrade(revision: Annotated[str, typer.Argument(help="The revision to reach.")] = "head") -> None:
+    """Bring the schema up to date."""
+    asyncio.run(upgrade(load_settings().database_url, revision))
+
+
+@database_commands.command(name="downgrade")
+def db_downgrade(revision: Annotated[str, typer.Argument(help="The revision to go back to.")]) -> None:
+    """Step the schema back."""
+    asyncio.run(downgrade(load_settings().database_url, revision))

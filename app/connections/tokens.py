@@ -1,0 +1,77 @@
+"""OAuth tokens in the database: sealed, and saved only over the version that was read."""
+
+from dataclasses import replace
+
+import orjson
+from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.connections.repository import Role
+from app.db.instants import from_ms, to_ms
+from app.db.session import Database
+from app.db.tables import tokens as tokens_table
+from app.secrets import Keyring
+from connectors.contract.tokens import Tokens
+
+_DROPPED = b""
+
+_SAVE_FIRST = text(
+    "INSERT INTO tokens (connection, version, sealed, expires_at) VALUES (:connection, 1, :sealed, :expires_at) "
+    "ON CONFLICT (connection) DO UPDATE SET version = tokens.version + 1, sealed = excluded.sealed, "
+    "expires_at = excluded.expires_at WHERE tokens.sealed = :dropped RETURNING version"
+).bindparams(bindparam("sealed", type_=LargeBinary), bindparam("dropped", _DROPPED, type_=LargeBinary))
+
+_SAVE_NEXT = text(
+    "UPDATE tokens SET version = version + 1, sealed = :sealed, expires_at = :expires_at "
+    "WHERE connection = :connection AND version = :expected AND sealed <> :dropped RETURNING version"
+).bindparams(bindparam("sealed", type_=LargeBinary), bindparam("dropped", _DROPPED, type_=LargeBinary))
+
+
+def token_name(role: Role, connection_name: str) -> str:
+    """The key of a connection's tokens; a source and a destination may share a name."""
+    return f"{role}:{connection_name}"
+
+
+class DatabaseTokenStore:
+    """The TokenStore of one connection, by its `token_name`."""
+
+    def __init__(self, database: Database, keyring: Keyring, connection_name: str) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._name = connection_name
+
+    async def load(self) -> Tokens | None:
+        """The newest tokens, None where none were saved yet or they were dropped."""
+        async with self._database.read() as connection:
+            result = await connection.execute(select(tokens_table).where(tokens_table.c.connection == self._name))
+            row = result.mappings().one_or_none()
+        if row is None or bytes(row["sealed"]) == _DROPPED:
+            return None
+        opened = orjson.loads(self._keyring.open(bytes(row["sealed"])))
+        return Tokens(
+            access_token=opened["access_token"],
+            refresh_token=opened["refresh_token"],
+            expires_at=from_ms(row["expires_at"]),
+            version=row["version"],
+        )
+
+    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
+        """Commit over the expected version (0: none yet); None where another process saved first."""
+        plain = orjson.dumps({"access_token": tokens.access_token, "refresh_token": tokens.refresh_token})
+        values = {"connection": self._name, "sealed": self._keyring.seal(plain), "expires_at": to_ms(tokens.expires_at)}
+        async with self._database.write() as connection:
+            if expected_version == 0:
+                version = await connection.scalar(_SAVE_FIRST, values)
+            else:
+                version = await connection.scalar(_SAVE_NEXT, {**values, "expected": expected_version})
+        return None if version is None else replace(tokens, version=int(version))
+
+
+async def drop_tokens(connection: AsyncConnection, name: str) -> None:
+    """Forget tokens because the credentials behind them changed; versions go on, so that no late save revives them."""
+    await connection.execute(
+        text("UPDATE tokens SET sealed = :dropped, version = version + 1 WHERE connection = :connection").bindparams(
+            bindparam("dropped", _DROPPED, type_=LargeBinary)
+        ),
+        {"connection": name},
+    )

@@ -1,0 +1,1 @@
+"""The demo: simulated CRMs and platforms, real pipeline data, one command."""

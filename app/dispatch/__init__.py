@@ -1,0 +1,1 @@
+"""From what is owed to the platform and back: batches, uploads, verdicts."""

@@ -1,0 +1,44 @@
+"""Which rows go together, and how a refused request is split (pure)."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+
+class Batchable(Protocol):
+    """What a batch looks at."""
+
+    @property
+    def target(self) -> str:
+        """Where it goes."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Its conversion's id: the same one never twice in a request."""
+        ...
+
+
+Row = TypeVar("Row", bound=Batchable)
+
+
+def batches(rows: Sequence[Row], *, most_rows: int, most_targets: int) -> list[list[Row]]:
+    """Fill requests in order; a row that does not fit opens the next one."""
+    made: list[list[Row]] = []
+    targets: set[str] = set()
+    keys: set[tuple[str, str]] = set()
+    for row in rows:
+        key = (row.key, row.target)
+        is_full = not made or len(made[-1]) >= most_rows
+        if is_full or key in keys or (row.target not in targets and len(targets) >= most_targets):
+            made.append([])
+            targets, keys = set(), set()
+        made[-1].append(row)
+        targets.add(row.target)
+        keys.add(key)
+    return made
+
+
+def halves(rows: Sequence[Row]) -> list[list[Row]]:
+    """A request that was refused without naming a row, in two; a single row cannot be split."""
+    middle = len(rows) // 2
+    return [list(rows[:middle]), list(rows[middle:])] if middle else [list(rows)]

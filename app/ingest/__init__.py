@@ -1,0 +1,1 @@
+"""From the CRM to the fact: poll, inbox, people, and the one recording transaction."""

@@ -1,0 +1,67 @@
+"""What recording must know of a source: its active mapping, its account and where its milestones go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from app.mapping.aggregate import AccountFacts
+from app.mapping.document import MappingDocument
+from connectors.contract.destination import DestinationLimits
+from connectors.contract.records import ObjectKind, Record
+from connectors.contract.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationTerms:
+    """A destination that the mapping names: its limits as data, its mode, and the target of each milestone."""
+
+    id: int
+    name: str
+    limits: DestinationLimits
+    mode: str = "live"
+    targets: Mapping[str, str] = field(default_factory=dict)
+    owed_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """A source with its active mapping, ready for recording."""
+
+    id: int
+    name: str
+    kind: str
+    document: MappingDocument
+    facts: AccountFacts
+    selection: Selection
+    start: datetime
+    destinations: tuple[DestinationTerms, ...] = ()
+
+    @property
+    def prefer(self) -> Sequence[str]:
+        """In which order the people of a deal are preferred."""
+        return tuple(self.document.person.prefer)
+
+    @property
+    def counts_companies(self) -> bool:
+        """True where a milestone is counted once a company."""
+        return any(milestone.once_per == "company" for milestone in self.document.milestones)
+
+    def makes_a_milestone(self, record: Record) -> bool:
+        """True where an entry of this person (or its creation after `start`) meets a trigger of the mapping."""
+        for milestone in self.document.milestones:
+            for trigger in milestone.when:
+                if trigger.object != record.ref.kind:
+                    continue
+                if trigger.created:
+                    if record.created_at is None or record.created_at >= self.start:
+                        return True
+                elif trigger.property is None or any(
+                    entry.property == trigger.property and entry.value in (trigger.enters or ()) for entry in record.entries
+                ):
+                    return True
+        return False
+
+
+def people_on_deals(page: Sequence[Record]) -> frozenset[object]:
+    """The people of the deals in a page."""
+    return frozenset(link.ref for record in page if record.ref.kind is ObjectKind.DEAL for link in record.people or ())

@@ -1,0 +1,121 @@
+"""Where a source was read to: the choice of the next window (pure) and the cursor rows."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import insert_rows
+from app.db.instants import from_ms, to_ms
+from app.db.tables import cursors
+from connectors.contract.records import ObjectKind
+from connectors.contract.source import SourceLimits, Window
+
+
+class Sweep(StrEnum):
+    """How far back a window reaches: the usual overlap, an hour every half hour, two days every night."""
+
+    FAST = "fast"
+    WIDE = "wide"
+    DEEP = "deep"
+
+
+@dataclass(frozen=True, slots=True)
+class CursorRow:
+    """A row of `cursors`. An open window has `window_end`; `resume` is the source's keyset inside it."""
+
+    kind: ObjectKind
+    settled_to: int
+    window_start: int | None
+    window_end: int | None
+    resume: str | None
+    reach: str | None
+    fence: int
+    next_poll_at: int | None
+    swept_at: int | None
+    deep_swept_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMove:
+    """What a committed page does to the cursor. `settled` closes the window."""
+
+    kind: ObjectKind
+    window_start: datetime
+    window_end: datetime
+    resume: str | None
+    settled: bool
+    sweep: Sweep
+    reach: str
+    next_poll_at: datetime | None = None
+
+
+def next_window(
+    row: CursorRow | None, kind: ObjectKind, limits: SourceLimits, history: timedelta, reach: str, now: datetime
+) -> tuple[Window, Sweep]:
+    """The window to read now: an open one goes on, else from `settled_to` back by the overlap that is due.
+
+    A selection that asks for more than before (`reach` changed) starts over at the mapping's history.
+    """
+    if row is None or row.reach != reach:
+        return Window(kind, now - history), Sweep.DEEP
+    if row.window_end is not None and row.window_start is not None:
+        return Window(kind, from_ms(row.window_start), from_ms(row.window_end), row.resume), Sweep.FAST
+    sweep = _due_sweep(row, limits, now)
+    overlap = {Sweep.FAST: limits.fast_overlap, Sweep.WIDE: limits.sweep_overlap, Sweep.DEEP: limits.deep_overlap}[sweep]
+    return Window(kind, from_ms(row.settled_to) - overlap), sweep
+
+
+def _due_sweep(row: CursorRow, limits: SourceLimits, now: datetime) -> Sweep:
+    if row.deep_swept_at is None or now - from_ms(row.deep_swept_at) >= limits.deep_every:
+        return Sweep.DEEP
+    if row.swept_at is None or now - from_ms(row.swept_at) >= limits.sweep_every:
+        return Sweep.WIDE
+    return Sweep.FAST
+
+
+async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[ObjectKind, CursorRow]:
+    """All cursors of a source."""
+    result = await connection.execute(select(cursors).where(cursors.c.source_id == source_id))
+    return {
+        ObjectKind(row["object"]): CursorRow(
+            kind=ObjectKind(row["object"]),
+            **{name: row[name] for name in CursorRow.__slots__ if name != "kind"},
+        )
+        for row in result.mappings()
+    }
+
+
+async def hold_cursor(connection: AsyncConnection, source_id: int, kind: ObjectKind) -> None:
+    """Lock the cursor row, made where it is missing: one writer per source and object."""
+    fresh = {"source_id": source_id, "object": kind.value, "settled_to": 0, "fence": 0}
+    await insert_rows(connection, cursors, [fresh], conflict=("source_id", "object"))
+    await connection.execute(
+        select(cursors.c.fence).where(cursors.c.source_id == source_id, cursors.c.object == kind.value).with_for_update()
+    )
+
+
+async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, move: CursorMove) -> bool:
+    """Write the page's position under the lease's fence; False where a newer holder has written since."""
+    values: dict[str, object] = {
+        "window_start": None if move.settled else to_ms(move.window_start),
+        "window_end": None if move.settled else to_ms(move.window_end),
+        "resume": None if move.settled else move.resume,
+        "reach": move.reach,
+        "fence": fence,
+        "next_poll_at": None if move.next_poll_at is None else to_ms(move.next_poll_at),
+    }
+    if move.settled:
+        values["settled_to"] = to_ms(move.window_end)
+        if move.sweep is not Sweep.FAST:
+            values["swept_at"] = to_ms(move.window_end)
+        if move.sweep is Sweep.DEEP:
+            values["deep_swept_at"] = to_ms(move.window_end)
+    result = await connection.execute(
+        update(cursors)
+        .where(cursors.c.source_id == source_id, cursors.c.object == move.kind.value, cursors.c.fence <= fence)
+        .values(**values)
+    )
+    return result.rowcount == 1

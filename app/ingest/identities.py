@@ -1,0 +1,140 @@
+"""The people of a neighbourhood become leads: identity, consent, attribution, from the opened fields of their records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import Row
+from app.db.ids import take_ids
+from app.db.instants import from_ms, optional_ms, to_ms
+from app.ingest import repository
+from app.ingest.aggregates import Neighbourhood
+from app.ingest.context import SourceContext
+from app.ingest.people import People, SealedPerson
+from app.ingest.repository import LeadRow
+from app.mapping.aggregate import KnownRecord
+from app.mapping.people import attribution_of, dimensions_of, identity_candidates, judge_consent
+from connectors.contract.conversions import Identifier
+from connectors.contract.records import ObjectKind
+from connectors.identity import RawIdentity, country_code
+
+Lookup = Callable[[ObjectKind, str], str | None]
+
+_CLICK_PLATFORMS = (
+    (frozenset({Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}), "google"),
+    (frozenset({Identifier.FBC, Identifier.META_LEAD_ID}), "meta"),
+    (frozenset({Identifier.MSCLKID}), "microsoft"),
+    (frozenset({Identifier.LI_FAT_ID, Identifier.LINKEDIN_LEAD_ID}), "linkedin"),
+    (frozenset({Identifier.TTCLID, Identifier.TIKTOK_LEAD_ID}), "tiktok"),
+)
+
+
+@dataclass(slots=True)
+class PeopleWritten:
+    """E-mail fingerprints by lead, and the leads whose identity or consent changed (their deliveries may go now)."""
+
+    email_keys: dict[int, bytes | None] = field(default_factory=dict)
+    changed: set[int] = field(default_factory=set)
+
+
+class LeadWriter:
+    """Writes leads and identities; hashes only where the raw input changed."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+
+    async def write(
+        self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, now: datetime
+    ) -> PeopleWritten:
+        """Bring every touched lead up to date."""
+        written = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
+        lead_rows: list[Row] = []
+        identity_rows: list[Row] = []
+        for lead_id in sorted(near.touched_leads):
+            held = near.person_records(lead_id)
+            if not held:
+                continue
+            stored = near.leads.get(lead_id)
+            raw, country = _raw_identity(source, held)
+            raw_key = self._people.raw_key(raw)
+            sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)
+            row = _lead_row(source, lead_id, held, stored, sealed, raw, country, now)
+            if sealed is not None:
+                identity_rows.append({"id": 0, "lead_id": lead_id, "has": sealed.has, "sealed": sealed.sealed})
+                written.email_keys[lead_id] = sealed.email_key
+            if stored is None or sealed is not None or stored.consent != row["consent"]:
+                written.changed.add(lead_id)
+            lead_rows.append(row)
+        if identity_rows:
+            first = await take_ids(connection, len(identity_rows))
+            by_lead = {row["lead_id"]: first + place for place, row in enumerate(identity_rows)}
+            identity_rows = [{**row, "id": by_lead[row["lead_id"]]} for row in identity_rows]
+            lead_rows = [{**row, "identity_id": by_lead.get(row["id"], row["identity_id"])} for row in lead_rows]
+        await repository.insert_identities(connection, identity_rows)
+        await repository.upsert_leads(connection, lead_rows)
+        return written
+
+
+def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:
+    """The first non-empty value of a property among a person's records, survivors first."""
+
+    def look(kind: ObjectKind, name: str) -> str | None:
+        for record in held:
+            value = record.fields.get(name) if record.ref.kind is kind else None
+            if value:
+                return value
+        return None
+
+    return look
+
+
+def _raw_identity(source: SourceContext, held: tuple[KnownRecord, ...]) -> tuple[RawIdentity, str | None]:
+    candidates, clicked_at = identity_candidates(source.document, held)
+    countries = candidates.get("country", ())
+    country = next((code for text in countries if (code := country_code(text)) is not None), None)
+    created = min((record.created_at or record.modified_at for record in held), default=None)
+    raw = RawIdentity(
+        **candidates,
+        clicked_at=clicked_at or created,
+        default_country=source.document.identity.default_country,
+    )
+    return raw, country
+
+
+def _lead_row(
+    source: SourceContext,
+    lead_id: int,
+    held: tuple[KnownRecord, ...],
+    stored: LeadRow | None,
+    sealed: SealedPerson | None,
+    raw: RawIdentity,
+    country: str | None,
+    now: datetime,
+) -> Row:
+    look = lookup_in(held)
+    consent, why = judge_consent(source.document, look, country)
+    platform, campaign_id, utm_campaign = attribution_of(source.document, look)
+    if platform is None and sealed is not None:
+        platform = next((name for ids, name in _CLICK_PLATFORMS if ids & sealed.identifiers), None)
+    created = min((record.created_at or record.modified_at for record in held), default=now)
+    return {
+        "id": lead_id,
+        "source_id": source.id,
+        "identity_id": stored.identity_id if stored else None,
+        "raw_hmac": sealed.raw_key if sealed else stored.raw_hmac if stored else None,
+        "email_hmac": sealed.email_key if sealed else stored.email_hmac if stored else None,
+        "phone_hmac": sealed.phone_key if sealed else stored.phone_hmac if stored else None,
+        "consent": consent.to_text(),
+        "consent_why": why,
+        "country": country,
+        "clicked_at": optional_ms(raw.clicked_at),
+        # Attribution is frozen at first touch.
+        "platform": (stored.platform if stored else None) or platform,
+        "campaign_id": (stored.campaign_id if stored else None) or campaign_id,
+        "utm_campaign": (stored.utm_campaign if stored else None) or utm_campaign,
+        "dimensions_json": orjson.dumps(dict(dimensions_of(source.document, look))).decode(),
+        "created_at": to_ms(created if stored is None else min(created, from_ms(stored.created_at))),
+    }

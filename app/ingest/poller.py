@@ -1,0 +1,137 @@
+"""Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.db.instants import from_ms, to_ms
+from app.db.session import Database
+from app.ingest import repository
+from app.ingest.context import SourceContext
+from app.ingest.cursors import CursorMove, cursors_of, next_window
+from app.ingest.inbox import done_with, waiting_hints
+from app.ingest.recorder import PullLease, Recorded, Recorder
+from app.leases.repository import acquire, release
+from connectors.contract.records import ObjectKind
+from connectors.contract.source import CrmSource, Stored
+
+LEASE = timedelta(minutes=5)
+HINTS_A_FETCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What one pull did. `is_busy`: another process reads this source now."""
+
+    recorded: Recorded = field(default_factory=Recorded)
+    pages: int = 0
+    seen: int = 0
+    is_busy: bool = False
+
+
+class Poller:
+    """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay."""
+
+    def __init__(self, database: Database, recorder: Recorder, holder: str, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._recorder = recorder
+        self._holder = holder
+        self._clock = clock
+
+    async def pull(self, source: SourceContext, crm: CrmSource) -> Pulled:
+        """Read every due window of every object of the selection, then the hints."""
+        name = f"pull:{source.id}"
+        lease = await self._acquire(name)
+        if lease is None:
+            return Pulled(is_busy=True)
+        try:
+            pulled = await self._hints(source, crm, lease)
+            for kind in sorted(source.selection.objects, key=_people_first):
+                pulled = _sum(pulled, await self._window(source, crm, kind, lease))
+            return pulled
+        finally:
+            async with self._database.write() as connection:
+                await release(connection, name, self._holder)
+
+    async def _acquire(self, name: str) -> PullLease | None:
+        async with self._database.write() as connection:
+            fence = await acquire(connection, name, self._holder, to_ms(self._clock()), int(LEASE.total_seconds() * 1000))
+        return None if fence is None else PullLease(name, self._holder, fence)
+
+    async def _window(self, source: SourceContext, crm: CrmSource, kind: ObjectKind, lease: PullLease) -> Pulled:
+        async with self._database.read() as connection:
+            row = (await cursors_of(connection, source.id)).get(kind)
+        now = self._clock()
+        reach = _reach(source, kind)
+        window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
+        refetches = row is not None and row.reach != reach
+        pulled = Pulled()
+        async for page in crm.changes(window, source.selection, self._stored(source, refetches=refetches)):
+            now = self._clock()
+            await self._acquire(lease.name)
+            move = CursorMove(
+                kind=kind,
+                window_start=window.since,
+                window_end=page.until,
+                resume=page.resume,
+                settled=page.is_last,
+                sweep=sweep,
+                reach=reach,
+                next_poll_at=now + crm.limits.poll_every if page.is_last else None,
+            )
+            recorded = await self._recorder.record(source, page.records, now, lease, move=move)
+            pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
+        return pulled
+
+    async def _hints(self, source: SourceContext, crm: CrmSource, lease: PullLease) -> Pulled:
+        pulled = Pulled()
+        while True:
+            async with self._database.read() as connection:
+                hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
+            if not hints:
+                return pulled
+            records = await crm.fetch([hint.ref for hint in hints], source.selection)
+            await self._acquire(lease.name)
+            recorded = await self._recorder.record(source, records, self._clock(), lease)
+            async with self._database.write() as connection:
+                await done_with(connection, source.id, hints)
+            pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
+
+    def _stored(self, source: SourceContext, *, refetches: bool) -> Stored:
+        async def unchanged(kind: ObjectKind, rows: Mapping[str, datetime]) -> frozenset[str]:
+            if refetches:
+                return frozenset()
+            async with self._database.read() as connection:
+                stored = await repository.versions(connection, source.id, kind, list(rows))
+            return frozenset(key for key, at in rows.items() if stored.get(key) == to_ms(at))
+
+        async def known(kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
+            async with self._database.read() as connection:
+                return frozenset(await repository.versions(connection, source.id, kind, ids))
+
+        return Stored(unchanged, known)
+
+    async def is_due(self, source: SourceContext, now: datetime) -> bool:
+        """True where a window is open or its next poll has come, for any object, or hints wait."""
+        async with self._database.read() as connection:
+            rows = await cursors_of(connection, source.id)
+            hints = await waiting_hints(connection, source.id, 1)
+        return bool(hints) or any(
+            (row := rows.get(kind)) is None or row.next_poll_at is None or from_ms(row.next_poll_at) <= now
+            for kind in source.selection.objects
+        )
+
+
+def _people_first(kind: ObjectKind) -> int:
+    """Contacts before deals, so that a deal finds its people stored."""
+    return (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL).index(kind)
+
+
+def _reach(source: SourceContext, kind: ObjectKind) -> str:
+    """What is read of this kind, as text: where it changes, history is read again."""
+    chosen = source.selection.objects[kind]
+    return "|".join((*sorted(chosen.fields), "#", *sorted(chosen.history_properties), "#", str(source.document.history)))
+
+
+def _sum(one: Pulled, other: Pulled) -> Pulled:
+    return Pulled(one.recorded + other.recorded, one.pages + other.pages, one.seen + other.seen, one.is_busy)

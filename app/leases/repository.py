@@ -1,0 +1,35 @@
+"""SQL of leases. A fence rises with every change of holder; writes under a lease carry it. Never commits."""
+
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.tables import leases
+
+_ACQUIRE = text(
+    "INSERT INTO leases (name, holder, fence, until) VALUES (:name, :holder, 1, :until) "
+    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until, "
+    "fence = leases.fence + CASE WHEN leases.holder = excluded.holder THEN 0 ELSE 1 END "
+    "WHERE leases.holder = excluded.holder OR leases.until <= :now RETURNING fence"
+)
+
+
+async def acquire(connection: AsyncConnection, name: str, holder: str, now_ms: int, ttl_ms: int) -> int | None:
+    """Take or renew a lease; its fence, or None where another holds it."""
+    values = {"name": name, "holder": holder, "until": now_ms + ttl_ms, "now": now_ms}
+    fence = await connection.scalar(_ACQUIRE, values)
+    return None if fence is None else int(fence)
+
+
+async def release(connection: AsyncConnection, name: str, holder: str) -> None:
+    """Let go at once; the row stays, so that its fence goes on rising."""
+    await connection.execute(update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=0, holder=""))
+
+
+async def still_held(connection: AsyncConnection, name: str, holder: str, fence: int, now_ms: int) -> bool:
+    """True where this very lease is ours and has not run out; locks the row on PostgreSQL until the commit."""
+    row = (
+        await connection.execute(
+            select(leases.c.holder, leases.c.fence, leases.c.until).where(leases.c.name == name).with_for_update()
+        )
+    ).one_or_none()
+    return row is not None and row.holder == holder and row.fence == fence and row.until > now_ms

@@ -1,0 +1,127 @@
+"""Conditions on the current fields of an aggregate, with typed operators (pure)."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+
+from app.mapping.document import Condition, Operator
+from app.mapping.people import Lookup, parse_instant, split_field
+
+_RELATIVE_DAYS = "d"
+
+
+def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[bool, str]:
+    """Whether it holds, and the part that decided it, for the trace (field names and operators, no values of people)."""
+    if condition.all is not None:
+        for part in condition.all:
+            ok, text = holds(part, look, entered_at)
+            if not ok:
+                return False, text
+        return True, "all hold"
+    if condition.any is not None:
+        texts = []
+        for part in condition.any:
+            ok, text = holds(part, look, entered_at)
+            if ok:
+                return True, text
+            texts.append(text)
+        return False, f"none holds: {'; '.join(texts)}"
+    if condition.not_ is not None:
+        ok, text = holds(condition.not_, look, entered_at)
+        return not ok, f"not ({text})"
+    field, operator = condition.field or "", condition.op or Operator.IS_SET
+    value = look(*split_field(field))
+    text = f"{field} {operator} {_shown(condition.value)}".rstrip()
+    return _compare(operator, value, condition.value, entered_at), text
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _compare(operator: Operator, value: str | None, wanted: object, entered_at: datetime) -> bool:
+    is_empty = value is None or value == ""
+    match operator:
+        case Operator.IS_EMPTY:
+            return is_empty
+        case Operator.IS_SET:
+            return not is_empty
+        case Operator.NE:
+            return is_empty or not _equal(str(value), wanted)
+        case Operator.NOT_IN:
+            return is_empty or not any(_equal(str(value), one) for one in _many(wanted))
+        case _ if is_empty:
+            return False
+        case Operator.EQ:
+            return _equal(str(value), wanted)
+        case Operator.IN:
+            return any(_equal(str(value), one) for one in _many(wanted))
+        case Operator.GT | Operator.GTE | Operator.LT | Operator.LTE | Operator.BETWEEN:
+            return _compare_numbers(operator, str(value), wanted)
+        case Operator.CONTAINS:
+            return str(wanted).casefold() in str(value).casefold()
+        case Operator.STARTS_WITH:
+            return str(value).casefold().startswith(str(wanted).casefold())
+        case Operator.ENDS_WITH:
+            return str(value).casefold().endswith(str(wanted).casefold())
+        case _:
+            return _compare_dates(operator, str(value), wanted, entered_at)
+
+
+def _many(wanted: object) -> list[object]:
+    return list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+
+
+def _equal(value: str, wanted: object) -> bool:
+    if isinstance(wanted, bool):
+        return value.strip().casefold() == str(wanted).casefold()
+    if isinstance(wanted, int | float):
+        number = _number(value)
+        return number is not None and number == Decimal(str(wanted))
+    return value.strip().casefold() == str(wanted).strip().casefold()
+
+
+def _number(value: object) -> Decimal | None:
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+_ORDER: dict[Operator, Callable[[Decimal, Decimal], bool]] = {
+    Operator.GT: lambda one, other: one > other,
+    Operator.GTE: lambda one, other: one >= other,
+    Operator.LT: lambda one, other: one < other,
+    Operator.LTE: lambda one, other: one <= other,
+}
+
+
+def _compare_numbers(operator: Operator, value: str, wanted: object) -> bool:
+    number = _number(value)
+    bounds = [_number(one) for one in _many(wanted)]
+    if number is None or not bounds or bounds[0] is None:
+        return False
+    if operator is Operator.BETWEEN:
+        return len(bounds) == 2 and bounds[1] is not None and bounds[0] <= number <= bounds[1]  # noqa: PLR2004 two ends
+    return _ORDER[operator](number, bounds[0])
+
+
+def _compare_dates(operator: Operator, value: str, wanted: object, entered_at: datetime) -> bool:
+    at = parse_instant(value)
+    if at is None:
+        return False
+    if operator is Operator.WITHIN_DAYS:
+        days = _number(wanted)
+        return days is not None and abs(at - entered_at) <= timedelta(days=float(days))
+    bound = _bound(str(wanted), entered_at)
+    if bound is None:
+        return False
+    return at < bound if operator is Operator.BEFORE else at > bound
+
+
+def _bound(text: str, entered_at: datetime) -> datetime | None:
+    """A date, or one relative to the entry: `-30d`."""
+    if text.endswith(_RELATIVE_DAYS) and text[:-1].lstrip("+-").isdigit():
+        return entered_at + timedelta(days=int(text[:-1]))
+    return parse_instant(text)

@@ -1,0 +1,361 @@
+"""The mapping document as YAML or JSON becomes typed values; a mistake names its place and the nearest valid word."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from connectors.contract.records import ObjectKind
+
+_DURATION = re.compile(r"(\d{1,4})([dhm])")
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+NOT_YET = {"average", "predicted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong, where, and the nearest word that would be right."""
+
+    path: str
+    message: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        hint = f" (did you mean `{self.nearest}`?)" if self.nearest else ""
+        return f"{self.path}: {self.message}{hint}"
+
+
+class DocumentInvalid(Exception):
+    """The document cannot be used; every mistake is listed."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(str(mistake) for mistake in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+def _duration(value: object) -> timedelta:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, timedelta):
+        return value
+    if match is None:
+        raise ValueError("a duration reads like 90d, 12h or 30m")
+    return int(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _instant(value: object) -> datetime | None:
+    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
+        return value
+    if isinstance(value, date):
+        value = value.isoformat()
+    if not isinstance(value, str):
+        raise ValueError("a date reads like 2026-11-22")  # noqa: TRY004 pydantic collects ValueError
+    parsed = datetime.fromisoformat(value) if "T" in value else datetime.combine(date.fromisoformat(value), time(), UTC)
+    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+
+
+def _texts(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class Part(BaseModel):
+    """A part of the document: nothing unknown, nothing coerced but what YAML cannot say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Operator(StrEnum):
+    """How a condition compares."""
+
+    EQ = "eq"
+    NE = "ne"
+    IN = "in"
+    NOT_IN = "not_in"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    BETWEEN = "between"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    IS_EMPTY = "is_empty"
+    IS_SET = "is_set"
+    BEFORE = "before"
+    AFTER = "after"
+    WITHIN_DAYS = "within_days"
+
+
+class Condition(Part):
+    """`all`, `any`, `not`, or one comparison of a field."""
+
+    all: tuple["Condition", ...] | None = None
+    any: tuple["Condition", ...] | None = None
+    not_: "Condition | None" = Field(default=None, alias="not")
+    field: str | None = None
+    op: Operator | None = None
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Condition":
+        branches = [self.all is not None, self.any is not None, self.not_ is not None, self.field is not None]
+        if sum(branches) != 1:
+            raise ValueError("a condition is exactly one of all, any, not, or a field with an op")
+        if self.field is not None and self.op is None:
+            raise ValueError("a condition on a field needs an op")
+        return self
+
+    def fields(self) -> set[str]:
+        """Every field that it reads."""
+        parts = (*(self.all or ()), *(self.any or ()), *((self.not_,) if self.not_ else ()))
+        own = {self.field} if self.field is not None else set()
+        return own.union(*(part.fields() for part in parts))
+
+
+class Trigger(Part):
+    """What makes a milestone: a property entering a set of values, or the creation of the record."""
+
+    object: ObjectKind
+    property: str | None = None
+    pipeline: str | None = None
+    enters: tuple[str, ...] | None = None
+    created: bool = False
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "Trigger":
+        if self.created == (self.property is not None):
+            raise ValueError("a trigger has either `created: true` or a property with the values it `enters`")
+        if self.property is not None and not self.enters:
+            raise ValueError("a trigger on a property needs `enters`, a list of values")
+        return self
+
+
+class ValueModel(Part):
+    """How a conversion's value is made."""
+
+    model: Literal["fixed", "field", "weighted"]
+    amount: Annotated[str, BeforeValidator(str)] | None = None
+    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
+    field: str | None = None
+    probability: Annotated[str, BeforeValidator(str)] | None = None
+    if_missing: Literal["wait", "skip", "send_without"] | dict[Literal["amount"], float | int | str] = "wait"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ValueModel":
+        if self.model == "fixed" and (self.amount is None or self.currency is None):
+            raise ValueError("a fixed value needs an amount and a currency")
+        if self.model != "fixed" and self.field is None:
+            raise ValueError(f"a {self.model} value needs a field, like deal.amount")
+        if self.model == "weighted" and self.probability is None:
+            raise ValueError("a weighted value needs a probability: `stage`, a number or a field")
+        return self
+
+
+class Milestone(Part):
+    """One milestone; its place in the list is its rank."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]{0,39}$")
+    when: tuple[Trigger, ...] = Field(min_length=1)
+    where: Condition | None = None
+    value: ValueModel | None = None
+    minimum_value: Annotated[str, BeforeValidator(str)] | None = None
+    once_per: Literal["person", "deal", "company"] = "person"
+    repeat: Literal["first_only", "every_entry"] = "first_only"
+    implied: Literal["ignore", "report", "send"] = "report"
+    on_leave: Literal["keep", "retract"] = "keep"
+    on_delete: Literal["keep", "retract"] = "keep"
+    renamed_from: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        """Deals count by deal, everything else by person; revenue is withdrawn where the CRM withdraws it."""
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        triggers = filled.get("when") if isinstance(filled.get("when"), list) else []
+        by_deal = any(isinstance(one, dict) and one.get("object") == "deal" for one in triggers or [])
+        person_milestones = {"lead", "qualified_lead", "disqualified"}
+        if "once_per" not in filled and by_deal and filled.get("name") not in person_milestones:
+            filled["once_per"] = "deal"
+        if filled.get("name") == "closed_revenue":
+            filled.setdefault("on_leave", "retract")
+            filled.setdefault("on_delete", "retract")
+        return filled
+
+
+class ConsentRule(Part):
+    """A purpose: the field that says it and the values that grant it."""
+
+    field: str
+    granted: Texts
+
+
+class ConsentRules(Part):
+    """Consent by purpose, or the reason why none is needed."""
+
+    ad_user_data: ConsentRule | None = None
+    ad_personalization: ConsentRule | None = None
+    where_required: tuple[str, ...] | None = None
+    not_required: bool = False
+    because: str | None = None
+
+    @model_validator(mode="after")
+    def _said(self) -> "ConsentRules":
+        if self.not_required and not self.because:
+            raise ValueError("`not_required: true` needs `because`, the reason in words")
+        if not self.not_required and self.ad_user_data is None:
+            raise ValueError("name the field that grants `ad_user_data`, or say `not_required: true` and `because`")
+        return self
+
+
+class IdentityRules(Part):
+    """Which record fields give which identifier; the first valid value wins."""
+
+    email: Texts = ()
+    phone: Texts = ()
+    first_name: Texts = ()
+    last_name: Texts = ()
+    postal_code: Texts = ()
+    country: Texts = ()
+    city: Texts = ()
+    state: Texts = ()
+    external_id: Texts = ()
+    gclid: Texts = ()
+    gbraid: Texts = ()
+    wbraid: Texts = ()
+    fbclid: Texts = ()
+    fbc: Texts = ()
+    fbp: Texts = ()
+    meta_lead_id: Texts = ()
+    msclkid: Texts = ()
+    li_fat_id: Texts = ()
+    linkedin_lead_id: Texts = ()
+    ttclid: Texts = ()
+    tiktok_lead_id: Texts = ()
+    clicked_at: Texts = ()
+    default_country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
+
+
+class PlatformRule(Part):
+    """A field whose values name the platform."""
+
+    field: str
+    map: dict[str, str]
+
+
+class Attribution(Part):
+    """Where a lead came from; frozen at first touch."""
+
+    platform: PlatformRule | None = None
+    campaign_id: Texts = ()
+    utm_campaign: Texts = ()
+
+
+class PersonChoice(Part):
+    """Which person of a deal counts."""
+
+    prefer: tuple[str, ...] = ("has_identifier", "primary", "earliest")
+
+
+class MappingDocument(Part):
+    """The whole document."""
+
+    start: Instant = None
+    history: Duration = timedelta(days=90)
+    identity: IdentityRules
+    attribution: Attribution = Attribution()
+    dimensions: dict[str, str] = Field(default_factory=dict)
+    consent: ConsentRules
+    exclude: tuple[Condition, ...] = ()
+    person: PersonChoice = PersonChoice()
+    value_mode: Literal["absolute"] = "absolute"
+    milestones: tuple[Milestone, ...] = Field(min_length=1)
+    destinations: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MappingDocument":
+        names = [milestone.name for milestone in self.milestones]
+        doubled = {name for name in names if names.count(name) > 1}
+        if doubled:
+            raise ValueError(f"milestones named twice: {', '.join(sorted(doubled))}")
+        return self
+
+    def rank(self, name: str) -> int:
+        """The place of a milestone, -1 where the document has none of this name."""
+        return next((place for place, milestone in enumerate(self.milestones) if milestone.name == name), -1)
+
+
+def parse_document(data: object) -> MappingDocument:
+    """Read a document; DocumentInvalid lists every mistake with its path."""
+    mistakes = _not_yet(data)
+    document: MappingDocument | None = None
+    try:
+        document = MappingDocument.model_validate(data)
+    except ValidationError as error:
+        mistakes += [_mistake(dict(one)) for one in error.errors()]
+    if document is not None:
+        mistakes += _targets(document)
+    if mistakes or document is None:
+        raise DocumentInvalid(mistakes)
+    return document
+
+
+def _not_yet(data: object) -> list[Mistake]:
+    if not isinstance(data, dict):
+        return []
+    found = []
+    if data.get("value_mode") == "incremental":
+        found.append(Mistake("value_mode", "`incremental` is not available in this version; use `absolute`"))
+    milestones = data.get("milestones")
+    for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
+        value = milestone.get("value") if isinstance(milestone, dict) else None
+        if isinstance(value, dict) and value.get("model") in NOT_YET:
+            found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))
+    return found
+
+
+def _mistake(error: dict[str, Any]) -> Mistake:
+    path = ""
+    for part in error["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return Mistake(path, "there is no such key here", nearest(str(error["loc"][-1]), _known_keys()))
+    if error["type"] == "missing":
+        return Mistake(path, "is missing")
+    return Mistake(path or "document", message)
+
+
+def _known_keys() -> list[str]:
+    models: tuple[type[Part], ...] = (
+        MappingDocument, IdentityRules, Attribution, ConsentRules, Milestone, ValueModel, Trigger, Condition
+    )  # fmt: skip
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def nearest(word: str, choices: Sequence[str]) -> str | None:
+    """The closest valid word, None where nothing is close."""
+    close = difflib.get_close_matches(word, choices, 1)
+    return close[0] if close else None
+
+
+def _targets(document: MappingDocument) -> list[Mistake]:
+    known = [milestone.name for milestone in document.milestones]
+    extras = {"where", "send_when", "minimum_value"}
+    return [
+        Mistake(f"destinations.{name}.{key}", "no milestone has this name", nearest(key, known))
+        for name, targets in document.destinations.items()
+        for key, target in targets.items()
+        if (key not in known and key not in extras) or not isinstance(target, dict | str | int | float | None)
+    ]

@@ -1,0 +1,25 @@
+"""Dated currency rates (pure): the newest within seven days before the day asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+OLDEST = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Rates by (day, base, quote), in millionths."""
+
+    by_day: Mapping[tuple[date, str, str], int] = field(default_factory=dict)
+    version: int = 0
+
+    def find(self, day: date, base: str, quote: str) -> int | None:
+        """Millionths of `quote` for one `base`, None where no rate is near enough."""
+        if base == quote:
+            return 1_000_000
+        for back in range(OLDEST.days + 1):
+            rate = self.by_day.get((day - timedelta(days=back), base, quote))
+            if rate is not None:
+                return rate
+        return None

@@ -1,0 +1,60 @@
+"""SQL of mapping versions: immutable, one active per source. Never commits."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import insert_rows
+from app.db.ids import take_ids
+from app.db.tables import mapping_versions
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveMapping:
+    """The active version of a source; `first_activated_at` is the default of `start`."""
+
+    version: int
+    document_json: str = field(repr=False)
+    activated_at: int
+    first_activated_at: int
+
+
+async def save_version(connection: AsyncConnection, source_id: int, document_json: str, created_by: str, now_ms: int) -> int:
+    """Store a new version and return its number."""
+    newest = await connection.scalar(
+        select(func.max(mapping_versions.c.version)).where(mapping_versions.c.source_id == source_id)
+    )
+    version = int(newest or 0) + 1
+    row = {
+        "id": await take_ids(connection, 1),
+        "source_id": source_id,
+        "version": version,
+        "document_json": document_json,
+        "created_at": now_ms,
+        "created_by": created_by,
+        "is_active": False,
+    }
+    await insert_rows(connection, mapping_versions, [row])
+    return version
+
+
+async def activate(connection: AsyncConnection, source_id: int, version: int, now_ms: int) -> None:
+    """Make this version the active one."""
+    mine = mapping_versions.c.source_id == source_id
+    await connection.execute(update(mapping_versions).where(mine, mapping_versions.c.is_active).values(is_active=False))
+    await connection.execute(
+        update(mapping_versions)
+        .where(mine, mapping_versions.c.version == version)
+        .values(is_active=True, activated_at=func.coalesce(mapping_versions.c.activated_at, now_ms))
+    )
+
+
+async def active(connection: AsyncConnection, source_id: int) -> ActiveMapping | None:
+    """The active version, None where there is none."""
+    mine = mapping_versions.c.source_id == source_id
+    row = (await connection.execute(select(mapping_versions).where(mine, mapping_versions.c.is_active))).mappings().one_or_none()
+    if row is None:
+        return None
+    first = await connection.scalar(select(func.min(mapping_versions.c.activated_at)).where(mine))
+    return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(first))

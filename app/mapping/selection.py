@@ -1,0 +1,62 @@
+"""Exactly what the document needs to be read from the CRM (pure)."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from app.mapping.document import IdentityRules, MappingDocument
+from app.mapping.people import split_field
+from connectors.contract.records import ObjectKind
+from connectors.contract.selection import ObjectSelection, Selection
+from connectors.contract.source import SourceSchema
+
+
+def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
+    """The properties of each kind, the histories behind triggers, and whether people and companies are read."""
+    fields: dict[ObjectKind, set[str]] = defaultdict(set)
+    for text in fields_of(document):
+        kind, name = split_field(text)
+        fields[kind].add(name)
+        described = schema.properties.get(kind, {}).get(name)
+        if described is not None and described.currency_property:
+            fields[kind].add(described.currency_property)
+    history: dict[ObjectKind, set[str]] = defaultdict(set)
+    for milestone in document.milestones:
+        for trigger in milestone.when:
+            fields[trigger.object] |= set()
+            if trigger.property is not None:
+                history[trigger.object].add(trigger.property)
+                fields[trigger.object].add(trigger.property)
+    with_company = any(milestone.once_per == "company" for milestone in document.milestones)
+    return Selection(
+        {
+            kind: ObjectSelection(
+                fields=frozenset(names),
+                history_properties=frozenset(history[kind]),
+                with_people=kind is ObjectKind.DEAL,
+                with_company=with_company,
+            )
+            for kind, names in fields.items()
+            if kind is not ObjectKind.COMPANY
+        }
+    )
+
+
+def fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that the document names, triggers apart."""
+    for name in IdentityRules.model_fields:
+        if name != "default_country":
+            yield from getattr(document.identity, name)
+    rules = document.attribution
+    yield from (*rules.campaign_id, *rules.utm_campaign, *([rules.platform.field] if rules.platform else []))
+    yield from document.dimensions.values()
+    yield from (rule.field for rule in (document.consent.ad_user_data, document.consent.ad_personalization) if rule)
+    for condition in document.exclude:
+        yield from condition.fields()
+    for milestone in document.milestones:
+        if milestone.where is not None:
+            yield from milestone.where.fields()
+        if milestone.value is not None and milestone.value.field is not None:
+            yield milestone.value.field
+            probability = milestone.value.probability or ""
+            if "." in probability and probability[0].isalpha():
+                yield probability

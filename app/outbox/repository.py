@@ -1,0 +1,394 @@
+"""SQL of deliveries, uploads and tries: enqueue, claim, settle, wake, correct. Bulk statements; never commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import Row, among, insert_rows, update_rows
+from app.db.instants import from_ms, optional_from_ms, optional_ms
+from app.db.tables import conversions, deal_people, deliveries, tries, uploads
+from app.outbox.policy import Settlement
+from app.outbox.states import DeliveryState, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A claimed delivery with its conversion."""
+
+    id: int
+    source_id: int
+    conversion_id: int
+    conversion_uid: str
+    milestone: str
+    record_id: int
+    lead_id: int | None
+    scope_kind: str
+    kind: str
+    target: str
+    occurred_at: datetime
+    deadline_at: datetime
+    due_before: datetime
+    tries: int
+    counted: int
+    value_state: str
+    amount_micros: int | None
+    currency: str | None
+    is_live: bool
+    is_frozen: bool
+    sent_amount_micros: int | None
+    sent_currency: str | None
+    identity_id: int | None
+    person_id: int | None
+    first_unknown_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SentUpload:
+    """An upload that the platform is known to have, for a correction."""
+
+    conversion_id: int
+    target: str
+    settled_at: datetime
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was decided for a delivery that goes: person, identity and content, frozen at the first try."""
+
+    delivery_id: int
+    person_id: int
+    person_why: str
+    identity_id: int | None
+    amount_micros: int | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueVerdict:
+    """An upload whose late verdict may be asked for."""
+
+    id: int
+    receipt: str = field(repr=False)
+    sent: int
+    asked: int
+
+
+async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
+    """Add deliveries; one that is there already stays."""
+    return await insert_rows(connection, deliveries, rows, conflict=("conversion_id", "destination_id", "kind", "seq"))
+
+
+async def claim(
+    connection: AsyncConnection, destination_id: int, *, now_ms: int, lease_end_ms: int, upload_id: int, limit: int
+) -> list[ClaimedRow]:
+    """Claim due deliveries, oldest first. A `sending` row that came due lost its holder: a try of unknown effect."""
+    due = (
+        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state)
+        .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
+        .order_by(deliveries.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    found = {row.id: (row.due_at, row.state) for row in await connection.execute(due)}
+    if not found:
+        return []
+    lost = [key for key, (_, state) in found.items() if state == DeliveryState.SENDING.value]
+    if lost:
+        await connection.execute(
+            update(deliveries)
+            .where(among(connection, deliveries.c.id, lost))
+            .values(first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, now_ms), counted=deliveries.c.counted + 1)
+        )
+    await connection.execute(
+        update(deliveries)
+        .where(among(connection, deliveries.c.id, list(found)))
+        .values(state=DeliveryState.SENDING.value, reason=Reason.SENT.value, due_at=lease_end_ms, upload_id=upload_id)
+    )
+    rows = await connection.execute(
+        select(deliveries, conversions)
+        .join(conversions, conversions.c.id == deliveries.c.conversion_id)
+        .where(among(connection, deliveries.c.id, list(found)))
+        .order_by(deliveries.c.id)
+        .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
+    )
+    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]][0])) for row in rows.mappings()]
+
+
+def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
+    def number(name: str) -> int:
+        return int(str(row[name]))
+
+    def optional(name: str) -> int | None:
+        return None if row[name] is None else number(name)
+
+    def words(name: str) -> str | None:
+        return None if row[name] is None else str(row[name])
+
+    return ClaimedRow(
+        id=number("deliveries_id"),
+        source_id=number("deliveries_source_id"),
+        conversion_id=number("conversions_id"),
+        conversion_uid=str(row["conversions_uid"]),
+        milestone=str(row["conversions_milestone"]),
+        record_id=number("conversions_record_id"),
+        lead_id=optional("conversions_lead_id"),
+        scope_kind=str(row["conversions_scope_kind"]),
+        kind=str(row["deliveries_kind"]),
+        target=str(row["deliveries_target"]),
+        occurred_at=from_ms(number("conversions_occurred_at")),
+        deadline_at=from_ms(number("deliveries_deadline_at")),
+        due_before=due_before,
+        tries=number("deliveries_tries"),
+        counted=number("deliveries_counted"),
+        value_state=str(row["conversions_value_state"]),
+        amount_micros=optional("conversions_amount_micros"),
+        currency=words("conversions_currency"),
+        is_live=bool(row["conversions_live"]),
+        is_frozen=bool(row["deliveries_frozen"]),
+        sent_amount_micros=optional("deliveries_sent_amount_micros"),
+        sent_currency=words("deliveries_sent_currency"),
+        identity_id=optional("deliveries_identity_id"),
+        person_id=optional("deliveries_person_id"),
+        first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
+    )
+
+
+async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
+    """Write the upload's row."""
+    row = {"id": upload_id, "destination_id": destination_id, "started_at": now_ms, "sent": sent}
+    await insert_rows(connection, uploads, [row])
+
+
+async def close_upload(
+    connection: AsyncConnection,
+    upload_id: int,
+    *,
+    now_ms: int,
+    accepted: int,
+    rejected: int,
+    receipt: str | None,
+    verdict_due_ms: int | None,
+) -> None:
+    """Write what came of the upload."""
+    await connection.execute(
+        update(uploads)
+        .where(uploads.c.id == upload_id)
+        .values(ended_at=now_ms, accepted=accepted, rejected=rejected, receipt=receipt, verdict_due_at=verdict_due_ms)
+    )
+
+
+async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int) -> None:
+    """Freeze content before the first try, and put every row under the upload that carries it."""
+    rows = [
+        {
+            "id": one.delivery_id,
+            "person_id": one.person_id,
+            "person_why": one.person_why,
+            "identity_id": one.identity_id,
+            "sent_amount_micros": one.amount_micros,
+            "sent_currency": one.currency,
+            "frozen": True,
+            "upload_id": upload_id,
+        }
+        for one in chosen
+    ]
+    await update_rows(connection, deliveries, rows, key=("id",))
+
+
+async def settle(
+    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[ClaimedRow, Settlement]], now_ms: int
+) -> int:
+    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease."""
+    rows = []
+    trials = []
+    for row, outcome in settled:
+        unknown = row.first_unknown_at
+        rows.append(
+            {
+                "id": row.id,
+                "state": outcome.state.value,
+                "reason": outcome.reason.value,
+                "code": outcome.code or None,
+                "due_at": optional_ms(outcome.due_at),
+                "tries": row.tries + 1,
+                "counted": row.counted + outcome.counts,
+                "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else now_ms,
+                "position": outcome.position,
+                "settled_at": None if outcome.due_at is not None else now_ms,
+                "_upload_id": upload_id,
+            }
+        )
+        if outcome.state is not DeliveryState.ACCEPTED:
+            trials.append(
+                {
+                    "delivery_id": row.id,
+                    "n": row.tries + 1,
+                    "at": now_ms,
+                    "upload_id": upload_id,
+                    "outcome": outcome.reason.value,
+                    "code": outcome.code or None,
+                    "message": outcome.message or None,
+                }
+            )
+    await insert_rows(connection, tries, trials, conflict=("delivery_id", "n"))
+    return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
+
+
+async def put_back(
+    connection: AsyncConnection,
+    upload_id: int,
+    decided: Sequence[tuple[int, DeliveryState, Reason, datetime | None]],
+    now_ms: int,
+) -> int:
+    """Rows that do not go after all: they wait, or are skipped, without a try."""
+    rows = [
+        {
+            "id": delivery_id,
+            "state": state.value,
+            "reason": reason.value,
+            "due_at": optional_ms(due_at),
+            "settled_at": None if due_at is not None else now_ms,
+            "_upload_id": upload_id,
+        }
+        for delivery_id, state, reason, due_at in decided
+    ]
+    return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
+
+
+async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms: int, limit: int) -> list[DueVerdict]:
+    """Uploads whose verdict may be there by now."""
+    result = await connection.execute(
+        select(uploads.c.id, uploads.c.receipt, uploads.c.sent, uploads.c.verdict_asked)
+        .where(
+            uploads.c.destination_id == destination_id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
+        )
+        .order_by(uploads.c.verdict_due_at)
+        .limit(limit)
+    )
+    return [DueVerdict(row.id, row.receipt, row.sent, row.verdict_asked) for row in result]
+
+
+async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[tuple[int, int, int, datetime]]:
+    """The deliveries still accepted under an upload: id, position, counted tries, deadline."""
+    result = await connection.execute(
+        select(deliveries.c.id, deliveries.c.position, deliveries.c.counted, deliveries.c.deadline_at).where(
+            deliveries.c.upload_id == upload_id,
+            deliveries.c.state == DeliveryState.ACCEPTED.value,
+            deliveries.c.position.is_not(None),
+        )
+    )
+    return [(row.id, row.position, row.counted, from_ms(row.deadline_at)) for row in result]
+
+
+async def settle_verdicts(
+    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[int, Settlement]], now_ms: int
+) -> None:
+    """Write late verdicts, fenced by the upload's id."""
+    rows = [
+        {
+            "id": delivery_id,
+            "state": outcome.state.value,
+            "reason": outcome.reason.value,
+            "code": outcome.code or None,
+            "due_at": optional_ms(outcome.due_at),
+            "settled_at": None if outcome.due_at is not None else now_ms,
+            "_upload_id": upload_id,
+        }
+        for delivery_id, outcome in settled
+    ]
+    await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
+
+
+async def ask_again(connection: AsyncConnection, upload_id: int, due_ms: int | None) -> None:
+    """When to ask for the verdict again; None: never."""
+    await connection.execute(
+        update(uploads).where(uploads.c.id == upload_id).values(verdict_due_at=due_ms, verdict_asked=uploads.c.verdict_asked + 1)
+    )
+
+
+async def withdraw(connection: AsyncConnection, conversion_ids: Sequence[int], now_ms: int) -> None:
+    """Deliveries of conversions that ended before they were tried are not sent."""
+    await connection.execute(
+        update(deliveries)
+        .where(
+            among(connection, deliveries.c.conversion_id, conversion_ids),
+            deliveries.c.state == DeliveryState.PENDING.value,
+            deliveries.c.tries == 0,
+        )
+        .values(state=DeliveryState.SKIPPED.value, reason=Reason.WITHDRAWN.value, due_at=None, settled_at=now_ms)
+    )
+
+
+async def sent_uploads(connection: AsyncConnection, destination_id: int, conversion_ids: Sequence[int]) -> list[SentUpload]:
+    """Uploads of these conversions that the platform is known to have."""
+    known = (DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value, DeliveryState.UNMATCHED.value)
+    result = await connection.execute(
+        select(
+            deliveries.c.conversion_id,
+            deliveries.c.seq,
+            deliveries.c.settled_at,
+            deliveries.c.target,
+            deliveries.c.kind,
+            deliveries.c.state,
+        ).where(deliveries.c.destination_id == destination_id, among(connection, deliveries.c.conversion_id, conversion_ids))
+    )
+    rows = list(result)
+    highest = {row.conversion_id: max(one.seq for one in rows if one.conversion_id == row.conversion_id) for row in rows}
+    return [
+        SentUpload(row.conversion_id, row.target, from_ms(row.settled_at), highest[row.conversion_id] + 1)
+        for row in rows
+        if row.kind == "upload" and row.state in known
+    ]
+
+
+async def supersede(connection: AsyncConnection, conversion_ids: Sequence[int], destination_id: int, now_ms: int) -> None:
+    """An untried correction gives way to a newer one."""
+    await connection.execute(
+        update(deliveries)
+        .where(
+            among(connection, deliveries.c.conversion_id, conversion_ids),
+            deliveries.c.destination_id == destination_id,
+            deliveries.c.kind != "upload",
+            deliveries.c.state == DeliveryState.PENDING.value,
+            deliveries.c.tries == 0,
+        )
+        .values(state=DeliveryState.SKIPPED.value, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=now_ms)
+    )
+
+
+async def wake(connection: AsyncConnection, lead_ids: Sequence[int], record_ids: Sequence[int], now_ms: int) -> None:
+    """What waited for a person or a value, or lacked consent or identifier, is judged again: its lead or deal changed."""
+    if not lead_ids and not record_ids:
+        return
+    deals = select(deal_people.c.deal_id).where(among(connection, deal_people.c.person_id, record_ids)) if record_ids else None
+    touched = or_(
+        among(connection, conversions.c.lead_id, lead_ids) if lead_ids else conversions.c.id.is_(None),
+        among(connection, conversions.c.record_id, record_ids) if record_ids else conversions.c.id.is_(None),
+        conversions.c.record_id.in_(deals) if deals is not None else conversions.c.id.is_(None),
+    )
+    chosen = select(conversions.c.id).where(touched)
+    waits = and_(
+        deliveries.c.state == DeliveryState.PENDING.value,
+        deliveries.c.reason.in_([Reason.PERSON.value, Reason.VALUE.value, Reason.RATE.value]),
+    )
+    lacked = and_(
+        deliveries.c.state == DeliveryState.SKIPPED.value,
+        deliveries.c.reason.in_([Reason.NO_CONSENT.value, Reason.NO_IDENTIFIER.value]),
+        deliveries.c.deadline_at > now_ms,
+    )
+    await connection.execute(
+        update(deliveries)
+        .where(deliveries.c.conversion_id.in_(chosen), or_(waits, lacked))
+        .values(state=DeliveryState.PENDING.value, reason=Reason.NEW.value, due_at=now_ms, settled_at=None)
+    )
+
+
+async def regroup(connection: AsyncConnection, delivery_ids: Sequence[int], upload_id: int) -> None:
+    """Put claimed rows under another upload's id."""
+    await connection.execute(
+        update(deliveries).where(among(connection, deliveries.c.id, delivery_ids)).values(upload_id=upload_id)
+    )

@@ -1,0 +1,1 @@
+"""What was found, sent and why: traces and books, read-only."""

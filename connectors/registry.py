@@ -1,0 +1,45 @@
+"""Which connectors there are: two plain dicts, kind -> class, and how each is opened. No scanning, no entry points."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import httpx
+
+from connectors.ads.google.destination import GoogleDestination, GoogleSettings
+from connectors.contract.destination import AdDestination
+from connectors.contract.source import CrmSource
+from connectors.contract.tokens import TokenStore
+from connectors.crm.hubspot.source import HubSpotSettings, HubSpotSource
+from connectors.http.auth import Lock
+from connectors.http.client import Hooks
+
+Clock = Callable[[], datetime]
+
+SOURCES: Mapping[str, type[HubSpotSource]] = {HubSpotSource.kind: HubSpotSource}
+DESTINATIONS: Mapping[str, type[GoogleDestination]] = {GoogleDestination.kind: GoogleDestination}
+
+
+def check_settings(kind: str, settings: Mapping[str, str]) -> None:
+    """ValueError names what is missing or unknown in a connection's settings."""
+    if kind in SOURCES:
+        HubSpotSettings.from_mapping(settings)
+    else:
+        GoogleSettings.from_mapping(settings)
+
+
+def open_source(kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks) -> CrmSource:
+    """A CRM connector; LookupError where there is none of this kind."""
+    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks)
+
+
+def open_destination(
+    kind: str,
+    settings: Mapping[str, str],
+    http: httpx.AsyncClient,
+    tokens: TokenStore,
+    lock: Lock,
+    clock: Clock,
+    hooks: Hooks,
+) -> AdDestination:
+    """An ad platform connector; LookupError where there is none of this kind."""
+    return DESTINATIONS[kind](http, GoogleSettings.from_mapping(settings), tokens, lock, clock, hooks)
