@@ -5,7 +5,8 @@ from datetime import datetime
 
 import httpx
 
-from connectors.ads.google.destination import GoogleDestination, GoogleSettings
+from connectors.ads.google.destination import GoogleDestination
+from connectors.ads.google.settings import GoogleSettings
 from connectors.contract.destination import AdDestination
 from connectors.contract.source import CrmSource
 from connectors.contract.tokens import TokenStore
