@@ -46,7 +46,19 @@ class RateLimited(ConnectorError):
 
 
 class Unavailable(ConnectorError):
-    """The vendor cannot be reached or is failing."""
+    """The vendor cannot be reached or is failing. `retry_after` is how long it asks to stay away, None where unknown."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        effect: Effect,
+        retry_after: timedelta | None = None,
+        code: str = "",
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, effect=effect, code=code, status=status)
+        self.retry_after = retry_after
 
 
 class RequestRefused(ConnectorError):

@@ -200,4 +200,6 @@ class WebhookRefused:
 class WebhookParser(Protocol):
     """Verify and parse, pure. `secrets`: any of them may have signed (rotation)."""
 
-    def __call__(self, request: WebhookRequest, secrets: Sequence[str], now: datetime) -> tuple[Hint, ...] | WebhookRefused: ...
+    def __call__(self, request: WebhookRequest, secrets: Sequence[str], now: datetime) -> tuple[Hint, ...] | WebhookRefused:
+        """The records that may have changed, or why the request is refused."""
+        ...

@@ -1,5 +1,6 @@
 """Countries: ISO 3166-1 codes and the names that people and CRMs write. Data and one lookup, nothing else."""
 
+import re
 import unicodedata
 
 # ISO 3166-1 alpha-2, alpha-3, names parted by slashes (XK is the code in use for Kosovo).
@@ -9,12 +10,13 @@ AL ALB Albania; AM ARM Armenia; AO AGO Angola; AQ ATA Antarctica; AR ARG Argenti
 AT AUT Austria/Österreich/Oesterreich/Autriche; AU AUS Australia; AW ABW Aruba; AX ALA Åland Islands;
 AZ AZE Azerbaijan; BA BIH Bosnia and Herzegovina; BB BRB Barbados; BD BGD Bangladesh;
 BE BEL Belgium/België/Belgique/Belgien; BF BFA Burkina Faso; BG BGR Bulgaria/България/Bulgarien; BH BHR Bahrain;
-BI BDI Burundi; BJ BEN Benin; BL BLM Saint Barthélemy; BM BMU Bermuda; BN BRN Brunei;
+BI BDI Burundi; BJ BEN Benin; BL BLM Saint Barthélemy; BM BMU Bermuda; BN BRN Brunei/Brunei Darussalam;
 BO BOL Bolivia/Plurinational State of Bolivia/Bolivia, Plurinational State of;
 BQ BES Bonaire, Sint Eustatius and Saba/Caribbean Netherlands; BR BRA Brazil/Brasil/Brasilien; BS BHS Bahamas;
 BT BTN Bhutan; BV BVT Bouvet Island; BW BWA Botswana; BY BLR Belarus; BZ BLZ Belize; CA CAN Canada/Kanada;
 CC CCK Cocos Islands/Cocos (Keeling) Islands/Keeling Islands;
-CD COD Democratic Republic of the Congo/DR Congo/DRC/Congo, Democratic Republic of the/Congo Kinshasa;
+CD COD Democratic Republic of the Congo/DR Congo/DRC/Congo, Democratic Republic of the/Congo, the Democratic Republic of the/
+Congo Kinshasa;
 CF CAF Central African Republic; CG COG Congo/Republic of the Congo/Congo Brazzaville;
 CH CHE Switzerland/Schweiz/Suisse/Svizzera; CI CIV Côte d'Ivoire/Ivory Coast; CK COK Cook Islands; CL CHL Chile;
 CM CMR Cameroon; CN CHN China/People's Republic of China/中国/中國; CO COL Colombia; CR CRI Costa Rica; CU CUB Cuba;
@@ -84,6 +86,8 @@ _MORE_CODES = {"uk": "GB", "el": "GR"}
 
 LONGEST_NAME = 100
 
+_POLITY = re.compile("^(?:the)?(?:(?:republic|kingdom|state|principality|commonwealth)of)?(?:the)?")
+
 
 def name_key(text: str) -> str:
     """A name as it is compared: letters only, caseless, without accents."""
@@ -107,4 +111,4 @@ def country_code(text: str) -> str | None:
     if len(text) > LONGEST_NAME:
         return None
     key = name_key(text)
-    return _CODE_OF.get(key) or _CODE_OF.get(key.removeprefix("the"))
+    return _CODE_OF.get(key) or _CODE_OF.get(_POLITY.sub("", key, count=1))

@@ -12,7 +12,7 @@ LONGEST_PLACE = 100
 _ZIP = re.compile(r"(\d{5})(?:-?\d{4})?", re.ASCII)
 _ZIP_PLUS_FOUR = re.compile(r"(\d{5})-\d{4}", re.ASCII)
 _POSTAL_CODE = re.compile(r"[^\W_]+(?:[ -]+[^\W_]+)*")
-_ISO_PREFIX = re.compile(r"(?:us|ca)-", re.IGNORECASE)
+_ISO_PREFIX = re.compile(r"^(?:us|ca)-", re.IGNORECASE)
 
 _US_STATES = """
 al alabama; ak alaska; az arizona; ar arkansas; ca california; co colorado; ct connecticut; de delaware;
@@ -69,7 +69,7 @@ def normalise_state(text: str, country: str | None) -> str | IdentifierProblem:
     codes = _EITHER if country is None else _STATES.get(country)
     if codes is None:
         return _letters_and_digits(cleaned)
-    key = name_key(_ISO_PREFIX.sub("", cleaned, count=1) if _ISO_PREFIX.match(cleaned) else cleaned)
+    key = name_key(_ISO_PREFIX.sub("", cleaned, count=1))
     known = codes.get(key)
     if known is not None:
         return known

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import ClassVar
 
 import httpx
@@ -116,7 +117,7 @@ class GoogleDestination:
     async def verdict(self, receipt: str, sent: int, now: datetime) -> VerdictReply:
         """What became of the `sent` rows accepted under this receipt. Raises ConnectorError where the call failed."""
         reply = await self._http.read("GET", _STATUS, params={"requestId": receipt})
-        if reply.status < 400:
+        if reply.status < HTTPStatus.BAD_REQUEST:
             return read_status(reply.json_object(), sent, now, self._settings.record_indices_base)
         refusal = read_refusal(reply.body)
         lost = next((code for code in refusal.codes if code in LOST_CODES), None)
@@ -137,7 +138,11 @@ class GoogleDestination:
         except AccountRefused as error:
             head = [_OK_TOKEN, Finding("account", FindingStatus.FAILED, error.message, mend(error.code))]
         except AuthenticationFailed as error:
-            advice = mend(error.code) if error.status == 403 else "connect again with credentials of a user of the account"
+            advice = (
+                mend(error.code)
+                if error.status == HTTPStatus.FORBIDDEN
+                else "connect again with credentials of a user of the account"
+            )
             head = [Finding("token", FindingStatus.FAILED, error.message, advice), _UNPROVEN_ACCOUNT]
         except RequestRefused as error:
             head = [Finding("token", FindingStatus.UNPROVEN, error.message, "check base_url and the settings"), _UNPROVEN_ACCOUNT]
@@ -150,7 +155,7 @@ class GoogleDestination:
         """The finding on one action, still without its subject; raises where the account or the credential is refused."""
         body = healthcheck_body(action, self._settings, self._clock())
         reply = await self._http.read("POST", _INGEST, json=body)
-        if reply.status < 400:
+        if reply.status < HTTPStatus.BAD_REQUEST:
             return Finding("", FindingStatus.OK, f"Google takes conversions for conversion action {action}")
         refusal = read_refusal(reply.body)
         problem = account_error(refusal, reply.status)
@@ -181,13 +186,13 @@ def _target_finding(milestone: str, action: str, verdicts: Mapping[str, Finding]
 
 def _judge(reply: Reply, planned: Plan, targets: Sequence[str], now: datetime) -> Sequence[UploadResult]:
     """The results of the sent events, in order."""
-    if reply.status < 400:
+    if reply.status < HTTPStatus.BAD_REQUEST:
         request_id = reply.json_object().get("requestId")
         if not isinstance(request_id, str) or not request_id:
             raise UnexpectedReply("Google took the events without a requestId", effect=Effect.UNKNOWN, status=reply.status)
         return [Accepted(request_id, position) for position in range(len(targets))]
     refusal = read_refusal(reply.body)
-    if reply.status != 400:
+    if reply.status != HTTPStatus.BAD_REQUEST:
         raise _request_refused(refusal, reply)
     problem = account_error(refusal, reply.status)
     if problem is not None:

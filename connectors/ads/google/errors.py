@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from http import HTTPStatus
 
 from connectors.ads.google.payload import Plan
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
@@ -145,7 +146,7 @@ def call_error(reply: Reply, now: datetime) -> ConnectorError | None:
             return None
         kind = AuthenticationFailed if refusal.code in _CREDENTIAL_CODES else AccountRefused
         return kind(_refused(refusal.code, refusal.message), code=refusal.code, status=reply.status)
-    if reply.status == 429:
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         away = retry_after(reply, now) or THROTTLED
         return RateLimited(f"Google throttles: {refusal.message}", retry_after=away, code=refusal.code, status=429)
     return None
@@ -206,7 +207,7 @@ def _refused(code: str, message: str) -> str:
 
 def _index(pattern: re.Pattern[str], path: str) -> int | None:
     found = pattern.search(path)
-    return int(found[1]) if found and len(found[1]) < 7 else None
+    return int(found[1]) if found and len(found[1]) < 7 else None  # noqa: PLR2004 no request has a million rows
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -58,7 +58,7 @@ class GoogleSettings:
         base = given.pop("record_indices_base", "0")
         if base not in ("0", "1"):
             raise ValueError("record_indices_base must be 0 or 1")
-        return cls(**given, record_indices_base=int(base))  # type: ignore[arg-type]  # all other settings are text
+        return cls(**given, record_indices_base=int(base))
 
     def service_account(self) -> Mapping[str, str]:
         """The key file's content; ValueError where it is none."""

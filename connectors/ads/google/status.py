@@ -134,6 +134,6 @@ def _failure(entry: Mapping[str, object], sent: int, base: int) -> _Failure:
 def _number(value: object) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 int64
         return int(value)
     return None

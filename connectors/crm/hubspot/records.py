@@ -94,7 +94,9 @@ def association_of(target: Json) -> Association:
     types = json_objects(target.get("associationTypes"), "`associationTypes`")
     labels = {str(one["label"]) for one in types if isinstance(one.get("label"), str) and one["label"]}
     type_ids = {
-        one["typeId"] for one in types if isinstance(one.get("typeId"), int) and one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED
+        one["typeId"]
+        for one in types
+        if isinstance(one.get("typeId"), int) and one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED
     }
     return Association(
         id=record_id(target.get("toObjectId"), "an association's `toObjectId`"),

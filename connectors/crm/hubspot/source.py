@@ -65,7 +65,7 @@ class HubSpotSource:
         client: httpx.AsyncClient,
         settings: HubSpotSettings,
         clock: Clock,
-        hooks: Hooks = Hooks(),  # noqa: B008 frozen
+        hooks: Hooks = Hooks(),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._version = settings.api_version
