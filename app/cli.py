@@ -150,12 +150,10 @@ def trace_command(
 
 @cli.command()
 def demo(
-    days: Annotated[int, typer.Option(help="How many days of the pipeline to play.")] = 60,
-    deals: Annotated[int, typer.Option(help="At most this many deals.")] = 500,
-    exit_at_end: Annotated[bool, typer.Option("--exit", help="End instead of serving the result.")] = False,  # noqa: FBT002 a command line flag
+    days: Annotated[int, typer.Option(help="How many days of the pipeline to play.")] = 30,
+    deals: Annotated[int, typer.Option(help="At most this many deals.")] = 250,
 ) -> None:
     """Play a real pipeline through simulated CRM and ad platforms, and show what came of it."""
-    del exit_at_end
     _run(play(days=days, most_deals=deals))
 
 

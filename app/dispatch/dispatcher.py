@@ -63,30 +63,33 @@ class Dispatcher:
     async def drain(self, destination_id: int) -> DrainSummary:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
         summary = DrainSummary()
-        name = f"drain:{destination_id}"
-        if not await self._hold(name):
-            summary.is_busy = True
-            return summary
+        name = _lease(destination_id)
+        async with self._database.write() as connection:
+            if not await self._hold(connection, name):
+                summary.is_busy = True
+                return summary
         try:
             destination = await self._destinations.open_destination(destination_id)
-            while not summary.failure and await self._round(destination, summary):
-                await self._hold(name)
+            while await self._round(destination, summary) and not summary.failure and not summary.is_busy:
                 destination = await self._destinations.open_destination(destination_id)
         finally:
             async with self._database.write() as connection:
                 await release(connection, name, self._holder)
         return summary
 
-    async def _hold(self, name: str) -> bool:
-        async with self._database.write() as connection:
-            now_ms = to_ms(self._clock())
-            return await acquire(connection, name, self._holder, now_ms, int(LEASE.total_seconds() * 1000)) is not None
+    async def _hold(self, connection: AsyncConnection, name: str) -> bool:
+        """Take or renew the lease; False where another drainer took over, whose rows must not be touched."""
+        now_ms = to_ms(self._clock())
+        return await acquire(connection, name, self._holder, now_ms, int(LEASE.total_seconds() * 1000)) is not None
 
     async def _round(self, destination: OpenDestination, summary: DrainSummary) -> bool:
         """Claim once and send what may go; False where nothing was due."""
         now = self._clock()
         limits = destination.connector.limits
         async with self._database.write() as connection:
+            if not await self._hold(connection, _lease(destination.id)):
+                summary.is_busy = True
+                return False
             claim_id = await take_ids(connection, 1)
             rows = await outbox.claim(
                 connection,
@@ -102,7 +105,7 @@ class Dispatcher:
         summary.stopped += sum(due is None for _, _, _, due in waiting)
         size = min(limits.rows, destination.batch_rows or limits.usual_rows)
         work = batches(ready, most_rows=size, most_targets=limits.targets)
-        while work:
+        while work and not summary.is_busy:
             batch = work.pop(0)
             if summary.failure:
                 await self._give_back(batch)
@@ -139,9 +142,13 @@ class Dispatcher:
         """One request; what is left to send of it, split, where the platform processed nothing because of a neighbour."""
         now = self._clock()
         async with self._database.write() as connection:
+            if not await self._hold(connection, _lease(destination.id)):
+                log.warning("lease.lost", destination=destination.name, unsent=len(batch))
+                summary.is_busy = True
+                return []
             upload_id = await take_ids(connection, 1)
             await outbox.open_upload(connection, upload_id, destination.id, to_ms(now), len(batch))
-            await outbox.freeze(connection, [_chosen(one) for one in batch], upload_id)
+            await outbox.freeze(connection, [_chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
         summary.requests += 1
         results: Sequence[UploadResult]
         try:
@@ -233,6 +240,10 @@ class Dispatcher:
             await outbox.regroup(connection, [one.row.id for one in batch], claim_id)
             by_claim[claim_id] = [(one.row.id, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
             await outbox.put_back(connection, claim_id, by_claim[claim_id], to_ms(now))
+
+
+def _lease(destination_id: int) -> str:
+    return f"drain:{destination_id}"
 
 
 def _owed(row: ClaimedRow) -> Owed:

@@ -42,6 +42,8 @@ def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
         yield "attribution.platform.field", rules.platform.field
     for place, condition in enumerate(document.exclude):
         yield from ((f"exclude[{place}]", text) for text in sorted(condition.fields()))
+    for name, condition in document.destination_conditions().items():
+        yield from ((f"destinations.{name}.where", text) for text in sorted(condition.fields()))
     for place, milestone in enumerate(document.milestones):
         if milestone.value is not None and milestone.value.field is not None:
             yield f"milestones[{place}].value.field", milestone.value.field

@@ -8,6 +8,7 @@ from app.mapping.document import Condition, Operator
 from app.mapping.people import Lookup, parse_instant, split_field
 
 _RELATIVE_DAYS = "d"
+SECONDS_A_DAY = 86_400
 
 
 def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[bool, str]:
@@ -113,7 +114,7 @@ def _compare_dates(operator: Operator, value: str, wanted: object, entered_at: d
         return False
     if operator is Operator.WITHIN_DAYS:
         days = _number(wanted)
-        return days is not None and abs(at - entered_at) <= timedelta(days=float(days))
+        return days is not None and abs(at - entered_at).total_seconds() <= days * SECONDS_A_DAY
     bound = _bound(str(wanted), entered_at)
     if bound is None:
         return False
@@ -122,6 +123,9 @@ def _compare_dates(operator: Operator, value: str, wanted: object, entered_at: d
 
 def _bound(text: str, entered_at: datetime) -> datetime | None:
     """A date, or one relative to the entry: `-30d`."""
-    if text.endswith(_RELATIVE_DAYS) and text[:-1].lstrip("+-").isdigit():
-        return entered_at + timedelta(days=int(text[:-1]))
+    if text.endswith(_RELATIVE_DAYS) and text[:-1].lstrip("+-").isdecimal():
+        try:
+            return entered_at + timedelta(days=int(text[:-1]))
+        except (OverflowError, ValueError):
+            return None
     return parse_instant(text)

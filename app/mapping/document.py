@@ -14,6 +14,7 @@ from connectors.contract.records import ObjectKind
 
 _DURATION = re.compile(r"(\d{1,4})([dhm])")
 _UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_AMOUNT = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 NOT_YET = {"average", "predicted"}
 
 
@@ -154,6 +155,8 @@ class ValueModel(Part):
     def _complete(self) -> "ValueModel":
         if self.model == "fixed" and (self.amount is None or self.currency is None):
             raise ValueError("a fixed value needs an amount and a currency")
+        if self.amount is not None and not _AMOUNT.fullmatch(self.amount):
+            raise ValueError(f"`{self.amount}` is no amount; it reads like 50 or 49.90")
         if self.model != "fixed" and self.field is None:
             raise ValueError(f"a {self.model} value needs a field, like deal.amount")
         if self.model == "weighted" and self.probability is None:
@@ -291,6 +294,14 @@ class MappingDocument(Part):
             raise ValueError(f"milestones named twice: {', '.join(sorted(doubled))}")
         return self
 
+    def destination_conditions(self) -> dict[str, Condition]:
+        """The condition of each destination that has one of its own."""
+        return {
+            name: Condition.model_validate(targets["where"])
+            for name, targets in self.destinations.items()
+            if targets.get("where") is not None
+        }
+
     def rank(self, name: str) -> int:
         """The place of a milestone, -1 where the document has none of this name."""
         return next((place for place, milestone in enumerate(self.milestones) if milestone.name == name), -1)
@@ -303,7 +314,8 @@ def parse_document(data: object) -> MappingDocument:
     try:
         document = MappingDocument.model_validate(data)
     except ValidationError as error:
-        mistakes += [_mistake(dict(one)) for one in error.errors()]
+        told = {mistake.path for mistake in mistakes}
+        mistakes += [found for one in error.errors() if (found := _mistake(dict(one))).path not in told]
     if document is not None:
         mistakes += _targets(document)
     if mistakes or document is None:
@@ -353,9 +365,20 @@ def nearest(word: str, choices: Sequence[str]) -> str | None:
 def _targets(document: MappingDocument) -> list[Mistake]:
     known = [milestone.name for milestone in document.milestones]
     extras = {"where", "send_when", "minimum_value"}
-    return [
+    mistakes = [
         Mistake(f"destinations.{name}.{key}", "no milestone has this name", nearest(key, known))
         for name, targets in document.destinations.items()
         for key, target in targets.items()
         if (key not in known and key not in extras) or not isinstance(target, dict | str | int | float | None)
     ]
+    for name, targets in document.destinations.items():
+        if targets.get("where") is None:
+            continue
+        try:
+            Condition.model_validate(targets["where"])
+        except ValidationError as error:
+            for one in error.errors():
+                found = _mistake(dict(one))
+                inner = "" if found.path == "document" else f".{found.path}"
+                mistakes.append(Mistake(f"destinations.{name}.where{inner}", found.message, found.nearest))
+    return mistakes

@@ -45,12 +45,12 @@ def derive(aggregate: Aggregate, document: MappingDocument, facts: AccountFacts,
 
 
 def _in_scope(work: _Work, milestone: Milestone, scope: Scope) -> list[ConversionState]:
-    stored = _after_merge(
-        sorted(
-            (one for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one)),
-            key=lambda one: (one.occurred_at, one.uid),
-        )
+    stored = sorted(
+        (one for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one)),
+        key=lambda one: (one.occurred_at, one.uid),
     )
+    if milestone.repeat == "first_only":
+        stored = _after_merge(stored)
     real = [
         stay
         for record in scope.records
@@ -60,18 +60,27 @@ def _in_scope(work: _Work, milestone: Milestone, scope: Scope) -> list[Conversio
     if milestone.repeat == "every_entry":
         return _every_entry(work, milestone, scope, real, stored)
     states = _occurrences(work, milestone, scope, joined(real), stored)
-    if not real and not any(one.is_live for one in stored):
-        implied = _implying(work, milestone, scope)
-        if implied is not None and not stored:
-            states.append(_new(work, milestone, scope, implied, 0, is_implied=True))
+    implied = None if real else _implying(work, milestone, scope)
+    if implied is not None and not stored:
+        states.append(_new(work, milestone, scope, implied, 0, is_implied=True))
+    elif implied is not None:
+        states = [_revalued(work, scope, one, implied) if one.is_live and one.is_implied else one for one in states]
     return states
+
+
+def _revalued(work: _Work, scope: Scope, stored: ConversionState, stay: Stay) -> ConversionState:
+    """A conversion that lives on, at its present value; a value that was known does not vanish."""
+    valued = value_by(stored.value_basis, _setting(work, scope, stay))
+    if stored.value_state is ValueState.READY and valued.money is None:
+        return stored
+    return _valued(stored, valued)
 
 
 def _may_fire(milestone: Milestone, scope: Scope, stay: Stay, stored: Sequence[ConversionState]) -> bool:
     """A conversion that was made stays made; a new one needs its condition now, while the stage is held."""
     if milestone.where is None or any(one.occurred_at == stay.entered_at for one in stored):
         return True
-    return stay.ended_at is None and holds(milestone.where, scope.look, stay.entered_at)[0]
+    return stay.ended_at is None and holds(milestone.where, _look_of(scope, stay), stay.entered_at)[0]
 
 
 def _after_merge(stored: list[ConversionState]) -> list[ConversionState]:
@@ -108,20 +117,21 @@ def _occurrences(
     work: _Work, milestone: Milestone, scope: Scope, runs: Sequence[Stay], stored: Sequence[ConversionState]
 ) -> list[ConversionState]:
     """Match the runs of time with the stored occurrences; what is later than the last end is a new one."""
-    states: dict[int, ConversionState] = {one.occurrence: one for one in stored}
+    states: dict[str, ConversionState] = {one.uid: one for one in stored}
     for run in runs:
         match = next((one for one in states.values() if one.occurred_at == run.entered_at), None)
         if match is None:
             match = next((one for one in states.values() if one.is_live), None)
         if match is not None:
             if match.ended_why is not EndReason.DUPLICATE_AFTER_MERGE:
-                states[match.occurrence] = _current(work, scope, match, run)
+                states[match.uid] = _current(work, scope, match, run)
             continue
         ends = [one.ended_at for one in states.values() if one.ended_at is not None]
         if ends and run.entered_at <= max(ends):
             continue
-        occurrence = max(states, default=-1) + 1
-        states[occurrence] = _new(work, milestone, scope, run, occurrence, is_implied=False)
+        occurrence = max((one.occurrence for one in states.values()), default=-1) + 1
+        made = _new(work, milestone, scope, run, occurrence, is_implied=False)
+        states[made.uid] = made
     return list(states.values())
 
 
@@ -134,12 +144,7 @@ def _current(work: _Work, scope: Scope, stored: ConversionState, run: Stay) -> C
         return replace(state, is_live=False, ended_at=run.ended_at, ended_why=run.ended_why)
     if stored.ended_why is EndReason.DELETED and run.ended_at is None:
         state = replace(state, is_live=True, ended_at=None, ended_why=None)
-    if not state.is_live:
-        return state
-    valued = value_by(stored.value_basis, _setting(work, scope, run))
-    if stored.value_state is ValueState.READY and valued.money is None:
-        return state
-    return _valued(state, valued)
+    return _revalued(work, scope, state, run) if state.is_live else state
 
 
 def _implying(work: _Work, milestone: Milestone, scope: Scope) -> Stay | None:
@@ -173,8 +178,9 @@ def _lowest(work: _Work, stages: Sequence[str]) -> str:
 
 
 def _new(work: _Work, milestone: Milestone, scope: Scope, stay: Stay, occurrence: int, *, is_implied: bool) -> ConversionState:
-    stored_keys = [one.scope_key for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one)]
-    key = stored_keys[0] if stored_keys else scope.new_key
+    stored = (one for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one))
+    first = min(stored, key=lambda one: (one.occurred_at, one.uid), default=None)
+    key = scope.new_key if first is None else first.scope_key
     state = ConversionState(
         uid=conversion_uid(work.facts.schema.account_ref, scope.kind, key, milestone.name, occurrence),
         milestone=milestone.name,
@@ -193,7 +199,7 @@ def _new(work: _Work, milestone: Milestone, scope: Scope, stay: Stay, occurrence
         ended_at=stay.ended_at,
         ended_why=stay.ended_why,
     )
-    excluded, excluded_for = _exclusions(work, milestone, scope.look, stay)
+    excluded, excluded_for = _exclusions(work, milestone, _look_of(scope, stay), stay)
     state = replace(state, excluded=excluded, excluded_for=excluded_for)
     return _valued(state, first_valuation(milestone, _setting(work, scope, stay)))
 
@@ -222,7 +228,8 @@ def _exclusions(work: _Work, milestone: Milestone, look: Lookup, stay: Stay) -> 
     return "", frozenset(closed)
 
 
-def _setting(work: _Work, scope: Scope, stay: Stay) -> Setting:
+def _look_of(scope: Scope, stay: Stay) -> Lookup:
+    """The scope's fields; of several deals of a person, the one that the stay is about."""
     look = scope.look
     if scope.kind == "person" and stay.record.ref.kind is ObjectKind.DEAL:
         fields = stay.record.fields
@@ -231,7 +238,11 @@ def _setting(work: _Work, scope: Scope, stay: Stay) -> Setting:
             return fields.get(name) if kind is ObjectKind.DEAL else scope.look(kind, name)
 
         look = of_this_deal
-    return Setting(look, work.facts.schema, stay.pipeline, stay.stage, stay.entered_at, work.rates)
+    return look
+
+
+def _setting(work: _Work, scope: Scope, stay: Stay) -> Setting:
+    return Setting(_look_of(scope, stay), work.facts.schema, stay.pipeline, stay.stage, stay.entered_at, work.rates)
 
 
 def _valued(state: ConversionState, valued: Valuation) -> ConversionState:

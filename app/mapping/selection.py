@@ -52,6 +52,8 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
     yield from (rule.field for rule in (document.consent.ad_user_data, document.consent.ad_personalization) if rule)
     for condition in document.exclude:
         yield from condition.fields()
+    for condition in document.destination_conditions().values():
+        yield from condition.fields()
     for milestone in document.milestones:
         if milestone.where is not None:
             yield from milestone.where.fields()

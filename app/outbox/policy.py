@@ -222,7 +222,8 @@ def settle(
         case Rejected(code, message):
             return Settlement(DeliveryState.REJECTED, Reason.REFUSED, code=code, message=message)
         case Later(until, code):
-            return Settlement(DeliveryState.PENDING, Reason.TOO_RECENT, max(until, now), code, counts=False)
+            due_at = max(until, now + FIRST_PAUSE)
+            return Settlement(DeliveryState.PENDING, Reason.TOO_RECENT, due_at, code, counts=False)
         case Retry(code, message):
             return Settlement(DeliveryState.PENDING, Reason.RETRY, _next_try(counted, deadline, now), code, message)
         case NotProcessed(code):

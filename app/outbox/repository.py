@@ -181,8 +181,8 @@ async def close_upload(
     )
 
 
-async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int) -> None:
-    """Freeze content before the first try, and put every row under the upload that carries it."""
+async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int, lease_end_ms: int) -> None:
+    """Freeze content before the first try, and put every row under the upload that carries it and its lease."""
     rows = [
         {
             "id": one.delivery_id,
@@ -193,6 +193,7 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
             "sent_currency": one.currency,
             "frozen": True,
             "upload_id": upload_id,
+            "due_at": lease_end_ms,
         }
         for one in chosen
     ]

@@ -15,6 +15,7 @@ DEEPEST = 6
 _SAFE = (bool, int, float, datetime, date, timedelta)
 _UNTOUCHED = frozenset({"timestamp", "level"})
 _INTERNAL = frozenset({"_record", "_from_structlog"})
+_SELF_WILLED = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _NOISY = ("uvicorn.access", "httpx", "httpcore", "aiosqlite", "sqlalchemy.engine")
 
 
@@ -39,6 +40,12 @@ def configure_logs(*, as_json: bool, level: str = "INFO", stream: TextIO | None 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in _SELF_WILLED:
+        # uvicorn configures its loggers by itself wherever it was started before.
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.NOTSET)
+        logging.getLogger(name).disabled = False
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
