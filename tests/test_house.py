@@ -73,7 +73,7 @@ def test_registry_classes_keep_their_contract_by_signature() -> None:
     from connectors.contract.destination import AdDestination, Confirms  # noqa: PLC0415 as above
     from connectors.contract.source import CrmSource  # noqa: PLC0415 as above
 
-    pairs = [(cls, CrmSource) for cls in registry.SOURCES.values()] + [
+    pairs: list[tuple[type, type]] = [(cls, CrmSource) for cls in registry.SOURCES.values()] + [
         (cls, AdDestination) for cls in registry.DESTINATIONS.values()
     ]
     pairs += [(cls, Confirms) for cls in registry.DESTINATIONS.values() if hasattr(cls, "verdict")]

@@ -189,6 +189,13 @@ def test_an_fbclid_becomes_fbc_with_the_click_s_milliseconds() -> None:
     assert identity.identifiers == {Identifier.FBC: "fb.1.1795348800123.IwAR2F4abc-X_aem_9"}
 
 
+def test_two_ways_to_write_one_accent_are_one_person() -> None:
+    """A Mac's CSV writes letter and accent apart."""
+    apart, composed = one("external_id", "Zoe\u0308-1"), one("external_id", "Zoë-1")
+
+    assert apart == composed
+
+
 @pytest.mark.parametrize("clicked_at", [None, datetime(1970, 1, 1, tzinfo=UTC), CLICKED_AT.replace(tzinfo=None)])
 def test_an_fbclid_without_a_usable_click_time_gives_no_fbc(clicked_at: datetime | None) -> None:
     """An invented time is an invalid click id."""

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
@@ -100,13 +100,20 @@ def stored(access: str, left: timedelta, *, refresh: str | None = "kept", versio
 async def test_ten_callers_with_an_expired_token_refresh_once() -> None:
     """A rotating refresh token used twice is a dead connection."""
     endpoint, store = Endpoint(), MemoryStore(stored("stale", timedelta(seconds=-1)))
-    auth = oauth(endpoint, store)
+    shared, asked = shared_lock(), []
+
+    def lock() -> AbstractAsyncContextManager[None]:
+        asked.append(1)
+        return shared()
+
+    auth = oauth(endpoint, store, lock=lock)
 
     headers = await asyncio.gather(*(auth.headers() for _ in range(10)))
 
     assert {header["authorization"] for header in headers} == {"Bearer access-1"}
     assert len(endpoint.forms) == 1
     assert store.saves == 1
+    assert len(asked) == 1
 
 
 async def test_ten_processes_with_a_refused_token_refresh_once() -> None:

@@ -20,6 +20,7 @@ from connectors.contract.source import (
 )
 
 DAY_0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
+NO_RATES = Rates()
 LIFECYCLE = ("subscriber", "lead", "mql", "sql", "customer")
 STAGES = (
     StageSchema("new", "New", 0.1),
@@ -154,7 +155,7 @@ def run(
     by: MappingDocument | None = None,
     known: Sequence[ConversionState] = (),
     siblings: Sequence[ConversionState] = (),
-    rates: Rates = Rates(),
+    rates: Rates = NO_RATES,
 ) -> dict[str, list[ConversionState]]:
     """What the engine answers, by milestone, each list by occurrence and instant."""
     answer: dict[str, list[ConversionState]] = {}

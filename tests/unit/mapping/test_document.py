@@ -1,0 +1,127 @@
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from app.mapping.checking import check_document
+from app.mapping.document import DocumentInvalid, Mistake, parse_document
+from app.mapping.selection import selection_of
+from connectors.contract.records import ObjectKind
+from tests.unit.mapping.mapping_rig import DOCUMENT, SCHEMA, document
+
+SETTINGS = {"meta": frozenset({"event_name"})}
+
+
+def mistakes(**changes: Any) -> dict[str, Mistake]:
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_document({**deepcopy(DOCUMENT), **changes})
+    return {mistake.path: mistake for mistake in caught.value.mistakes}
+
+
+def with_value(value: dict[str, Any]) -> list[dict[str, Any]]:
+    milestones = deepcopy(DOCUMENT["milestones"])
+    milestones[3]["value"] = value
+    return list(milestones)
+
+
+def test_an_unknown_key_is_named_with_its_place_and_the_nearest() -> None:
+    """A key that is silently ignored is a setting that silently does nothing."""
+    found = mistakes(milestones=[{**DOCUMENT["milestones"][0], "on_leaf": "keep"}])
+
+    assert found["milestones[0].on_leaf"].nearest == "on_leave"
+    assert "did you mean `on_leave`" in str(found["milestones[0].on_leaf"])
+
+
+@pytest.mark.parametrize("model", ["average", "predicted"])
+def test_models_that_are_not_there_are_refused_by_name(model: str) -> None:
+    """Accepting a model that we do not have would send wrong values without a word."""
+    found = mistakes(milestones=with_value({"model": model}))
+
+    assert "not available" in found["milestones[3].value.model"].message
+
+
+def test_incremental_is_refused_by_name() -> None:
+    """The same for the mode of the whole account."""
+    assert "not available" in mistakes(value_mode="incremental")["value_mode"].message
+
+
+@pytest.mark.parametrize("consent", [{}, {"not_required": True}, {"ad_personalization": {"field": "contact.x", "granted": "y"}}])
+def test_consent_must_be_said(consent: dict[str, Any]) -> None:
+    """Forgetting consent must not mean sending without it."""
+    assert "consent" in mistakes(consent=consent)
+
+
+def test_consent_must_be_there() -> None:
+    """The same for a document without the word."""
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_document({name: value for name, value in DOCUMENT.items() if name != "consent"})
+
+    assert [(one.path, one.message) for one in caught.value.mistakes] == [("consent", "is missing")]
+
+
+@pytest.mark.parametrize("amount", ["fifty", -1, "NaN", "1e9", True])
+def test_a_fixed_value_is_an_amount(amount: object) -> None:
+    """What is no number would be sent as nothing at all."""
+    assert "milestones[3].value" in mistakes(milestones=with_value({"model": "fixed", "amount": amount, "currency": "USD"}))
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 1, {}])
+def test_what_is_no_document_is_a_mistake_and_no_exception(data: object) -> None:
+    """The REST door takes anything."""
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_document(data)
+    assert caught.value.mistakes
+
+
+def test_a_destination_names_milestones_that_exist_and_conditions_that_can_be_judged() -> None:
+    """A wrong name sends nothing; a wrong condition would stop the engine at every record."""
+    wrong = {"meta": {"leed": {"event_name": "Lead"}, "where": {"field": "contact.country"}}}
+    found = mistakes(destinations=wrong)
+
+    assert found["destinations.meta.leed"].nearest == "lead"
+    assert "op" in found["destinations.meta.where"].message
+
+
+def test_the_check_against_the_crm_names_every_mistake() -> None:
+    """A property that does not exist never fires, and nobody would notice."""
+    milestones = deepcopy(DOCUMENT["milestones"])
+    milestones[3]["when"] = [{"object": "deal", "property": "dealstage", "pipeline": "default", "enters": ["wonn"]}]
+    destinations = {
+        "meta": {"lead": {"event_nam": "Lead"}, "where": {"field": "contact.contry", "op": "is_set"}},
+        "mta": {"lead": {"event_name": "Lead"}},
+    }
+    changes = {"identity": {"email": "contact.emial"}, "milestones": milestones, "destinations": destinations}
+    by = parse_document({**DOCUMENT, **changes})
+
+    found = {one.path: one.nearest for one in check_document(by, SCHEMA, SETTINGS)}
+
+    assert found == {
+        "identity.email": "contact.email",
+        "milestones[3].when[0].enters[0]": "won",
+        "destinations.meta.where": "contact.country",
+        "destinations.meta.lead.event_nam": "event_name",
+        "destinations.meta.lead": None,
+        "destinations.mta": "meta",
+    }
+    assert check_document(document(), SCHEMA, SETTINGS) == ()
+
+
+def test_every_field_that_the_document_reads_is_selected() -> None:
+    """A field that is not read is always empty: the condition on it would exclude everybody."""
+    where = {"field": "contact.score", "op": "gte", "value": 40}
+    chosen = selection_of(document(destinations={"meta": {"lead": {"event_name": "L"}, "where": where}}), SCHEMA)
+
+    assert {"email", "phone", "country", "score", "lifecyclestage"} <= chosen.objects[ObjectKind.CONTACT].fields
+    assert {"amount", "currency", "dealstage"} <= chosen.objects[ObjectKind.DEAL].fields
+
+
+def test_defaults_follow_the_milestone() -> None:
+    """Sales count by deal and are taken back; leads count by person and stay."""
+    by = {one.name: one for one in document().milestones}
+
+    assert (by["lead"].once_per, by["opportunity"].once_per) == ("person", "deal")
+    assert (by["opportunity"].on_leave, by["closed_revenue"].on_leave, by["closed_revenue"].on_delete) == (
+        "keep",
+        "retract",
+        "retract",
+    )
