@@ -1,6 +1,6 @@
 """Which connectors there are: two plain dicts, kind -> class, and how each is opened. No scanning, no entry points."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import httpx
@@ -15,6 +15,7 @@ from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
 Clock = Callable[[], datetime]
+Sleep = Callable[[float], Awaitable[None]]
 
 SOURCES: Mapping[str, type[HubSpotSource]] = {HubSpotSource.kind: HubSpotSource}
 DESTINATIONS: Mapping[str, type[GoogleDestination]] = {GoogleDestination.kind: GoogleDestination}
@@ -28,9 +29,11 @@ def check_settings(kind: str, settings: Mapping[str, str]) -> None:
         GoogleSettings.from_mapping(settings)
 
 
-def open_source(kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks) -> CrmSource:
+def open_source(
+    kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
+) -> CrmSource:
     """A CRM connector; LookupError where there is none of this kind."""
-    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks)
+    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep)
 
 
 def open_destination(

@@ -1,7 +1,7 @@
 """Stored connections become connectors: settings unsealed, references resolved, the registry opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ TOKEN_WAIT_SECONDS = 0.2
 class Openers:
     """Builds connectors; one single-flight lock for each connection's tokens."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 everything a connector needs, passed in
         self,
         http: httpx.AsyncClient,
         database: Database,
@@ -40,6 +40,7 @@ class Openers:
         holder: str,
         allow_custom_base_urls: bool,
         hooks: Hooks,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._http = http
         self._database = database
@@ -49,6 +50,7 @@ class Openers:
         self._holder = holder
         self._allow_custom = allow_custom_base_urls
         self._hooks = hooks
+        self._sleep = sleep
 
     def limits(self, kind: str) -> DestinationLimits:
         """The limits of a kind of destination, as data."""
@@ -56,7 +58,7 @@ class Openers:
 
     def source(self, kind: str, settings: Mapping[str, str]) -> CrmSource:
         """A CRM connector from resolved settings."""
-        return registry.open_source(kind, settings, self._http, self._clock, self._hooks)
+        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
         """The connector of a stored source."""

@@ -1,9 +1,10 @@
 """Settings become services: the one place where objects are built and the registry is opened."""
 
+import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -218,6 +219,7 @@ async def open_services(
     environ: Mapping[str, str],
     http: httpx.AsyncClient | None = None,
     hooks: Hooks | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Services:
     """Build everything from settings; the schema is brought up to date first."""
     keyring = Keyring.from_texts(settings.secret_texts())
@@ -235,6 +237,7 @@ async def open_services(
         holder=holder,
         allow_custom_base_urls=settings.allow_custom_base_urls,
         hooks=hooks or Hooks(),
+        sleep=sleep,
     )
     contexts = Contexts(database, openers)
     recorder = Recorder(database, keyring, People(keyring, fingerprints), lambda _destinations: None)

@@ -133,7 +133,7 @@ def set_stage(*, days: int, most_deals: int, ends_at: datetime, seed: int = SEED
 async def open_stage(stage: Stage, database_url: str, folder: Path, start: datetime) -> Services:
     """Leadloop on this stage, with the demo's mapping applied."""
     settings = Settings(database_url=database_url, secret_key=SecretStr(secrets.token_urlsafe(32)), allow_custom_base_urls=True)
-    services = await open_services(settings, clock=stage.clock, environ={}, http=stage.http)
+    services = await open_services(settings, clock=stage.clock, environ={}, http=stage.http, sleep=stage.clock.sleep)
     file = folder / "leadloop.yaml"
     file.write_text(
         CONFIG.format(crm_token=stage.crm_token, ads_token=stage.ads_token, account=ACCOUNT, start=start.isoformat(), **ACTIONS),

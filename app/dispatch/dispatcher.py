@@ -64,6 +64,9 @@ class Dispatcher:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
         summary = DrainSummary()
         name = _lease(destination_id)
+        async with self._database.read() as connection:
+            if not await outbox.has_due(connection, destination_id, to_ms(self._clock())):
+                return summary
         async with self._database.write() as connection:
             if not await self._hold(connection, name):
                 summary.is_busy = True

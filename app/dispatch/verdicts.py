@@ -8,9 +8,9 @@ import structlog
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.model import Destinations, OpenDestination
-from app.outbox import repository as outbox
+from app.outbox import verdict_repository as outbox
 from app.outbox.policy import settle_verdict
-from app.outbox.repository import DueVerdict
+from app.outbox.verdict_repository import DueVerdict
 from connectors.contract.destination import Confirms
 from connectors.contract.errors import ConnectorError
 from connectors.contract.results import Confirmed, Retry, StillProcessing, VerdictLost, VerdictReply, Verdicts

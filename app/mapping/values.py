@@ -80,7 +80,9 @@ def value_by(basis: str, at: Setting) -> Valuation:
     if micros is None:
         return _missing(model, basis, currency)
     if model.model == "weighted":
-        share = Decimal(probability) if probability is not None else Decimal(1)
+        if probability is None:
+            return _missing(model, basis, currency)
+        share = Decimal(probability)
         micros = int((Decimal(micros) * share).to_integral_value())
         why = f"{why} times {share}"
     return _converted(Money(micros, currency.upper()), model, basis, why, at)

@@ -1,7 +1,7 @@
 """SQL of deliveries, uploads and tries: enqueue, claim, settle, wake, correct. Bulk statements; never commits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, func, or_, select, update
@@ -65,16 +65,6 @@ class Chosen:
     identity_id: int | None
     amount_micros: int | None
     currency: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DueVerdict:
-    """An upload whose late verdict may be asked for."""
-
-    id: int
-    receipt: str = field(repr=False)
-    sent: int
-    asked: int
 
 
 async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
@@ -155,6 +145,12 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
     )
+
+
+async def has_due(connection: AsyncConnection, destination_id: int, now_ms: int) -> bool:
+    """True where anything is due: an idle drain then costs this one read."""
+    mine = (deliveries.c.destination_id == destination_id, deliveries.c.due_at <= now_ms)
+    return await connection.scalar(select(deliveries.c.id).where(*mine).limit(1)) is not None
 
 
 async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
@@ -258,57 +254,6 @@ async def put_back(
         for delivery_id, state, reason, due_at in decided
     ]
     return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms: int, limit: int) -> list[DueVerdict]:
-    """Uploads whose verdict may be there by now."""
-    result = await connection.execute(
-        select(uploads.c.id, uploads.c.receipt, uploads.c.sent, uploads.c.verdict_asked)
-        .where(
-            uploads.c.destination_id == destination_id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
-        )
-        .order_by(uploads.c.verdict_due_at)
-        .limit(limit)
-    )
-    return [DueVerdict(row.id, row.receipt, row.sent, row.verdict_asked) for row in result]
-
-
-async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[tuple[int, int, int, datetime]]:
-    """The deliveries still accepted under an upload: id, position, counted tries, deadline."""
-    result = await connection.execute(
-        select(deliveries.c.id, deliveries.c.position, deliveries.c.counted, deliveries.c.deadline_at).where(
-            deliveries.c.upload_id == upload_id,
-            deliveries.c.state == DeliveryState.ACCEPTED.value,
-            deliveries.c.position.is_not(None),
-        )
-    )
-    return [(row.id, row.position, row.counted, from_ms(row.deadline_at)) for row in result]
-
-
-async def settle_verdicts(
-    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[int, Settlement]], now_ms: int
-) -> None:
-    """Write late verdicts, fenced by the upload's id."""
-    rows = [
-        {
-            "id": delivery_id,
-            "state": outcome.state.value,
-            "reason": outcome.reason.value,
-            "code": outcome.code or None,
-            "due_at": optional_ms(outcome.due_at),
-            "settled_at": None if outcome.due_at is not None else now_ms,
-            "_upload_id": upload_id,
-        }
-        for delivery_id, outcome in settled
-    ]
-    await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def ask_again(connection: AsyncConnection, upload_id: int, due_ms: int | None) -> None:
-    """When to ask for the verdict again; None: never."""
-    await connection.execute(
-        update(uploads).where(uploads.c.id == upload_id).values(verdict_due_at=due_ms, verdict_asked=uploads.c.verdict_asked + 1)
-    )
 
 
 async def withdraw(connection: AsyncConnection, conversion_ids: Sequence[int], now_ms: int) -> None:

@@ -36,7 +36,9 @@ def normalise_email(text: str) -> str | IdentifierProblem:
             return IdentifierProblem.INVALID
     if len(domain) > LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
         return IdentifierProblem.INVALID
-    return f"{local_part}@{domain}"
+    # Punycode is longer than what it stands for.
+    email = f"{local_part}@{domain}"
+    return email if len(email) <= LONGEST_EMAIL else IdentifierProblem.TOO_LONG
 
 
 def google_email(email: str) -> str:
