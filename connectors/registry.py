@@ -5,7 +5,7 @@ from datetime import datetime
 
 import httpx
 
-from connectors.ads.google.destination import GoogleDestination
+from connectors.ads.google.destination import GoogleDestination, auth_from
 from connectors.ads.google.settings import GoogleSettings
 from connectors.contract.destination import AdDestination
 from connectors.contract.source import CrmSource
@@ -46,4 +46,5 @@ def open_destination(
     hooks: Hooks,
 ) -> AdDestination:
     """An ad platform connector; LookupError where there is none of this kind."""
-    return DESTINATIONS[kind](http, GoogleSettings.from_mapping(settings), tokens, lock, clock, hooks)
+    chosen = GoogleSettings.from_mapping(settings)
+    return DESTINATIONS[kind](http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks)

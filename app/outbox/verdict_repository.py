@@ -27,14 +27,14 @@ class DueVerdict:
 async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms: int, limit: int) -> list[DueVerdict]:
     """Uploads whose verdict may be there by now."""
     result = await connection.execute(
-        select(uploads.c.id, uploads.c.receipt, uploads.c.sent, uploads.c.verdict_asked)
+        select(uploads.c.id, uploads.c.receipt, uploads.c.accepted, uploads.c.verdict_asked)
         .where(
             uploads.c.destination_id == destination_id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
         )
         .order_by(uploads.c.verdict_due_at)
         .limit(limit)
     )
-    return [DueVerdict(row.id, row.receipt, row.sent, row.verdict_asked) for row in result]
+    return [DueVerdict(row.id, row.receipt, row.accepted or 0, row.verdict_asked) for row in result]
 
 
 async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[tuple[int, int, int, datetime]]:

@@ -1,6 +1,1 @@
-"""Google Ads through the Data Manager API: offline conversions with late verdicts."""
-
-from connectors.ads.google.destination import GoogleDestination
-from connectors.ads.google.settings import GoogleSettings
-
-__all__ = ["GoogleDestination", "GoogleSettings"]
+"""Google Ads through the Data Manager API: uploads and their late verdicts."""

@@ -1,179 +1,281 @@
-"""The body of events:ingest, and what is refused before it is sent (pure)."""
+"""From rows to the body of `events:ingest`, and what must not be sent because it would sink its neighbours (pure)."""
 
-import hashlib
+import base64
 import re
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
-from connectors.ads.google.settings import GoogleSettings
-from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, UploadRow
-from connectors.contract.results import Later, Rejected, Retry, TargetRefused, UploadResult
+from connectors.ads.google.currencies import CURRENCIES
+from connectors.ads.google.settings import Encoding, GoogleSettings
+from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, UploadRow
+from connectors.contract.destination import FOREVER, DestinationLimits
+from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
 
-ACTION_SETTING = "conversion_action"
-AGE_WITH_CLICK = timedelta(days=90)
-AGE_WITHOUT_CLICK = timedelta(days=63)
-# In the order of preference: an event carries one click id.
+CONVERSION_ACTION = "conversion_action"
+REFERENCE_PREFIX = "action-"
+
+# In the order in which one is chosen: Google takes one click id of an event.
 CLICK_IDS = (Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID)
-ADDRESS = {
-    Identifier.FIRST_NAME_GOOGLE_SHA256: "givenName",
-    Identifier.LAST_NAME_GOOGLE_SHA256: "familyName",
-    Identifier.COUNTRY: "regionCode",
-    Identifier.POSTAL_CODE: "postalCode",
-}
-BAD_ACTION = "the target needs conversion_action, the bare number of a conversion action (ctId in its address in Google Ads)"
+_NAMES = (Identifier.FIRST_NAME_GOOGLE_SHA256, Identifier.LAST_NAME_GOOGLE_SHA256)
+_ADDRESS = frozenset({*_NAMES, Identifier.POSTAL_CODE, Identifier.COUNTRY})
+_SINGLE = (*CLICK_IDS, Identifier.EMAIL_GOOGLE_SHA256, Identifier.PHONE_SHA256)
 
-_ACCOUNT_TYPE = "GOOGLE_ADS"
-_CONSENT = {ConsentState.GRANTED: "CONSENT_GRANTED", ConsentState.DENIED: "CONSENT_DENIED"}
+# Limits page of the Data Manager API, and Ads help 10029210 for the ages (2026-11).
+LIMITS = DestinationLimits(
+    rows=2000,
+    usual_rows=500,
+    targets=10,
+    age_with_click=timedelta(days=90),
+    age_without_click=timedelta(days=63),
+    identifiers=frozenset(_SINGLE) | _ADDRESS,
+    click_identifiers=frozenset(CLICK_IDS),
+    sufficient=(*(frozenset({one}) for one in _SINGLE), _ADDRESS),
+    too_recent_click=timedelta(hours=6),
+    dedup_window=FOREVER,
+    verdict_after=timedelta(minutes=30),
+    restates=True,
+    correction_after=timedelta(hours=24),
+    correction_within=timedelta(days=54),
+    target_settings=frozenset({CONVERSION_ACTION}),
+)
+
+_TRANSACTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~/+-]{1,63}")
+_ACTION_ID = re.compile(r"[0-9]{1,20}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CLICK_ID = re.compile(r"[A-Za-z0-9._~=+/%-]{2,512}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_POSTAL_CODE = re.compile(r"(?=[A-Za-z -]*[0-9])[A-Za-z0-9][A-Za-z0-9 -]{1,11}")
+_PLACEHOLDERS = frozenset({"null", "undefined", "none", "nan", "n/a", "na", "test", "gclid", "transactionid", "transaction_id"})
+
+Json = dict[str, object]
+
+
+class LocalCode(StrEnum):
+    """Why a row was not sent, decided here; Google's own word where it has one."""
+
+    EVENT_TOO_OLD = "EVENT_TOO_OLD"
+    EVENT_IN_FUTURE = "EVENT_IN_FUTURE"
+    TOO_RECENT_CONVERSION = "TOO_RECENT_CONVERSION"
+    CONVERSION_EXPIRED = "CONVERSION_EXPIRED"
+    INVALID_TRANSACTION_ID = "INVALID_TRANSACTION_ID"
+    INVALID_CONVERSION_ACTION_ID = "INVALID_CONVERSION_ACTION_ID"
+    INVALID_CURRENCY_CODE = "INVALID_CURRENCY_CODE"
+    NEGATIVE_VALUE = "NEGATIVE_VALUE"
+    REQUIRED_FIELD_MISSING = "REQUIRED_FIELD_MISSING"
+    INVALID_CLICK_ID = "INVALID_CLICK_ID"
+    INVALID_SHA256_FORMAT = "INVALID_SHA256_FORMAT"
+    NO_IDENTIFIERS_PROVIDED = "NO_IDENTIFIERS_PROVIDED"
+    DENIED_CONSENT = "DENIED_CONSENT"
+    UNKNOWN_CONSENT = "UNKNOWN_CONSENT"
+    WBRAID_NOT_ADJUSTABLE = "WBRAID_NOT_ADJUSTABLE"
+    RETRACTION_NOT_SUPPORTED = "RETRACTION_NOT_SUPPORTED"
+    DUPLICATE_IN_REQUEST = "DUPLICATE_IN_REQUEST"
+    TOO_MANY_EVENTS = "TOO_MANY_EVENTS"
+    TOO_MANY_DESTINATIONS = "TOO_MANY_DESTINATIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One request: `sent` are the positions of its events in the upload, `actions` its destinations in order."""
+class Draft:
+    """A request, and what became of the rows that are not in it.
 
-    body: Mapping[str, object]
-    sent: tuple[int, ...]
+    `rows` and `actions` hold, for each of `events[]`, its row's place and its conversion action; `destinations` holds the
+    conversion action of each of `destinations[]`; `local` the results by row.
+    """
+
+    body: Json = field(repr=False)
+    rows: tuple[int, ...]
     actions: tuple[str, ...]
-    refused: Mapping[int, UploadResult]
+    destinations: tuple[str, ...]
+    local: Mapping[int, UploadResult]
+
+    def results(self, of_events: Sequence[UploadResult]) -> list[UploadResult]:
+        """One result for each row, in order, from those of the events."""
+        by_row = {**self.local, **dict(zip(self.rows, of_events, strict=True))}
+        return [by_row[row] for row in range(len(by_row))]
 
 
-def plan(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime) -> Plan:
-    """Sort out what Google would refuse and build the body of the rest."""
-    refused: dict[int, UploadResult] = {}
-    kept: list[int] = []
+def build(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime, *, validate_only: bool = False) -> Draft:
+    """The request for all rows that may be sent together."""
+    events: list[Json] = []
+    sent: list[tuple[int, str]] = []
+    local: dict[int, UploadResult] = {}
+    destinations: dict[str, Json] = {}
     keys: set[tuple[str, str]] = set()
-    for position, row in enumerate(rows):
-        problem = local_problem(row, now)
-        key = (row.conversion_id, action_of(row))
-        if problem is None and key in keys:
-            # Google refuses both of two events with one id and action; the second one waits for the first.
-            problem = Retry("DUPLICATE_IN_REQUEST")
-        if problem is not None:
-            refused[position] = problem
+    for place, row in enumerate(rows):
+        action = row.target.get(CONVERSION_ACTION) or ""
+        key = (row.conversion_id, action)
+        event = _refused(row, action, now) or _event(row, action, settings, now)
+        if isinstance(event, dict):
+            event = _unfit(key, keys, destinations, len(events)) or event
+        if not isinstance(event, dict):
+            local[place] = event
             continue
+        events.append(event)
+        sent.append((place, action))
         keys.add(key)
-        kept.append(position)
-    actions = tuple(dict.fromkeys(action_of(rows[position]) for position in kept))
-    body = request_body([event(rows[position], settings) for position in kept], actions, settings)
-    return Plan(body, tuple(kept), actions, refused)
+        destinations.setdefault(action, _destination(action, settings))
+    body: Json = {
+        "destinations": list(destinations.values()),
+        "events": events,
+        "encoding": settings.encoding.value,
+        "validateOnly": validate_only,
+    }
+    return Draft(body, tuple(row for row, _ in sent), tuple(action for _, action in sent), tuple(destinations), local)
 
 
-def local_problem(row: UploadRow, now: datetime) -> UploadResult | None:
-    """Why this row must not be sent, None where it may."""
-    if row.kind is DeliveryKind.RETRACT:
-        return Rejected("UNSUPPORTED", "Data Manager has no retraction; a restatement to value 0 leaves the count")
-    if not row.consent.allows_sending:
-        return Rejected("LOCAL_CONSENT", "consent is denied or unknown")
-    action = action_of(row)
-    if not is_action(action):
-        return TargetRefused(action, "INVALID_CONVERSION_ACTION_ID", BAD_ACTION)
-    if row.money is not None and row.money.amount_micros < 0:
-        return Rejected("NEGATIVE_VALUE", "a conversion's value must not be negative")
-    if row.occurred_at > now:
-        return Later(row.occurred_at, "FUTURE")
-    click = ad_identifiers(row.identifiers)
-    if now - row.occurred_at > (AGE_WITH_CLICK if click else AGE_WITHOUT_CLICK):
-        return Rejected("EVENT_TOO_OLD", "older than 90 days, or than 63 days without a click id")
-    if not click and not user_identifiers(row.identifiers):
-        return Rejected("NO_IDENTIFIERS_PROVIDED", "no click id, e-mail, phone or complete address")
+def is_action_id(action: str) -> bool:
+    """True where it may be a conversion action's id: a bare number, not a resource name."""
+    return _ACTION_ID.fullmatch(action) is not None
+
+
+def action_of(destination: Mapping[str, object]) -> str:
+    """The conversion action that a destination of a reply names; "" where it names none."""
+    action, reference = destination.get("productDestinationId"), destination.get("reference")
+    if isinstance(action, str) and action:
+        return action
+    return reference.removeprefix(REFERENCE_PREFIX) if isinstance(reference, str) else ""
+
+
+def _unfit(key: tuple[str, str], keys: set[tuple[str, str]], destinations: Mapping[str, Json], sent: int) -> NotProcessed | None:
+    """Why a good row must wait for another request: Google refuses both of two equal ones, and all of too many."""
+    if key in keys:
+        return NotProcessed(LocalCode.DUPLICATE_IN_REQUEST)
+    if sent >= LIMITS.rows:
+        return NotProcessed(LocalCode.TOO_MANY_EVENTS)
+    if key[1] not in destinations and len(destinations) >= LIMITS.targets:
+        return NotProcessed(LocalCode.TOO_MANY_DESTINATIONS)
     return None
 
 
-def action_of(row: UploadRow) -> str:
-    """The conversion action that a row goes to, "" where its target names none."""
-    return row.target.get(ACTION_SETTING) or ""
-
-
-def is_action(action: str) -> bool:
-    """Whether this can be the id of a conversion action."""
-    return re.fullmatch(r"[0-9]{1,19}", action) is not None
-
-
-def request_body(
-    events: Sequence[Mapping[str, object]], actions: Sequence[str], settings: GoogleSettings, *, validate_only: bool = False
-) -> Mapping[str, object]:
-    """An IngestEventsRequest with one destination for each action."""
-    return {
-        "destinations": [_destination(action, settings) for action in actions],
-        "events": list(events),
-        "encoding": "HEX",
-        "validateOnly": validate_only,
+def _destination(action: str, settings: GoogleSettings) -> Json:
+    destination: Json = {
+        "reference": REFERENCE_PREFIX + action,
+        "operatingAccount": {"accountType": "GOOGLE_ADS", "accountId": settings.account_id},
+        "productDestinationId": action,
     }
+    if settings.login_account_id is not None:
+        destination["loginAccount"] = {"accountType": "GOOGLE_ADS", "accountId": settings.login_account_id}
+    return destination
 
 
-def event(row: UploadRow, settings: GoogleSettings) -> Mapping[str, object]:
-    """One conversion as an Event; what is not known is left out."""
-    made: dict[str, object] = {
-        "destinationReferences": [_reference(action_of(row))],
+def _refused(row: UploadRow, action: str, now: datetime) -> UploadResult | None:
+    """What bars a row whatever its identifiers are."""
+    if row.kind is DeliveryKind.RETRACT:
+        return Rejected(LocalCode.RETRACTION_NOT_SUPPORTED, "the Data Manager API documents no retraction")
+    if not is_action_id(action):
+        return TargetRefused(action, LocalCode.INVALID_CONVERSION_ACTION_ID, "a conversion action's id is a number")
+    # A purely numeric or one-character id fails the whole request live, and validateOnly does not notice (2026-08).
+    is_placeholder = row.conversion_id.lower() in _PLACEHOLDERS or row.conversion_id.isdigit()
+    if is_placeholder or not _TRANSACTION_ID.fullmatch(row.conversion_id):
+        return Rejected(LocalCode.INVALID_TRANSACTION_ID, "the conversion's id is none that Google takes")
+    return _refused_consent(row.consent) or _refused_time(row, now) or _refused_money(row)
+
+
+def _refused_consent(consent: Consent) -> Rejected | None:
+    if consent.allows_sending:
+        return None
+    is_denied = ConsentState.DENIED in (consent.ad_user_data, consent.ad_personalization)
+    return Rejected(LocalCode.DENIED_CONSENT if is_denied else LocalCode.UNKNOWN_CONSENT)
+
+
+def _refused_time(row: UploadRow, now: datetime) -> Later | Rejected | None:
+    if row.occurred_at > now:
+        return Later(row.occurred_at, LocalCode.EVENT_IN_FUTURE)
+    if row.kind is not DeliveryKind.RESTATE:
+        return None
+    if now - row.occurred_at < LIMITS.correction_after:
+        return Later(row.occurred_at + LIMITS.correction_after, LocalCode.TOO_RECENT_CONVERSION)
+    if now - row.occurred_at > LIMITS.correction_within:
+        return Rejected(LocalCode.CONVERSION_EXPIRED, "Google restates conversions of the last 54 days")
+    return None
+
+
+def _refused_money(row: UploadRow) -> Rejected | None:
+    if row.money is None:
+        if row.kind is DeliveryKind.RESTATE:
+            return Rejected(LocalCode.REQUIRED_FIELD_MISSING, "a restatement needs its new value")
+        return None
+    if row.money.amount_micros < 0:
+        return Rejected(LocalCode.NEGATIVE_VALUE, "a conversion's value is not below zero")
+    if row.money.currency not in CURRENCIES:
+        return Rejected(LocalCode.INVALID_CURRENCY_CODE, "the currency is none of ISO 4217")
+    return None
+
+
+def _event(row: UploadRow, action: str, settings: GoogleSettings, now: datetime) -> Json | Rejected:
+    """The event, without the identifiers that would sink the request; refused where none is left."""
+    click = _click_id(row.identifiers)
+    people = _user_identifiers(row.identifiers, settings.encoding)
+    if click is None and not people:
+        return Rejected(_nothing_left(row.identifiers), "no identifier that Google takes")
+    if _is_too_old(row, now, has_click=click is not None):
+        return Rejected(LocalCode.EVENT_TOO_OLD, "older than Google takes")
+    if row.kind is DeliveryKind.RESTATE and click is not None and click[0] is Identifier.WBRAID:
+        return Rejected(LocalCode.WBRAID_NOT_ADJUSTABLE, "Google restates no conversion of a wbraid click")
+    event: Json = {
+        "destinationReferences": [REFERENCE_PREFIX + action],
         "transactionId": row.conversion_id,
-        "eventTimestamp": timestamp(row.occurred_at),
-        "eventSource": settings.event_source,
+        "eventTimestamp": row.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "eventSource": settings.event_source.value,
     }
-    optional: dict[str, object] = {"adIdentifiers": ad_identifiers(row.identifiers), "consent": _consent(row.consent)}
-    identifiers = user_identifiers(row.identifiers)
-    if identifiers:
-        optional["userData"] = {"userIdentifiers": identifiers}
-    made.update({name: value for name, value in optional.items() if value})
-    if row.money is not None:
-        made["conversionValue"] = float(row.money.quantised())
-        made["currency"] = row.money.currency
-    return made
+    if click is not None:
+        event["adIdentifiers"] = {click[0].value: click[1]}
+    if people:
+        event["userData"] = {"userIdentifiers": people}
+    return {**event, **_consent(row.consent), **_value(row.money)}
 
 
-def healthcheck_body(action: str, settings: GoogleSettings, now: datetime) -> Mapping[str, object]:
-    """A dry run of one made-up event: nothing is stored."""
-    made = {
-        "destinationReferences": [_reference(action)],
-        "transactionId": f"healthcheck-{uuid.uuid4().hex}",
-        "eventTimestamp": timestamp(now - timedelta(hours=1)),
-        "eventSource": settings.event_source,
-        "userData": {"userIdentifiers": [{"emailAddress": hashlib.sha256(b"healthcheck@example.com").hexdigest()}]},
-        "consent": {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"},
-    }
-    return request_body([made], [action], settings, validate_only=True)
+def _click_id(identifiers: Mapping[Identifier, str]) -> tuple[Identifier, str] | None:
+    for one in CLICK_IDS:
+        value = identifiers.get(one, "")
+        if _CLICK_ID.fullmatch(value) and value.lower() not in _PLACEHOLDERS:
+            return one, value
+    return None
 
 
-def timestamp(instant: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def ad_identifiers(identifiers: Mapping[Identifier, str]) -> Mapping[str, str]:
-    """The best click id there is; Google takes only one."""
-    for each in CLICK_IDS:
-        if identifiers.get(each):
-            return {each.value: identifiers[each]}
-    return {}
-
-
-def user_identifiers(identifiers: Mapping[Identifier, str]) -> Sequence[Mapping[str, object]]:
-    """Hashed e-mail, phone and address; an address only where all four parts are there (else Google refuses)."""
-    found: list[Mapping[str, object]] = []
-    for identifier, name in ((Identifier.EMAIL_GOOGLE_SHA256, "emailAddress"), (Identifier.PHONE_SHA256, "phoneNumber")):
-        if identifiers.get(identifier):
-            found.append({name: identifiers[identifier]})
-    address = {name: identifiers[part] for part, name in ADDRESS.items() if identifiers.get(part)}
-    if len(address) == len(ADDRESS):
-        found.append({"address": {**address, "regionCode": address["regionCode"].upper()}})
+def _user_identifiers(identifiers: Mapping[Identifier, str], encoding: Encoding) -> list[Json]:
+    found: list[Json] = []
+    for name, one in (("emailAddress", Identifier.EMAIL_GOOGLE_SHA256), ("phoneNumber", Identifier.PHONE_SHA256)):
+        if _DIGEST.fullmatch(identifiers.get(one, "")):
+            found.append({name: _encoded(identifiers[one], encoding)})
+    postal_code, country = identifiers.get(Identifier.POSTAL_CODE, ""), identifiers.get(Identifier.COUNTRY, "")
+    names = [identifiers.get(one, "") for one in _NAMES]
+    # An incomplete or unreadable address fails the request, so it stays out as a whole.
+    if all(map(_DIGEST.fullmatch, names)) and _POSTAL_CODE.fullmatch(postal_code) and _COUNTRY.fullmatch(country):
+        given, family = (_encoded(name, encoding) for name in names)
+        address: Json = {"givenName": given, "familyName": family, "regionCode": country, "postalCode": postal_code}
+        found.append({"address": address})
     return found
 
 
-def _consent(consent: Consent) -> Mapping[str, str]:
-    states = {"adUserData": consent.ad_user_data, "adPersonalization": consent.ad_personalization}
-    return {name: _CONSENT[state] for name, state in states.items() if state in _CONSENT}
+def _encoded(digest: str, encoding: Encoding) -> str:
+    return digest if encoding is Encoding.HEX else base64.b64encode(bytes.fromhex(digest)).decode("ascii")
 
 
-def _reference(action: str) -> str:
-    return f"a{action}"
+def _nothing_left(identifiers: Mapping[Identifier, str]) -> LocalCode:
+    """What was wrong with the only identifiers there were."""
+    if any(identifiers.get(one) for one in CLICK_IDS):
+        return LocalCode.INVALID_CLICK_ID
+    if any(identifiers.get(one) for one in (Identifier.EMAIL_GOOGLE_SHA256, Identifier.PHONE_SHA256)):
+        return LocalCode.INVALID_SHA256_FORMAT
+    return LocalCode.NO_IDENTIFIERS_PROVIDED
 
 
-def _destination(action: str, settings: GoogleSettings) -> Mapping[str, object]:
-    made: dict[str, object] = {
-        "reference": _reference(action),
-        "operatingAccount": {"accountType": _ACCOUNT_TYPE, "accountId": settings.account_id},
-        "productDestinationId": action,
-    }
-    if settings.login_account_id:
-        made["loginAccount"] = {"accountType": _ACCOUNT_TYPE, "accountId": settings.login_account_id}
-    return made
+def _is_too_old(row: UploadRow, now: datetime, *, has_click: bool) -> bool:
+    if not has_click:
+        return now - row.occurred_at > LIMITS.age_without_click
+    return now - min(row.occurred_at, row.clicked_at or row.occurred_at) > LIMITS.age_with_click
+
+
+def _consent(consent: Consent) -> Json:
+    """Only what was granted is said: NOT_REQUIRED leaves its field out, anything else was refused before."""
+    purposes = {"adUserData": consent.ad_user_data, "adPersonalization": consent.ad_personalization}
+    granted: Json = {name: "CONSENT_GRANTED" for name, state in purposes.items() if state is ConsentState.GRANTED}
+    return {"consent": granted} if granted else {}
+
+
+def _value(money: Money | None) -> Json:
+    """Major units; the API types the value as a double."""
+    return {} if money is None else {"conversionValue": float(money.quantised()), "currency": money.currency}

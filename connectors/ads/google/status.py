@@ -1,10 +1,12 @@
-"""The late verdict: what requestStatus:retrieve says of the events of one request (pure)."""
+"""From Google's status reply to the late verdict of each row (pure)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
+from connectors.ads.google.errors import TOO_RECENT_DELAY, Meaning, late, late_code
+from connectors.ads.google.payload import action_of
+from connectors.ads.google.replies import as_list, as_object, as_text, as_whole
 from connectors.contract.errors import Effect, UnexpectedReply
 from connectors.contract.results import (
     AlreadyThere,
@@ -12,6 +14,7 @@ from connectors.contract.results import (
     Rejected,
     Retry,
     StillProcessing,
+    TargetRefused,
     Unmatched,
     Unnamed,
     VerdictReply,
@@ -19,121 +22,108 @@ from connectors.contract.results import (
     Verdicts,
 )
 
-DELAY = timedelta(hours=6)
-_PREFIX = "PROCESSING_ERROR_REASON_"
-# One reason is named without the word REASON.
-_SHORT_PREFIX = "PROCESSING_ERROR_"
-_FINAL = frozenset({"SUCCESS", "PARTIAL_SUCCESS", "FAILED", "FAILURE"})
-
-
-class Late(StrEnum):
-    """What a reason of late processing means for its rows."""
-
-    RETRY = "retry"
-    DELAY = "delay"
-    ALREADY_THERE = "already_there"
-    UNMATCHED = "unmatched"
-    REJECTED = "rejected"
-
-
-def _table(rows: Mapping[Late, str]) -> Mapping[str, Late]:
-    return {code: late for late, codes in rows.items() for code in codes.split()}
-
-
-PROCESSING_REASONS: Mapping[str, Late] = _table(
-    {
-        Late.RETRY: "UNSPECIFIED INTERNAL_ERROR",
-        Late.DELAY: "TOO_RECENT_CLICK TOO_RECENT_CALL DESTINATION_TOO_RECENTLY_CREATED",
-        Late.ALREADY_THERE: "DUPLICATE_TRANSACTION_ID DUPLICATE_GCLID",
-        Late.UNMATCHED: "CLICK_NOT_FOUND",
-        Late.REJECTED: """EVENT_TOO_OLD CONVERSION_PRECEDES_CLICK INVALID_GCLID INVALID_GBRAID INVALID_WBRAID INVALID_CLICK
-            INVALID_AD_IDENTIFIERS INVALID_FORMAT INVALID_EVENT INVALID_CUSTOM_VARIABLE ORIGINAL_CONVERSIONS_NOT_FOUND
-            EXPIRED_CLICK EXPIRED_CALL INVALID_CALL INVALID_OPERATING_ACCOUNT_FOR_CLICK
-            OPERATING_ACCOUNT_MISMATCH_FOR_AD_IDENTIFIER DENIED_CONSENT NO_CONSENT UNKNOWN_CONSENT
-            ONE_PER_CLICK_CONVERSION_ACTION_NOT_PERMITTED_WITH_BRAID CUSTOM_VARIABLE_NOT_ENABLED
-            EXTERNAL_ATTRIBUTION_DATA_MISSING DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED
-            DECRYPTION_ERROR DEK_DECRYPTION_ERROR INVALID_WIP INVALID_KEK WIP_AUTH_FAILED KEK_PERMISSION_DENIED
-            AWS_AUTH_FAILED USER_IDENTIFIER_DECRYPTION_ERROR MATCH_ID_NOT_FOUND USER_ID_NOT_FOUND
-            USER_ID_NOT_FOUND_FOR_MATCH_ID USER_ID_NOT_FOUND_FOR_GCLID USER_ID_NOT_FOUND_FOR_DCLID
-            USER_ID_NOT_FOUND_FOR_IMPRESSION_ID EVENT_ID_DECODE_ERROR INSUFFICIENT_MATCHED_TRANSACTIONS
-            INSUFFICIENT_TRANSACTIONS INVALID_MERCHANT_ID INVALID_MOBILE_ID_FORMAT""",
-    }
-)
+# Google's guide says FAILURE where its enum says FAILED.
+_FAILED = frozenset({"FAILED", "FAILURE"})
+_FINAL = frozenset({"SUCCESS", "PARTIAL_SUCCESS"}) | _FAILED
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failures:
+    """So many events of one destination failed for one reason. `positions` is None where Google does not say which."""
+
+    destination: int
     code: str
-    count: int
-    positions: tuple[int, ...] | None
+    result: VerdictResult
+    rows: int | None
+    positions: frozenset[int] | None
 
 
-def read_status(body: object, sent: int, now: datetime, base: int) -> VerdictReply:
-    """The verdict on `sent` events; `base` is what Google calls the first index. Raises UnexpectedReply."""
-    entries = body.get("requestStatusPerDestination") if isinstance(body, dict) else None
-    if not isinstance(entries, list) or not entries or not all(isinstance(each, dict) for each in entries):
-        raise UnexpectedReply("Google's request status names no destination", effect=Effect.NONE)
-    if any(each.get("requestStatus") not in _FINAL for each in entries):
+def read_verdict(body: Mapping[str, object], *, sent: int, now: datetime, index_base: int = 0) -> VerdictReply:
+    """The verdict on the `sent` events of one request. `index_base` is the index of the first event in Google's count."""
+    entries = [as_object(entry) for entry in as_list(body.get("requestStatusPerDestination"))]
+    if not entries:
+        raise UnexpectedReply("Google's status reply names no destination", effect=Effect.NONE)
+    if any(entry.get("requestStatus") not in _FINAL for entry in entries):
         return StillProcessing()
-    failures = [failure for each in entries for failure in _failures(each, sent, base)]
-    positions = [position for each in failures for position in each.positions or ()]
-    # Every event goes to one destination and fails once: an index that comes twice does not count over events.
-    if all(each.positions is not None for each in failures) and len(set(positions)) == len(positions):
-        return Verdicts({at: late_result(each.code, now) for each in failures for at in each.positions or ()})
-    failed = sum(each.count for each in failures)
-    codes = {each.code for each in failures}
-    code = max(failures, key=lambda each: each.count).code
-    if len(codes) == 1 and failed >= sent:
-        return Verdicts(dict.fromkeys(range(sent), late_result(code, now)))
-    return Unnamed(min(failed, sent), code)
+    has_all_failed = all(entry.get("requestStatus") in _FAILED for entry in entries)
+    failures = [one for place, entry in enumerate(entries) for one in _failures(place, entry, sent, now, index_base)]
+    named, loose = _sorted_out(failures)
+    if has_all_failed and len(named) < sent:
+        loose = loose or failures
+    if not loose:
+        return Verdicts(named)
+    rest = [position for position in range(sent) if position not in named]
+    total = len(rest) if has_all_failed else sum(one.rows or 0 for one in loose)
+    if sent == 1:
+        return Verdicts({0: _strongest(loose)})
+    # Without positions it is clear only where the failures fill up all that is left, for one reason.
+    if total >= len(rest) and len({one.result for one in loose}) == 1:
+        return Verdicts({**named, **dict.fromkeys(rest, loose[0].result)})
+    is_unknown = not has_all_failed and any(one.rows is None for one in loose)
+    return Unnamed(sent if is_unknown else min(sent, len(named) + total), loose[0].code)
 
 
-def late_result(code: str, now: datetime) -> VerdictResult:
-    """What a reason (without its prefix) means for a row; an unknown one is final."""
-    match PROCESSING_REASONS.get(code, Late.REJECTED):
-        case Late.RETRY:
-            return Retry(code)
-        case Late.DELAY:
-            return Later(now + DELAY, code)
-        case Late.ALREADY_THERE:
+def _sorted_out(failures: Sequence[_Failures]) -> tuple[dict[int, VerdictResult], list[_Failures]]:
+    """What is known by position, and the failures without one.
+
+    Each event goes to one destination: a position under two of them means that Google counts each destination's events
+    from its own start, and then no position can be trusted.
+    """
+    owners: dict[int, int] = {}
+    named: dict[int, list[_Failures]] = {}
+    for one in failures:
+        for position in one.positions or ():
+            if owners.setdefault(position, one.destination) != one.destination:
+                return {}, list(failures)
+            named.setdefault(position, []).append(one)
+    loose = [one for one in failures if one.positions is None]
+    return {position: _strongest(of_it) for position, of_it in named.items()}, loose
+
+
+def _failures(destination: int, entry: Mapping[str, object], sent: int, now: datetime, index_base: int) -> list[_Failures]:
+    """The failures of one destination; one without a reason where Google gives a failed status and nothing else."""
+    status = as_text(entry.get("requestStatus"))
+    action = action_of(as_object(entry.get("destination")))
+    found = []
+    for error in map(as_object, as_list(as_object(entry.get("errorInfo")).get("errorCounts"))):
+        code = late_code(as_text(error.get("reason"))) or "UNSPECIFIED"
+        rows = as_whole(error.get("recordCount"))
+        if rows != 0:
+            positions = _positions(error.get("recordIndices"), rows, sent, index_base)
+            found.append(_Failures(destination, code, _result(code, action, now), rows, positions))
+    if not found and status != "SUCCESS":
+        found.append(_Failures(destination, status, Retry(status), None, None))
+    return found
+
+
+def _positions(indices: object, rows: int | None, sent: int, index_base: int) -> frozenset[int] | None:
+    """Which events are meant; None unless every index is one of ours and there are as many as Google counts."""
+    read = [as_whole(index) for index in as_list(indices)]
+    positions = frozenset(index - index_base for index in read if index is not None)
+    is_consistent = len(positions) == len(read) and rows in (None, len(read))
+    is_ours = all(0 <= position < sent for position in positions)
+    return positions if positions and is_consistent and is_ours else None
+
+
+def _result(code: str, action: str, now: datetime) -> VerdictResult:
+    match late(code):
+        case Meaning.ALREADY_THERE:
             return AlreadyThere(code)
-        case Late.UNMATCHED:
+        case Meaning.UNMATCHED:
             return Unmatched(code)
-        case Late.REJECTED:
+        case Meaning.LATER:
+            return Later(now + TOO_RECENT_DELAY, code)
+        case Meaning.ROW:
             return Rejected(code)
+        case Meaning.TARGET:
+            return TargetRefused(action, code)
+        case _:
+            return Retry(code)
 
 
-def short_code(reason: object) -> str:
-    """A ProcessingErrorReason without its prefix."""
-    text = reason if isinstance(reason, str) and reason else "UNSPECIFIED"
-    return text.removeprefix(_PREFIX).removeprefix(_SHORT_PREFIX)[:100]
-
-
-def _failures(entry: Mapping[str, object], sent: int, base: int) -> Sequence[_Failure]:
-    info = entry.get("errorInfo")
-    counts = info.get("errorCounts") if isinstance(info, dict) else None
-    found = [_failure(each, sent, base) for each in counts or () if isinstance(each, dict)] if isinstance(counts, list) else []
-    if found or entry.get("requestStatus") == "SUCCESS":
-        return found
-    # Failed without a reason: how many were sent is the most that can be said.
-    ingested = entry.get("eventsIngestionStatus")
-    count = _number(ingested.get("recordCount")) if isinstance(ingested, dict) else None
-    return [_Failure("UNSPECIFIED", count or sent, None)]
-
-
-def _failure(entry: Mapping[str, object], sent: int, base: int) -> _Failure:
-    code = short_code(entry.get("reason"))
-    count = _number(entry.get("recordCount"))
-    raw = entry.get("recordIndices")
-    numbers = [_number(each) for each in raw] if isinstance(raw, list) else []
-    positions = [number - base for number in numbers if number is not None and 0 <= number - base < sent]
-    is_sound = bool(numbers) and len(positions) == len(numbers) and count in (None, len(positions))
-    return _Failure(code, len(positions) if count is None else count, tuple(positions) if is_sound else None)
-
-
-def _number(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 int64
-        return int(value)
-    return None
+def _strongest(failures: Sequence[_Failures]) -> VerdictResult:
+    """Where one event failed for several reasons: what is recorded stays recorded, then what settles more."""
+    order = (AlreadyThere, Rejected, TargetRefused, Later, Retry, Unmatched)
+    return min(
+        (one.result for one in failures), key=lambda result: next(n for n, kind in enumerate(order) if isinstance(result, kind))
+    )

@@ -1,60 +1,221 @@
-"""The Google connector against the simulated Data Manager API."""
+"""Upload, late verdict, check and credentials over the wire."""
 
-import hashlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
+from urllib.parse import parse_qs
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.types import Options
 
-from connectors.ads.google import GoogleDestination, GoogleSettings
-from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, Target, UploadRow
-from connectors.contract.errors import AuthenticationFailed, RateLimited
-from connectors.contract.findings import FindingStatus
-from connectors.contract.results import (
-    Accepted,
-    AlreadyThere,
-    Later,
-    NotProcessed,
-    Rejected,
-    StillProcessing,
-    TargetRefused,
-    Unmatched,
-    VerdictLost,
-    Verdicts,
-)
+from connectors.ads.google.destination import GoogleDestination, auth_from
+from connectors.ads.google.settings import GoogleSettings
+from connectors.contract.conversions import DeliveryKind, Identifier, Money, Target
+from connectors.contract.errors import AuthenticationFailed, Effect, RequestRefused, Unavailable, UnexpectedReply
+from connectors.contract.findings import Finding, FindingStatus
+from connectors.contract.results import Accepted, Rejected, VerdictLost, Verdicts
 from connectors.contract.tokens import Tokens
-from connectors.simulators.google import (
-    Account,
-    Behaviour,
-    Click,
-    ConversionAction,
-    GooglePlatform,
-    PathStyle,
-    Quota,
-    RefreshGrant,
-    create_google,
+from tests.wire.google.google_rig import NOW, SQL, WON, Google, NoToken, connected, refused, row
+
+OK, FAILED, UNPROVEN = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
+TARGETS = {"qualified_lead": Target.of({"conversion_action": SQL}), "closed_revenue": Target.of({"conversion_action": WON})}
+
+
+async def test_a_receipt_and_the_place_of_each_event() -> None:
+    """The verdict comes by place: a row that was not sent takes none."""
+    google = Google((200, {"requestId": "r-1"}))
+
+    async with connected(google) as destination:
+        results = await destination.upload([row(1), row(2, identifiers={}), row(3, action=WON)], NOW)
+
+    assert results == [
+        Accepted("r-1", 0),
+        Rejected("NO_IDENTIFIERS_PROVIDED", "no identifier that Google takes"),
+        Accepted("r-1", 1),
+    ]
+    request = google.requests[0]
+    assert (request.method, str(request.url)) == ("POST", "https://datamanager.googleapis.com/v1/events:ingest")
+    assert request.headers["authorization"] == "Bearer x"
+
+
+async def test_a_restatement_is_the_same_event_with_its_new_value() -> None:
+    """Google knows a restatement by id and action; another id would count twice."""
+    google = Google((200, {"requestId": "r-1"}))
+    upload = row(1, money=Money(100_000_000, "EUR"))
+    restate = row(1, money=Money(80_000_000, "EUR"), kind=DeliveryKind.RESTATE)
+
+    async with connected(google) as destination:
+        await destination.upload([upload], NOW)
+        assert await destination.upload([restate], NOW) == [Accepted("r-1", 0)]
+
+    first, second = (body["events"][0] for body in google.bodies)
+    assert {**first, "conversionValue": 80.0} == second
+
+
+async def test_nothing_valid_sends_nothing() -> None:
+    """An empty request would be refused as a whole."""
+    google = Google((200, {"requestId": "r-1"}))
+
+    async with connected(google) as destination:
+        results = await destination.upload([row(identifiers={})], NOW)
+        assert await destination.upload([], NOW) == []
+
+    assert [type(result) for result in results] == [Rejected]
+    assert google.requests == []
+
+
+@pytest.mark.parametrize("body", [{}, {"requestId": ""}, [], "ok"])
+async def test_taken_without_a_receipt_is_of_unknown_effect(body: object) -> None:
+    """Google may have counted the rows; only its dedup makes another try safe."""
+    async with connected(Google((200, body))) as destination:
+        with pytest.raises(UnexpectedReply) as caught:
+            await destination.upload([row()], NOW)
+
+    assert caught.value.effect is Effect.UNKNOWN
+
+
+async def test_an_upload_is_sent_once() -> None:
+    """Retrying is the outbox's matter."""
+    google = Google(httpx.ReadTimeout("slow"))
+
+    async with connected(google) as destination:
+        with pytest.raises(Unavailable) as caught:
+            await destination.upload([row()], NOW)
+
+    assert caught.value.effect is Effect.UNKNOWN
+    assert len(google.requests) == 1
+
+
+async def test_verdict_asks_by_receipt() -> None:
+    """The receipt is the only handle on the outcome."""
+    google = Google((200, {"requestStatusPerDestination": [{"requestStatus": "SUCCESS"}]}))
+
+    async with connected(google) as destination:
+        assert await destination.verdict("r 1&x", 2, NOW) == Verdicts({})
+
+    url = google.requests[0].url
+    assert (url.path, dict(url.params)) == ("/v1/requestStatus:retrieve", {"requestId": "r 1&x"})
+
+
+@pytest.mark.parametrize("code", ["REQUEST_TOO_OLD", "INVALID_REQUEST_ID"])
+async def test_a_forgotten_receipt_is_lost_not_failed(code: str) -> None:
+    """After fifty days Google forgets; the rows stay accepted."""
+    async with connected(Google((400, refused(reason=code)))) as destination:
+        assert await destination.verdict("r", 1, NOW) == VerdictLost(code)
+
+
+async def test_other_refusals_of_the_question_leave_it_open() -> None:
+    """A malformed question is ours to mend and must not lose the verdict."""
+    async with connected(Google((400, refused(reason="INVALID_ARGUMENT")))) as destination:
+        with pytest.raises(RequestRefused):
+            await destination.verdict("r", 1, NOW)
+    async with connected(Google((403, refused(reason="PERMISSION_DENIED")))) as destination:
+        with pytest.raises(AuthenticationFailed):
+            await destination.verdict("r", 1, NOW)
+
+
+async def statuses(
+    google: Google, *, has_token: bool = True, targets: Mapping[str, Target] | None = None
+) -> dict[str, FindingStatus]:
+    return {one.subject: one.status for one in await findings(google, has_token=has_token, targets=targets)}
+
+
+async def findings(google: Google, *, has_token: bool = True, targets: Mapping[str, Target] | None = None) -> list[Finding]:
+    async with connected(google, None if has_token else NoToken()) as destination:
+        return list(await destination.check(TARGETS if targets is None else targets))
+
+
+async def test_check_counts_nothing() -> None:
+    """A check that uploads would be a conversion nobody made."""
+    google = Google((200, {}))
+
+    assert set((await statuses(google)).values()) == {OK}
+    assert [body["validateOnly"] for body in google.bodies] == [True, True]
+    events = [body["events"][0] for body in google.bodies]
+    assert len({event["transactionId"] for event in events}) == 2
+    assert {tuple(event) for event in events} == {
+        ("destinationReferences", "transactionId", "eventTimestamp", "eventSource", "userData")
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (401, {}, (FAILED, UNPROVEN, UNPROVEN, UNPROVEN)),
+        (403, refused(reason="ACCESS_TOKEN_SCOPE_INSUFFICIENT"), (FAILED, UNPROVEN, UNPROVEN, UNPROVEN)),
+        (403, refused(reason="PERMISSION_DENIED"), (OK, FAILED, UNPROVEN, UNPROVEN)),
+        (400, refused(("destinations[0].login_account.account_id", "INVALID_FORMAT")), (OK, FAILED, UNPROVEN, UNPROVEN)),
+        (400, refused(("destinations[0].product_destination_id", "INVALID_FORMAT")), (OK, OK, FAILED, FAILED)),
+        (400, refused(reason="CONVERSION_ACTION_TOO_RECENTLY_CREATED"), (OK, OK, UNPROVEN, UNPROVEN)),
+        (400, refused(("events[0].event_source", "INVALID_ENUM_VALUE")), (OK, OK, FAILED, FAILED)),
+    ],
 )
+async def test_check_tells_token_account_and_action_apart(status: int, body: object, told: tuple[FindingStatus, ...]) -> None:
+    """Each has another person who mends it; and each failure says how."""
+    found = await findings(Google((status, body)))
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-ADS, MANAGER, OTHER = "4812093377", "7701128856", "5550001111"
-SQL, WON = "7302219941", "7302219958"
-GRANTED = Consent(ConsentState.GRANTED, ConsentState.GRANTED)
-EMAIL = {Identifier.EMAIL_GOOGLE_SHA256: hashlib.sha256(b"someone@example.com").hexdigest()}
-GCLID = {Identifier.GCLID: "Cj0KCQ_fresh"}
-SETTINGS = {
-    "account_id": "481-209-3377",
-    "login_account_id": MANAGER,
-    "access_token": "good",
-    "base_url": "http://google.test",
-    "token_url": "http://google.test/token",
-}
+    assert [one.subject for one in found] == ["token", "account", "target:qualified_lead", "target:closed_revenue"]
+    assert tuple(one.status for one in found) == told
+    assert all(one.mend for one in found if one.status is FAILED)
 
 
-class MemoryTokens:
-    tokens: Tokens | None = None
+async def test_check_of_one_wrong_action_among_good_ones() -> None:
+    """The finding has to name the milestone that is wrong."""
+    wrong = refused(("destinations[0]", "INVALID_CONVERSION_ACTION_ID"))
+    google = Google((400, wrong), (200, {}))
+    no_action = {**TARGETS, "opportunity": Target.of({"conversion_action": "won"})}
+
+    told = await statuses(google, targets=no_action)
+
+    assert told == {
+        "token": OK,
+        "account": OK,
+        "target:qualified_lead": FAILED,
+        "target:closed_revenue": OK,
+        "target:opportunity": FAILED,
+    }
+
+
+async def test_check_without_a_token() -> None:
+    """Google is not asked where there is nothing to ask with."""
+    google = Google((200, {}))
+
+    told = await statuses(google, has_token=False)
+
+    assert (told["token"], told["account"], told["target:qualified_lead"]) == (FAILED, UNPROVEN, UNPROVEN)
+    assert google.requests == []
+
+
+async def test_check_of_an_outage_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check raises nothing, and an outage does not end a pause as a clean check would."""
+
+    async def at_once(seconds: float) -> None:
+        """Reads are tried four times; the test need not wait."""
+
+    google = Google((503, {}))
+    async with connected(google) as destination:
+        destination._http._sleep = at_once
+        told = {one.subject: one.status for one in await destination.check(TARGETS)}
+
+    assert told["account"] is FAILED
+    assert told["target:closed_revenue"] is UNPROVEN
+
+
+async def test_check_without_targets_claims_nothing() -> None:
+    """A static token was never shown to Google."""
+    assert await statuses(Google((200, {})), targets={}) == {"token": UNPROVEN, "account": UNPROVEN}
+
+
+class Memory:
+    """A token store for one test."""
+
+    def __init__(self) -> None:
+        self.tokens: Tokens | None = None
 
     async def load(self) -> Tokens | None:
         return self.tokens
@@ -65,193 +226,75 @@ class MemoryTokens:
 
 
 @asynccontextmanager
-async def no_lock() -> AsyncIterator[None]:
+async def alone() -> AsyncIterator[None]:
     yield
 
 
-class Rig:
-    """One platform, one clock, connectors on demand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        old = NOW - timedelta(days=300)
-        account = Account(ADS, {each: ConversionAction(each, old) for each in (SQL, WON)}, frozenset({MANAGER}), currency="EUR")
-        quick = Behaviour(shortest_delay=timedelta(hours=1), longest_delay=timedelta(hours=1))
-        self.platform = GooglePlatform([account, Account(OTHER)], behaviour=quick)
-        self.platform.add_token("good", [MANAGER], NOW + timedelta(days=99))
-        self.platform.add_clicks(
-            Click("Cj0KCQ_fresh", ADS, NOW - timedelta(days=5)), Click("Cj0KCQ_young", ADS, NOW - timedelta(hours=2))
-        )
-
-    def connector(self, **changes: str) -> GoogleDestination:
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=create_google(self.platform, lambda: self.now)))
-        settings = GoogleSettings.from_mapping({**SETTINGS, **changes})
-        return GoogleDestination(client, settings, MemoryTokens(), no_lock, lambda: self.now)
-
-
-@pytest.fixture
-def rig() -> Rig:
-    return Rig()
-
-
-def row(number: int, action: str = WON, **changes: Any) -> UploadRow:
-    given: dict[str, Any] = {
-        "kind": DeliveryKind.UPLOAD,
-        "conversion_id": f"ll{number:026d}",
-        "milestone": "won",
-        "target": Target.of({"conversion_action": action}),
-        "occurred_at": NOW - timedelta(days=1),
-        "identifiers": GCLID,
-        "consent": GRANTED,
-        "money": Money(120_500_000, "EUR"),
-    }
-    return UploadRow(**{**given, **changes})
-
-
-async def test_a_mixed_batch(rig: Rig) -> None:
-    """What is wrong is told row by row and what is right goes in one request."""
-    rows = [
-        row(0, consent=Consent(ConsentState.UNKNOWN, ConsentState.GRANTED)),
-        row(1),
-        row(2, identifiers={}),
-        row(3, SQL, identifiers=EMAIL),
-        row(4, occurred_at=NOW + timedelta(hours=1)),
-        row(5, occurred_at=NOW - timedelta(days=64), identifiers=EMAIL),
-        row(6, kind=DeliveryKind.RETRACT),
-        row(7, "customers/1/conversionActions/2"),
-        row(8, money=Money(-1, "EUR")),
-    ]
-    results = await rig.connector().upload(rows, NOW)
-    receipt = next(iter(rig.platform.taken))
-    assert results[1] == Accepted(receipt, 0)
-    assert results[3] == Accepted(receipt, 1)
-    assert results[4] == Later(NOW + timedelta(hours=1), "FUTURE")
-    codes = [each.code for each in results if isinstance(each, Rejected)]
-    assert codes == ["LOCAL_CONSENT", "NO_IDENTIFIERS_PROVIDED", "EVENT_TOO_OLD", "UNSUPPORTED", "NEGATIVE_VALUE"]
-    assert isinstance(results[7], TargetRefused)
-    (sent,) = rig.platform.received(WON)
-    assert (sent["conversionValue"], sent["eventTimestamp"]) == (120.5, "2026-11-21T12:00:00.000Z")
-
-
-async def test_nothing_valid_sends_nothing(rig: Rig) -> None:
-    """No request leaves for rows that are all refused here."""
-    assert await rig.connector().upload([], NOW) == []
-    await rig.connector().upload([row(1, identifiers={})], NOW)
-    assert rig.platform.calls.total() == 0
-
-
-@pytest.mark.parametrize("style", PathStyle)
-async def test_named_rows_and_targets(rig: Rig, style: PathStyle) -> None:
-    """A refused request judges the rows it names and leaves the others alone."""
-    rig.platform.behaviour.path_style = style
-    rows = [row(1), row(2, money=Money(1_000_000, "QQQ")), row(3, "999")]
-    results = await rig.connector().upload(rows, NOW)
-    assert isinstance(results[0], NotProcessed)
-    assert isinstance(results[1], Rejected)
-    assert results[1].code == "INVALID_CURRENCY_CODE"
-    assert isinstance(results[2], TargetRefused)
-    assert (results[2].target, results[2].code) == ("999", "INVALID_CONVERSION_ACTION_ID")
-    assert not rig.platform.taken
-
-
-async def test_a_refusal_that_names_nobody(rig: Rig) -> None:
-    """The dispatcher halves such a batch until the single row is known."""
-    connector = rig.connector()
-    ahead = NOW + timedelta(minutes=5)
-    rows = [row(1), row(2, occurred_at=NOW + timedelta(minutes=1))]
-    assert [type(each) for each in await connector.upload(rows, ahead)] == [NotProcessed, NotProcessed]
-    assert await connector.upload(rows[1:], ahead) == [Rejected("INVALID_ARGUMENT", "Request contains an invalid argument.")]
-
-
-async def test_a_young_action_waits(rig: Rig) -> None:
-    """A conversion action made an hour ago is no mistake."""
-    rig.platform.world.accounts[ADS].actions[SQL].created_at = NOW - timedelta(hours=1)
-    results = await rig.connector().upload([row(1, SQL), row(2)], NOW)
-    assert results[0] == Later(NOW + timedelta(hours=6), "CONVERSION_ACTION_TOO_RECENTLY_CREATED")
-    assert isinstance(results[1], NotProcessed)
-
-
-async def test_verdicts(rig: Rig) -> None:
-    """Late verdicts are told by position, under each of the late meanings."""
-    connector = rig.connector()
-    first = await connector.upload([row(1)], NOW)
-    assert isinstance(first[0], Accepted)
-    young = row(2, identifiers={Identifier.GCLID: "Cj0KCQ_young"}, occurred_at=NOW - timedelta(hours=1))
-    results = await connector.upload([row(3), young, row(4, SQL, identifiers=EMAIL), row(1)], NOW)
-    assert isinstance(results[0], Accepted)
-    assert results[0].receipt is not None
-    assert await connector.verdict(results[0].receipt, 4, NOW) == StillProcessing()
-    rig.now = NOW + timedelta(hours=2)
-    verdict = await connector.verdict(results[0].receipt, 4, rig.now)
-    assert verdict == Verdicts(
-        {
-            1: Later(rig.now + timedelta(hours=6), "TOO_RECENT_CLICK"),
-            2: Unmatched("CLICK_NOT_FOUND"),
-            3: AlreadyThere("DUPLICATE_TRANSACTION_ID"),
-        }
+async def test_a_service_account_signs_for_google() -> None:
+    """Scope, audience and lifetime are what Google checks; a wrong one locks the customer out."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()
+    file = json.dumps({"client_email": "sa@example.com", "private_key": pem, "private_key_id": "k1"})
+    settings = GoogleSettings.from_mapping(
+        {"account_id": "4812093377", "service_account_json": file, "token_url": "http://token.test/t"}
     )
-    assert await connector.verdict("nobody", 1, rig.now) == VerdictLost("INVALID_REQUEST_ID")
-    rig.now = NOW + timedelta(days=60)
-    assert await connector.verdict(results[0].receipt, 4, rig.now) == VerdictLost("REQUEST_TOO_OLD")
+    google = Google((200, {"access_token": "fresh", "expires_in": 3599}), (200, {"requestId": "r"}))
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(google)) as client:
+        auth = auth_from(settings, client, Memory(), alone, lambda: NOW)
+        await GoogleDestination(client, settings, auth, lambda: NOW).upload([row()], NOW)
+
+    form = parse_qs(google.requests[0].content.decode())
+    options: Options = {"verify_exp": False, "verify_iat": False}
+    audience = "https://oauth2.googleapis.com/token"
+    claims = jwt.decode(form["assertion"][0], key.public_key(), ["RS256"], options=options, audience=audience)
+    assert str(google.requests[0].url) == "http://token.test/t"
+    assert (claims["iss"], claims["scope"]) == ("sa@example.com", "https://www.googleapis.com/auth/datamanager")
+    assert claims["exp"] - claims["iat"] <= timedelta(hours=1).total_seconds()
+    assert google.requests[1].headers["authorization"] == "Bearer fresh"
+    assert pem not in repr(settings)
 
 
-async def test_check_tells_token_account_and_action_apart(rig: Rig) -> None:
-    """Each mistake has its own mend, and nothing is counted."""
-    ok, failed, unproven = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
-    targets = {"sql": Target.of({"conversion_action": SQL}), "won": Target.of({"conversion_action": WON})}
+async def test_a_refresh_token_is_exchanged() -> None:
+    """A consent that was taken back asks a human, and drops nothing."""
+    oauth = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
+    settings = GoogleSettings.from_mapping({"account_id": "4812093377", **oauth})
+    google = Google((400, {"error": "invalid_grant"}))
 
-    async def found(targets: dict[str, Target] = targets, **changes: str) -> list[FindingStatus]:
-        findings = await rig.connector(**changes).check(targets)
-        assert [each.subject for each in findings] == ["token", "account", *(f"target:{name}" for name in targets)]
-        assert all(each.mend for each in findings if each.status is not ok)
-        return [each.status for each in findings]
+    async with httpx.AsyncClient(transport=httpx.MockTransport(google)) as client:
+        auth = auth_from(settings, client, Memory(), alone, lambda: NOW)
+        with pytest.raises(AuthenticationFailed):
+            await GoogleDestination(client, settings, auth, lambda: NOW).upload([row()], NOW)
 
-    assert await found() == [ok, ok, ok, ok]
-    assert await found(access_token="wrong") == [failed, unproven, unproven, unproven]
-    assert await found(account_id=OTHER) == [ok, failed, unproven, unproven]
-    wrong = {**targets, "won": Target.of({"conversion_action": "1"}), "lost": Target.of({})}
-    assert await found(wrong) == [ok, ok, ok, failed, failed]
-    assert await found({}) == [ok, unproven]
-    rig.platform.behaviour.is_service_enabled = False
-    assert await found() == [failed, unproven, unproven, unproven]
-    assert not rig.platform.taken
-
-
-async def test_calls_that_fail(rig: Rig) -> None:
-    """A wrong account pauses the connection and a throttled project waits a minute."""
-    with pytest.raises(AuthenticationFailed) as refused:
-        await rig.connector(account_id=OTHER).upload([row(1)], NOW)
-    assert refused.value.code == "PERMISSION_DENIED"
-    rig.platform.quota = Quota(per_minute=0)
-    with pytest.raises(RateLimited) as throttled:
-        await rig.connector().upload([row(1)], NOW)
-    assert throttled.value.retry_after == timedelta(seconds=60)
-
-
-async def test_a_refresh_token_is_exchanged(rig: Rig) -> None:
-    """The OAuth way, from the refresh token to an accepted row."""
-    rig.platform.add_grant(RefreshGrant("1//refresh", "client", "secret", frozenset({MANAGER})))
-    oauth = {"access_token": "", "client_id": "client", "client_secret": "secret", "refresh_token": "1//refresh"}
-    (result,) = await rig.connector(**oauth).upload([row(1)], NOW)
-    assert isinstance(result, Accepted)
+    form = parse_qs(google.requests[0].content.decode())
+    assert form == {"grant_type": ["refresh_token"], **{name: [value] for name, value in oauth.items()}}
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("values", "word"),
     [
-        ({"account_id": ""}, "account_id"),
-        ({"customer": "1"}, "customer"),
-        ({"access_token": ""}, "client_id"),
-        ({"event_source": "CRM"}, "event_source"),
-        ({"access_token": "", "service_account_json": "{}"}, "service_account_json"),
+        ({"access_token": "secret-1"}, "account_id"),
+        ({"account_id": "4812093377"}, "service_account_json"),
+        ({"account_id": "4812093377", "client_id": "c", "client_secret": "secret-1"}, "refresh_token"),
+        ({"account_id": "4812093377", "access_token": "secret-1", "refresh_token": "r"}, "one kind"),
+        ({"account_id": "4812093377", "access_token": "secret-1", "acount": "1"}, "acount"),
+        ({"account_id": "customers/1", "access_token": "secret-1"}, "account_id"),
+        ({"account_id": "4812093377", "service_account_json": "secret-1"}, "service_account_json"),
+        ({"account_id": "4812093377", "access_token": "secret-1", "event_source": "CRM"}, "event_source"),
     ],
 )
-def test_settings_name_the_key(changes: dict[str, str], named: str) -> None:
-    """A user reads which setting to mend."""
-    with pytest.raises(ValueError, match=named):
-        GoogleSettings.from_mapping({**SETTINGS, **changes})
+def test_bad_settings_name_their_key_and_no_value(values: dict[str, str], word: str) -> None:
+    """The message is shown to whoever applies the file, and logged."""
+    with pytest.raises(ValueError, match=word) as caught:
+        GoogleSettings.from_mapping(values)
+
+    assert "secret-1" not in str(caught.value)
 
 
-def test_secrets_stay_out_of_the_repr() -> None:
-    """Settings get into logs."""
-    assert "good" not in repr(GoogleSettings.from_mapping(SETTINGS))
+def test_what_decides_of_a_row_is_among_the_limits() -> None:
+    """The outbox chooses by these masks before the payload is built."""
+    limits = GoogleDestination.limits
+
+    assert limits.click_identifiers == {Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}
+    assert all(needed <= limits.identifiers for needed in limits.sufficient)
+    assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 10, True, False)
