@@ -16,6 +16,7 @@ from app.bootstrap.services import Services, open_services
 from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
+from app.db.lock import AlreadyServed, sqlite_lock
 from app.db.migrate import downgrade, upgrade
 from app.demo.play import play
 from app.main import create_app
@@ -29,6 +30,7 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database's schem
 cli.add_typer(database_commands, name="db")
 
 OPERATOR_MISTAKES = (
+    AlreadyServed,
     SettingsInvalid,
     ConfigInvalid,
     ConnectionRefused,
@@ -69,6 +71,8 @@ def serve(
     """Run the service: pull, map, upload, and answer the API."""
     settings = load_settings()
     settings.secret_texts()
+    with sqlite_lock(settings.database_url):
+        pass  # told here in one line; the server itself holds the lock
     uvicorn.run(create_app(settings), host=host, port=port, log_config=None)
 
 
