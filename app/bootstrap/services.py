@@ -191,9 +191,13 @@ class Services:
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove every connection; a clean check ends a pause."""
-        results: list[tuple[str, Sequence[Finding]]] = [
-            (row.name, await self.openers.stored_source(row).check()) for row in await self.sources()
-        ]
+        results: list[tuple[str, Sequence[Finding]]] = []
+        for row in await self.sources():
+            found = await self.openers.stored_source(row).check()
+            results.append((row.name, found))
+            if all(finding.status is not FindingStatus.FAILED for finding in found):
+                async with self.database.write() as connection:
+                    await connections.resume(connection, Role.SOURCE, row.id)
         targets = await self.contexts.targets()
         for destination in await self.destinations():
             connector = self.openers.stored_destination(destination)
