@@ -1,5 +1,7 @@
-"""HubSpot as a source: search finds what changed, batch reads give histories, associations give people."""
+"""HubSpot: what changed in its CRM, read by search, batch read and associations; its signed webhooks as hints."""
 
-from connectors.crm.hubspot.source import HubSpotSettings, HubSpotSource
+from connectors.crm.hubspot.settings import HubSpotSettings
+from connectors.crm.hubspot.source import HubSpotSource
+from connectors.crm.hubspot.webhook import parse_webhook
 
-__all__ = ["HubSpotSettings", "HubSpotSource"]
+__all__ = ["HubSpotSettings", "HubSpotSource", "parse_webhook"]

@@ -78,6 +78,11 @@ def deleted_record(ref: RecordRef, at: datetime) -> Record:
     return Record(ref, modified_at=at, state=RecordState.DELETED)
 
 
+def swallowed_record(ref: RecordRef, winner: Record) -> Record:
+    """What stands for a record that was merged into another one."""
+    return Record(ref, modified_at=winner.modified_at, state=RecordState.MERGED, merged_into=winner.ref)
+
+
 def archived_at(row: Json) -> datetime | None:
     """When an archived row was archived, where HubSpot says so."""
     found = row.get("archivedAt")
@@ -93,22 +98,18 @@ def association_of(target: Json) -> Association:
     """One end of an association read."""
     types = json_objects(target.get("associationTypes"), "`associationTypes`")
     labels = {str(one["label"]) for one in types if isinstance(one.get("label"), str) and one["label"]}
-    type_ids = {
-        one["typeId"]
-        for one in types
-        if isinstance(one.get("typeId"), int) and one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED
-    }
+    defined = [one.get("typeId") for one in types if one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED]
     return Association(
         id=record_id(target.get("toObjectId"), "an association's `toObjectId`"),
         labels=tuple(sorted(labels)),
-        type_ids=frozenset(one for one in type_ids if isinstance(one, int)),
+        type_ids=frozenset(one for one in defined if isinstance(one, int)),
     )
 
 
 def people_of(associations: Iterable[Association]) -> tuple[PersonLink, ...]:
     """The contacts on a deal or lead; a deal has no primary contact, a lead's is labelled so."""
     return tuple(
-        PersonLink(RecordRef(ObjectKind.CONTACT, one.id), one.labels, any(_says_primary(label) for label in one.labels))
+        PersonLink(RecordRef(ObjectKind.CONTACT, one.id), one.labels, any(map(_says_primary, one.labels)))
         for one in sorted(associations, key=lambda one: int(one.id))
     )
 
@@ -139,12 +140,13 @@ def _merged_ids(listed: str | None, own_id: str) -> tuple[str, ...]:
 def _entries(kind: ObjectKind, row: Json, values: Mapping[str, str | None], asked: frozenset[str]) -> tuple[Entry, ...]:
     facts = OBJECTS[kind]
     histories = json_object(row.get("propertiesWithHistory") or {}, "a row's `propertiesWithHistory`")
-    pipelines = _history(histories, facts.pipeline) if facts.pipeline else []
-    current = values.get(facts.pipeline) if facts.pipeline else None
     entries: list[Entry] = []
     for name in sorted(asked):
-        of_pipeline = pipelines if name == facts.stage and facts.pipeline else None
-        entries += _entries_of(name, _history(histories, name), of_pipeline, current)
+        pipelines: Sequence[_Moment] | None = None
+        if facts.pipeline is not None and name == facts.stage:
+            pipelines = _history(histories, facts.pipeline)
+        current = values.get(facts.pipeline) if facts.pipeline else None
+        entries += _entries_of(name, _history(histories, name), pipelines, current)
     return tuple(sorted(entries, key=lambda entry: entry.entered_at))
 
 

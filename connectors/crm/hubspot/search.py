@@ -1,164 +1,166 @@
-"""Keyset windows over HubSpot's search, pure: which query comes next, and where a committed page is gone on from.
+"""The keyset search of a window (pure): what to ask next, so that no row is missed however many share a millisecond.
 
-Offsets are never used, so the cap of 10,000 results does not matter. Rows of one millisecond are told apart by the ids
-that were seen; where these become too many for a filter, that millisecond alone is read by ascending id.
+HubSpot gives at most 10,000 rows for one query, so no query is read past its first page; the next one starts behind
+the last row. Rows that change meanwhile only move towards the end.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import orjson
 
-from connectors.contract.errors import Effect, RequestRefused, UnexpectedReply
 from connectors.contract.records import ObjectKind
+from connectors.crm.hubspot.objects import OBJECTS
+from connectors.crm.hubspot.replies import Json, instant, json_object, json_objects, record_id, to_ms, unexpected
 
 PAGE_ROWS = 200
+# The most ids that a filter names; where more rows share a millisecond, that millisecond is read in the order of ids.
 MOST_SEEN = 100
 
-_ID = "hs_object_id"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-
-Json = dict[str, object]
+_Filter = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a window is read on: from millisecond `at`, without the ids `seen` there.
+class Keyset:
+    """Where to go on: at the millisecond `at_ms`, without the rows `seen` there.
 
-    With `after_id` only the millisecond `at` is read, ids above it in ascending order.
+    `after_id` is set while one millisecond is read in the order of ids ("0" before its first row).
     """
 
-    at: int
-    seen: frozenset[str] = frozenset()
-    after_id: int | None = None
+    at_ms: int
+    seen: tuple[str, ...] = ()
+    after_id: str | None = None
+
+    def to_text(self) -> str:
+        """JSON text, to be stored with the page."""
+        return orjson.dumps({"at": self.at_ms, "seen": self.seen, "after_id": self.after_id}).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> "Keyset | None":
+        """Read what `to_text` wrote; None where it is unreadable (the window then starts over, which loses nothing)."""
+        try:
+            raw = orjson.loads(text)
+            after_id = raw["after_id"]
+            return cls(int(raw["at"]), tuple(map(str, raw["seen"])), None if after_id is None else str(int(after_id)))
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A row of a search: the record's id and its cursor property in epoch milliseconds."""
+class FoundRow:
+    """A row that the search gave."""
 
     id: str
-    at: int
+    modified_at: datetime
+
+    @property
+    def modified_ms(self) -> int:
+        """Epoch milliseconds."""
+        return to_ms(self.modified_at)
 
 
-def cursor_property(kind: ObjectKind) -> str:
-    """The property that moves with every modification."""
-    return "lastmodifieddate" if kind is ObjectKind.CONTACT else "hs_lastmodifieddate"
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """One answer, in the order asked for. `is_short`: the query has no further rows."""
+
+    rows: tuple[FoundRow, ...]
+    is_short: bool
 
 
-def to_ms(instant: datetime) -> int:
-    """Epoch milliseconds."""
-    return (instant - _EPOCH) // _MILLISECOND
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a page means: its rows to hand on, and where the window goes on (None: it is read)."""
+
+    rows: tuple[FoundRow, ...]
+    next: Keyset | None
 
 
-def from_ms(milliseconds: int) -> datetime:
-    """Aware UTC."""
-    return _EPOCH + milliseconds * _MILLISECOND
-
-
-def parse_instant(text: object) -> datetime:
-    """An ISO instant or epoch milliseconds as aware UTC, cut to milliseconds; UnexpectedReply where it is neither."""
-    try:
-        if isinstance(text, int) or (isinstance(text, str) and text.lstrip("-").isdigit()):
-            return from_ms(int(text))
-        parsed = datetime.fromisoformat(str(text))
-    except (ValueError, OverflowError):
-        raise UnexpectedReply("HubSpot gave an instant that cannot be read", effect=Effect.NONE) from None
-    return from_ms(to_ms(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)))
-
-
-def query(kind: ObjectKind, position: Position, until: int | None) -> Json:
-    """The body of the next search."""
-    cursor = cursor_property(kind)
-    groups: list[list[Json]] = []
-    sort = cursor
-    instant: Json = {"propertyName": cursor, "operator": "EQ", "value": str(position.at)}
-    if position.after_id is not None:
-        groups.append([instant, {"propertyName": _ID, "operator": "GT", "value": str(position.after_id)}])
-        sort = _ID
-    elif position.seen:
-        groups.append([instant, {"propertyName": _ID, "operator": "NOT_IN", "values": sorted(position.seen)}])
-        if until is None or position.at < until:
-            groups.append([_span(cursor, position.at + 1, until)])
-    else:
-        groups.append([_span(cursor, position.at, until)])
+def search_body(kind: ObjectKind, keyset: Keyset, until_ms: int | None, limit: int = PAGE_ROWS) -> Json:
+    """The query for the keyset; `until_ms` is None where the window's end is not known yet."""
+    modified = OBJECTS[kind].modified
+    by_id = keyset.after_id is not None
     return {
-        "filterGroups": [{"filters": filters} for filters in groups],
-        "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],
-        "properties": [cursor],
-        "limit": PAGE_ROWS,
+        "filterGroups": [{"filters": filters} for filters in _groups(modified, keyset, until_ms)],
+        "sorts": [{"propertyName": "hs_object_id" if by_id else modified, "direction": "ASCENDING"}],
+        "properties": [modified],
+        "limit": limit,
     }
 
 
-def read_rows(kind: ObjectKind, body: Mapping[str, object]) -> tuple[list[Row], bool]:
-    """The rows of a search's answer, and whether there are more."""
-    results = body.get("results")
-    if not isinstance(results, list):
-        raise UnexpectedReply("HubSpot answered a search without results", effect=Effect.NONE)
-    rows = [_row(kind, one) for one in results]
+def _groups(modified: str, keyset: Keyset, until_ms: int | None) -> Sequence[Sequence[_Filter]]:
+    at_this_instant = _filter(modified, "EQ", value=str(keyset.at_ms))
+    if keyset.after_id is not None:
+        return [[at_this_instant, _filter("hs_object_id", "GT", value=keyset.after_id)]]
+    if not keyset.seen:
+        return [[_from(modified, keyset.at_ms, until_ms)]]
+    groups = [[at_this_instant, _filter("hs_object_id", "NOT_IN", values=list(keyset.seen))]]
+    if until_ms is None or keyset.at_ms < until_ms:
+        groups.append([_from(modified, keyset.at_ms + 1, until_ms)])
+    return groups
+
+
+def _from(modified: str, since_ms: int, until_ms: int | None) -> _Filter:
+    if until_ms is None:
+        return _filter(modified, "GTE", value=str(since_ms))
+    return _filter(modified, "BETWEEN", value=str(since_ms), highValue=str(until_ms))
+
+
+def _filter(name: str, operator: str, **operands: object) -> _Filter:
+    return {"propertyName": name, "operator": operator, **operands}
+
+
+def read_page(kind: ObjectKind, body: Json, limit: int = PAGE_ROWS) -> SearchPage:
+    """HubSpot's answer to a search."""
+    rows = tuple(_found(kind, row) for row in json_objects(body.get("results"), "the search's `results`"))
     total = body.get("total")
-    is_all = isinstance(total, int) and total <= len(rows)
-    is_short = len(rows) < PAGE_ROWS and not body.get("paging")
-    return rows, bool(rows) and not is_all and not is_short
+    if "results" not in body or not isinstance(total, int):
+        raise unexpected("the search has no `results` or no `total`")
+    paging = body.get("paging")
+    has_next = isinstance(paging, Mapping) and bool(paging.get("next"))
+    is_short = len(rows) >= total or not has_next
+    if not is_short and not rows:
+        raise unexpected(f"the search shows none of {total} rows")
+    if len(rows) > limit:
+        raise unexpected("the search gives more rows than were asked for")
+    return SearchPage(rows, is_short)
 
 
-def unseen(position: Position, rows: Sequence[Row], until: int) -> list[Row]:
-    """The rows of an answer that belong to the window and were not in a page before."""
-    return [row for row in rows if row.at <= until and not (row.at == position.at and row.id in position.seen)]
+def _found(kind: ObjectKind, row: Json) -> FoundRow:
+    found_id = record_id(row.get("id"), "a found row's `id`")
+    properties = json_object(row.get("properties") or {}, "a found row's `properties`")
+    modified = OBJECTS[kind].modified
+    return FoundRow(found_id, instant(properties.get(modified) or row.get("updatedAt"), f"a found row's `{modified}`"))
 
 
-def following(position: Position, rows: Sequence[Row], until: int, *, has_more: bool) -> Position | None:
-    """Where to read on after an answer, None at the window's end."""
-    if position.after_id is not None:
-        if not has_more:
-            return Position(position.at + 1) if position.at < until else None
-        last_id = max(int(row.id) for row in rows)
-        found = Position(position.at, frozenset(one for one in position.seen if int(one) > last_id), last_id)
-    else:
-        if not has_more or rows[-1].at > until:
-            return None
-        last = max(position.at, rows[-1].at)
-        seen = frozenset(row.id for row in rows if row.at == last)
-        if last == position.at:
-            seen |= position.seen
-        # HubSpot promises no order within a millisecond: ids are then read from the lowest on.
-        found = Position(last, seen, 0 if len(seen) > MOST_SEEN else None)
-    if found == position:
-        raise UnexpectedReply("HubSpot's search gives the same rows again", effect=Effect.NONE)
-    return found
+def advance(keyset: Keyset, page: SearchPage, until_ms: int) -> Step:
+    """Which rows of the page are new, and where to go on."""
+    if keyset.after_id is not None:
+        return _advance_by_id(keyset, keyset.after_id, page, until_ms)
+    if page.is_short or page.rows[-1].modified_ms > until_ms:
+        return Step(page.rows, None)
+    last_ms = page.rows[-1].modified_ms
+    before = keyset.seen if last_ms == keyset.at_ms else ()
+    here = tuple(row.id for row in page.rows if row.modified_ms == last_ms)
+    seen = tuple(dict.fromkeys(before + here))
+    if len(seen) > MOST_SEEN:
+        earlier = tuple(row for row in page.rows if row.modified_ms != last_ms)
+        return Step(earlier, _onward(keyset, Keyset(last_ms, before, after_id="0")))
+    return Step(page.rows, _onward(keyset, Keyset(last_ms, seen)))
 
 
-def to_resume(position: Position | None) -> str | None:
-    """The position as the text that is stored with a committed page."""
-    if position is None:
-        return None
-    body: Json = {"at": position.at, "seen": sorted(position.seen)}
-    if position.after_id is not None:
-        body["after_id"] = str(position.after_id)
-    return orjson.dumps(body).decode()
+def _advance_by_id(keyset: Keyset, after_id: str, page: SearchPage, until_ms: int) -> Step:
+    rows = tuple(row for row in page.rows if row.id not in keyset.seen)
+    if page.is_short:
+        return Step(rows, Keyset(keyset.at_ms + 1) if keyset.at_ms < until_ms else None)
+    last_id = max((row.id for row in page.rows), key=int)
+    if int(last_id) <= int(after_id):
+        raise unexpected("the search does not move on from the last id")
+    return Step(rows, Keyset(keyset.at_ms, keyset.seen, last_id))
 
 
-def from_resume(text: str) -> Position:
-    """The position that `to_resume` wrote; RequestRefused for any other text."""
-    try:
-        body = orjson.loads(text)
-        after_id = body.get("after_id")
-        seen = frozenset(str(one) for one in body.get("seen", ()))
-        return Position(int(body["at"]), seen, None if after_id is None else int(after_id))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise RequestRefused("The stored position is none of HubSpot's search; read the window from its start") from None
-
-
-def _span(cursor: str, low: int, high: int | None) -> Json:
-    if high is None:
-        return {"propertyName": cursor, "operator": "GTE", "value": str(low)}
-    return {"propertyName": cursor, "operator": "BETWEEN", "value": str(low), "highValue": str(high)}
-
-
-def _row(kind: ObjectKind, one: object) -> Row:
-    properties = one.get("properties") if isinstance(one, dict) else None
-    if not isinstance(one, dict) or not isinstance(properties, dict) or not str(one.get("id", "")).isdigit():
-        raise UnexpectedReply("HubSpot's search gave a row without id and properties", effect=Effect.NONE)
-    return Row(str(one["id"]), to_ms(parse_instant(properties.get(cursor_property(kind)) or one.get("updatedAt"))))
+def _onward(before: Keyset, after: Keyset) -> Keyset:
+    """Refuses a search that would run in a circle."""
+    if after.at_ms < before.at_ms or after == before:
+        raise unexpected("the search does not move on from the last modification")
+    return after

@@ -1,0 +1,96 @@
+"""Reads records by id with all that belongs to them: history, people, company. Which ids is its caller's matter."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from connectors.contract.records import ObjectKind, PersonLink, Record, RecordRef
+from connectors.contract.selection import ObjectSelection, Selection
+from connectors.contract.source import KnownLookup
+from connectors.crm.hubspot.api import HubSpotApi
+from connectors.crm.hubspot.objects import OBJECTS
+from connectors.crm.hubspot.records import (
+    archived_at,
+    company_of,
+    deleted_record,
+    has_no_contacts,
+    histories_to_read,
+    people_of,
+    properties_to_read,
+    record_of,
+    swallowed_record,
+)
+from connectors.crm.hubspot.replies import Json, is_record_id
+from connectors.http.client import Clock
+
+KINDS_WITH_PEOPLE = frozenset({ObjectKind.DEAL, ObjectKind.LEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads records of one account."""
+
+    api: HubSpotApi
+    selection: Selection
+    clock: Clock
+
+    async def records(
+        self, kind: ObjectKind, ids: Sequence[str], *, known: KnownLookup | None, beside: Collection[str] = ()
+    ) -> tuple[Record, ...]:
+        """The people on these records that are not known, then the records; what HubSpot does not show is deleted.
+
+        `known` None: every person is read. `beside`: contacts that the caller has read already.
+        """
+        unique = list(dict.fromkeys(ids))
+        found, people = await self._read(kind, [one for one in unique if is_record_id(one)])
+        strangers = await self._strangers(people.values(), known, beside)
+        shown = {record.ref.external_id: record for record in found}
+        gone = await self._gone(kind, [one for one in unique if one not in shown], found)
+        asked = [shown.get(one) or gone[one] for one in unique]
+        others = [record for one, record in shown.items() if one not in set(unique)]  # winners shown for merged ids
+        return (*strangers, *asked, *others)
+
+    async def _read(self, kind: ObjectKind, ids: Sequence[str]) -> tuple[list[Record], Mapping[str, tuple[PersonLink, ...]]]:
+        chosen = self.selection.objects.get(kind, ObjectSelection())
+        rows = await self.api.batch_read(kind, ids, properties_to_read(kind, chosen), histories_to_read(kind, chosen))
+        people = await self._people(kind, rows) if chosen.with_people else {}
+        companies = await self._companies(kind, list(rows)) if chosen.with_company else {}
+        found = [record_of(kind, row, chosen, people.get(one), companies.get(one)) for one, row in rows.items()]
+        return found, people
+
+    async def _people(self, kind: ObjectKind, rows: Mapping[str, Json]) -> Mapping[str, tuple[PersonLink, ...]]:
+        if kind not in KINDS_WITH_PEOPLE:
+            return {}
+        asked = [one for one, row in rows.items() if not has_no_contacts(row)]
+        found = await self.api.associations(kind, asked, ObjectKind.CONTACT)
+        return {one: people_of(found.get(one, ())) for one in rows}
+
+    async def _companies(self, kind: ObjectKind, ids: Sequence[str]) -> Mapping[str, RecordRef | None]:
+        if OBJECTS[kind].primary_company is None:
+            return {}
+        found = await self.api.associations(kind, ids, ObjectKind.COMPANY)
+        return {one: company_of(kind, associations) for one, associations in found.items()}
+
+    async def _strangers(
+        self, people: Iterable[Sequence[PersonLink]], known: KnownLookup | None, beside: Collection[str]
+    ) -> Sequence[Record]:
+        """The linked contacts that the service does not hold: without them a deal would have nobody to be sent for."""
+        linked = dict.fromkeys(link.ref.external_id for links in people for link in links)
+        wanted = [one for one in linked if one not in beside]
+        if wanted and known is not None:
+            held = await known(ObjectKind.CONTACT, wanted)
+            wanted = [one for one in wanted if one not in held]
+        found, _ = await self._read(ObjectKind.CONTACT, wanted)
+        return found
+
+    async def _gone(self, kind: ObjectKind, missing: Sequence[str], found: Sequence[Record]) -> Mapping[str, Record]:
+        """Merged where a record of the same answer says so, else deleted, at the instant of archiving where it is told."""
+        winners = {old: record for record in found for old in record.merged_ids}
+        asked = [one for one in missing if one not in winners and is_record_id(one)]
+        archived = await self.api.batch_read(kind, asked, frozenset(), archived=True)
+        now = self.clock()
+        gone = {}
+        for one in missing:
+            ref = RecordRef(kind, one)
+            at = archived_at(archived[one]) if one in archived else None
+            gone[one] = swallowed_record(ref, winners[one]) if one in winners else deleted_record(ref, at or now)
+        return gone
