@@ -25,10 +25,12 @@ from app.db.instants import to_ms
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
+from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
+from app.outbox import repository as outbox
 from app.outbox.states import REASON_SENTENCES
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
@@ -128,11 +130,11 @@ class Services:
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
         context = await self.contexts.of_source(row)
-        if context is None or (only_due and not await self.poller.is_due(context, self.clock())):
+        if context is None:
             return Pulled()
         crm = self.openers.stored_source(row)
         try:
-            return await self.poller.pull(context, crm)
+            return await self.poller.pull(context, crm, only_due=only_due)
         except ConnectorError as error:
             await self._pause_source(row, error)
             raise
@@ -171,12 +173,17 @@ class Services:
                 continue
             summary.records += pulled.recorded.records
             summary.conversions += pulled.recorded.new_conversions
-        for destination in await self.destinations():
+        async with self.database.read() as connection:
+            destinations = await connections.list_destinations(connection)
+            due = await outbox.due_at_destinations(connection, now_ms)
+        for destination in destinations:
             if destination.is_paused(now_ms):
                 summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
                 continue
-            drained = await self.dispatcher.drain(destination.id)
-            await self.verdicts.collect(destination.id)
+            has_delivery, has_verdict = due[destination.id]
+            drained = await self.dispatcher.drain(destination.id) if has_delivery else DrainSummary()
+            if has_verdict:
+                await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
             summary.sent += drained.sent

@@ -10,6 +10,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from app.db.sqlite import connect
+
 BUSY_TIMEOUT_MS = 10_000
 
 
@@ -65,7 +67,7 @@ def _sqlite_engine(url: Any, *, pool_size: int, begin: str) -> AsyncEngine:
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "async_creator_fn": connect},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -37,6 +37,10 @@ class CursorRow:
     swept_at: int | None
     deep_swept_at: int | None
 
+    def is_due(self, now: datetime) -> bool:
+        """True where a window is open, or the next poll has come."""
+        return self.next_poll_at is None or from_ms(self.next_poll_at) <= now
+
 
 @dataclass(frozen=True, slots=True)
 class CursorMove:
@@ -91,10 +95,8 @@ async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[Object
 async def hold_cursor(connection: AsyncConnection, source_id: int, kind: ObjectKind) -> None:
     """Lock the cursor row, made where it is missing: one writer per source and object."""
     fresh = {"source_id": source_id, "object": kind.value, "settled_to": 0, "fence": 0}
-    await insert_rows(connection, cursors, [fresh], conflict=("source_id", "object"))
-    await connection.execute(
-        select(cursors.c.fence).where(cursors.c.source_id == source_id, cursors.c.object == kind.value).with_for_update()
-    )
+    key = ("source_id", "object")
+    await insert_rows(connection, cursors, [fresh], conflict=key, update=("source_id",))
 
 
 async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, move: CursorMove) -> bool:

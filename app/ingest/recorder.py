@@ -17,15 +17,18 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, hold_cursor, move_cursor
 from app.ingest.difference import Difference, difference
 from app.ingest.identities import LeadWriter, PeopleWritten
+from app.ingest.inbox import WaitingHint, done_with
 from app.ingest.owing import owe
 from app.ingest.people import People
 from app.ingest.storing import RecordStore, Touched
-from app.leases.repository import still_held
+from app.leases.repository import renew
 from app.mapping.aggregate import Aggregate, ConversionState
 from app.mapping.engine import derive
 from app.mapping.rates import Rates
 from app.secrets import Keyring
 from connectors.contract.records import Record
+
+PULL_LEASE_MS = 5 * 60 * 1000
 
 Bell = Callable[[Iterable[int]], None]
 
@@ -77,19 +80,24 @@ class Recorder:
         lease: PullLease,
         *,
         move: CursorMove | None = None,
+        hints: Sequence[WaitingHint] = (),
         rates: Rates | None = None,
     ) -> Recorded:
-        """Record a page and move the cursor with it: all or nothing. Raises LeaseLost where another reader took over."""
+        """Record a page, move the cursor and drop the hints with it: all or nothing.
+
+        The lease is renewed with each page. Raises LeaseLost where another reader took over.
+        """
         async with self._database.write() as connection:
             if move is not None:
                 await hold_cursor(connection, source.id, move.kind)
-            if not await still_held(connection, lease.name, lease.holder, lease.fence, to_ms(now)):
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             recorded, destinations = Recorded(), set[int]()
             if page:
                 recorded, destinations = await self._record(connection, source, page, now, rates or Rates())
             if move is not None and not await move_cursor(connection, source.id, lease.fence, move):
                 raise LeaseLost(lease.name)
+            await done_with(connection, source.id, hints)
         self._ring(destinations)
         return recorded
 

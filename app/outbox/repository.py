@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, func, or_, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
-from app.db.tables import conversions, deal_people, deliveries, tries, uploads
+from app.db.tables import conversions, deal_people, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
 
@@ -75,7 +75,11 @@ async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
 async def claim(
     connection: AsyncConnection, destination_id: int, *, now_ms: int, lease_end_ms: int, upload_id: int, limit: int
 ) -> list[ClaimedRow]:
-    """Claim due deliveries, oldest first. A `sending` row that came due lost its holder: a try of unknown effect."""
+    """Claim due deliveries, oldest first.
+
+    A `sending` row that came due lost its holder: a try of unknown effect where its upload was opened, no try at all where the
+    holder died before it came to this row.
+    """
     due = (
         select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state)
         .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
@@ -90,7 +94,7 @@ async def claim(
     if lost:
         await connection.execute(
             update(deliveries)
-            .where(among(connection, deliveries.c.id, lost))
+            .where(among(connection, deliveries.c.id, lost), _was_opened())
             .values(first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, now_ms), counted=deliveries.c.counted + 1)
         )
     await connection.execute(
@@ -106,6 +110,11 @@ async def claim(
         .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
     )
     return [_claimed(dict(row), from_ms(found[row["deliveries_id"]][0])) for row in rows.mappings()]
+
+
+def _was_opened() -> ColumnElement[bool]:
+    """True for rows under an upload; a claim alone has an id too, but no upload's row."""
+    return exists().where(uploads.c.id == deliveries.c.upload_id)
 
 
 def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
@@ -147,10 +156,16 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
     )
 
 
-async def has_due(connection: AsyncConnection, destination_id: int, now_ms: int) -> bool:
-    """True where anything is due: an idle drain then costs this one read."""
-    mine = (deliveries.c.destination_id == destination_id, deliveries.c.due_at <= now_ms)
-    return await connection.scalar(select(deliveries.c.id).where(*mine).limit(1)) is not None
+async def due_at_destinations(connection: AsyncConnection, now_ms: int) -> dict[int, tuple[bool, bool]]:
+    """By destination: whether a delivery is due, and whether a late verdict is."""
+    delivery = exists().where(
+        deliveries.c.destination_id == destinations.c.id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms
+    )
+    verdict = exists().where(
+        uploads.c.destination_id == destinations.c.id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
+    )
+    result = await connection.execute(select(destinations.c.id, delivery.label("delivery"), verdict.label("verdict")))
+    return {row.id: (bool(row.delivery), bool(row.verdict)) for row in result}
 
 
 async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
