@@ -64,7 +64,7 @@ class OneTripConnection(aiosqlite.Connection):
 
     async def in_thread(self, work: Any) -> None:
         """Run `work` in the connection's thread."""
-        await self._execute(work)
+        await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
 
     def cursor(self) -> OneTripCursor:  # type: ignore[override]  # SQLAlchemy awaits the cursor's methods, not this
         """A cursor, at no cost."""
