@@ -389,6 +389,7 @@ deliveries = Table(
     Column("first_unknown_at", BigInteger),
     Column("upload_id", BigInteger),
     Column("position", Integer),
+    Column("most_together", Integer),
     Column("identity_id", BigInteger),
     Column("person_id", BigInteger),
     Column("person_why", Text),

@@ -43,6 +43,7 @@ class ClaimedRow:
     identity_id: int | None
     person_id: int | None
     first_unknown_at: datetime | None
+    most_together: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         identity_id=optional("deliveries_identity_id"),
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
+        most_together=optional("deliveries_most_together"),
     )
 
 
