@@ -1,4 +1,8 @@
-"""SQLite connections whose statements cross to their thread once: execute, fetch and close in a single trip."""
+"""SQLite connections with cheap statements: execute, fetch and close in one trip to the connection's thread, or in none.
+
+A trip costs more than most statements. The writer's statements, short by design, run in the event loop itself once the
+write lock is held; what may wait (the lock, a commit's fsync) and whatever a reader asks for goes to a thread.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -6,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
+
+WRITE_LOCK = "BEGIN IMMEDIATE"
 
 
 class OneTripCursor:
@@ -50,12 +56,17 @@ class OneTripCursor:
             finally:
                 cursor.close()
 
-        await self._connection.in_thread(work)
+        if self._connection.runs_in_loop and sql != WRITE_LOCK:
+            work()
+        else:
+            await self._connection.in_thread(work)
         return self
 
 
 class OneTripConnection(aiosqlite.Connection):
     """An aiosqlite connection with cheaper cursors; streaming cursors are not offered."""
+
+    runs_in_loop = False
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -69,6 +80,13 @@ class OneTripConnection(aiosqlite.Connection):
     def cursor(self) -> OneTripCursor:  # type: ignore[override]  # SQLAlchemy awaits the cursor's methods, not this
         """A cursor, at no cost."""
         return OneTripCursor(self)
+
+
+def connect_writer(path: str | Path, **options: Any) -> OneTripConnection:
+    """As `connect`, for the one writer: its statements run in the event loop while it holds the write lock."""
+    connection = connect(path, **options)
+    connection.runs_in_loop = True
+    return connection
 
 
 def connect(path: str | Path, **options: Any) -> OneTripConnection:

@@ -95,7 +95,7 @@ class Poller:
     async def _hints(self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease) -> Pulled:
         pulled = Pulled()
         while hints:
-            records = await crm.fetch([hint.ref for hint in hints], source.selection)
+            records = await crm.fetch([hint.ref for hint in hints], source.selection, self._stored(source, refetches=False))
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
             pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:

@@ -102,15 +102,15 @@ class HubSpotSource:
                 seen=len(step.rows),
             )
 
-    async def fetch(self, refs: Sequence[RecordRef], selection: Selection) -> Sequence[Record]:
-        """Read these records with history and people; the contacts on deals and leads come with them, before them."""
+    async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
+        """Read these records with history and people; unknown contacts on deals and leads come with them, before them."""
         reader = Reader(self._api, selection, self._clock)
         contacts = {ref.external_id for ref in refs if ref.kind is ObjectKind.CONTACT}
         records: list[Record] = []
         for kind in (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL):
             ids = [ref.external_id for ref in refs if ref.kind is kind]
             if ids:
-                found = await reader.records(kind, ids, known=None, beside=contacts)
+                found = await reader.records(kind, ids, known=stored.known, beside=contacts)
                 contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
         return records
