@@ -29,7 +29,7 @@ _SOURCES = _words("email website app phone_call chat physical_store system_gener
 _FIELDS = _words(
     "event_name event_time event_id action_source event_source_url opt_out user_data custom_data data_processing_options "
     "data_processing_options_country data_processing_options_state customer_segmentation referrer_url original_event_data "
-    "attribution_data app_data"
+    "attribution_data app_data advanced_measurement_table messaging_channel"
 )
 _HASHED = _words("em ph fn ln ct st zp country db ge f5first f5last fi dobd dobm doby")
 _PLAIN = _words(
