@@ -9,7 +9,7 @@ from enum import StrEnum
 from connectors.ads.meta.settings import MetaSettings, Mode
 from connectors.contract.conversions import DeliveryKind, Identifier, Money, UploadRow
 from connectors.contract.currencies import CURRENCIES
-from connectors.contract.destination import DestinationLimits
+from connectors.contract.destination import FOREVER, DestinationLimits
 from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
 
 EVENT_NAME = "event_name"
@@ -51,7 +51,8 @@ LIMITS = DestinationLimits(
     identifiers=frozenset(_HASHED) | frozenset(_PLAIN) | {Identifier.META_LEAD_ID},
     click_identifiers=frozenset({Identifier.FBC, Identifier.META_LEAD_ID}),
     sufficient=(*(frozenset({one}) for one in _SINGLE), _NAMES),
-    click_age=timedelta(days=90),
+    # The seven days are the event's; of the click or the lead Meta demands no age.
+    click_age=FOREVER,
     dedup_window=timedelta(hours=48),
     target_settings=frozenset({EVENT_NAME}),
 )

@@ -92,8 +92,8 @@ class MetaPlatform:
     """In-memory Meta. Change its parts at any time; times come with each call.
 
     `leads` knows when lead-ad leads were made (earlier events vanish silently), `drops` names event ids that vanish from a
-    batch with only `events_received` telling, `refuses` names event ids (and their subcodes) that break a rule which only Meta
-    knows, `errors_to_come` fails the next uploads with vendor errors.
+    batch with only `events_received` telling, `refuses` gives by event id the error of a rule that only Meta knows,
+    `errors_to_come` fails the next uploads with vendor errors.
     """
 
     def __init__(self, datasets: Iterable[Dataset] = (), *, throttle: Throttle | None = None, seed: int = 0) -> None:
@@ -104,7 +104,7 @@ class MetaPlatform:
         self.versions = {"v26.0"}
         self.leads: dict[str, datetime] = {}
         self.drops: set[str] = set()
-        self.refuses: dict[str, int | None] = {}
+        self.refuses: dict[str, GraphError] = {}
         self.errors_to_come: deque[GraphError] = deque()
         self.ledger = Ledger()
         self.taken: list[tuple[str, JsonObject]] = []
@@ -166,7 +166,7 @@ class MetaPlatform:
         events = [read_event(each, now) for each in data]
         for event in events:
             if event.id in self.refuses:
-                raise invalid("Invalid parameter", self.refuses[event.id])
+                raise self.refuses[event.id]
         if any(event.is_in_store for event in events) and not dataset.is_consolidated_container:
             raise invalid("Invalid parameter: the dataset takes no offline events")
         dataset.last_fired_at = now

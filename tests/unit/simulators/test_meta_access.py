@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from connectors.simulators.faults import FaultPlan, FaultyTransport, garbage, path_has, timeout
-from connectors.simulators.meta import Dataset, MetaPlatform, Token, create_meta
+from connectors.simulators.meta import Dataset, GraphError, MetaPlatform, Token, create_meta
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DIGEST = "33ba87fd9ed214b4fcc4d931be50d6091c9572974bda75ec5df228f11a448892"
@@ -46,7 +46,7 @@ async def test_a_rule_that_only_meta_knows_sinks_the_batch(
     meta: httpx.AsyncClient, platform: MetaPlatform, subcode: int | None
 ) -> None:
     """No local check can foresee it: this is what halving is for."""
-    platform.refuses["b"] = subcode
+    platform.refuses["b"] = GraphError("Invalid parameter", 100, subcode)
 
     refused = await meta.post("/v26.0/777/events", json=batch("a", "b", "c"))
     passed = await meta.post("/v26.0/777/events", json=batch("a", "c"))
