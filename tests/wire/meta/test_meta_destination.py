@@ -3,19 +3,23 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from connectors import registry
 from connectors.ads.meta.destination import MetaDestination
 from connectors.ads.meta.settings import MetaSettings
 from connectors.contract.conversions import Identifier, Target
 from connectors.contract.errors import Effect, RateLimited, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.results import Accepted, Rejected
+from connectors.contract.tokens import Tokens
+from connectors.http.client import Hooks
 from tests.wire.meta.meta_rig import DATASET, NOW, REQUIRED, SETTINGS, Meta, connected, error, received, row, settings_of
 
 OK, FAILED, UNPROVEN = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
@@ -292,3 +296,31 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
     assert (limits.rows, limits.restates, limits.retracts, limits.verdict_after) == (1000, False, False, None)
     assert (limits.age_with_click, limits.dedup_window) == (timedelta(days=7), timedelta(hours=48))
     assert not hasattr(MetaDestination, "verdict")
+
+
+async def test_the_registry_opens_it_from_text() -> None:
+    """What a config file says is all that there is; a mistake in it is told before anything is opened."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(Meta((200, received(1))))) as client:
+        opened = registry.open_destination("meta", REQUIRED, client, Nowhere(), nobody_waits, lambda: NOW, Hooks())
+        assert await opened.upload([row()], NOW) == [Accepted()]
+
+    registry.check_settings("meta", REQUIRED)
+    with pytest.raises(ValueError, match="dataset_id"):
+        registry.check_settings("meta", {"access_token": "x"})
+    with pytest.raises(LookupError):
+        registry.check_settings("myspace", {})
+
+
+class Nowhere:
+    """A token store that nobody needs."""
+
+    async def load(self) -> Tokens | None:
+        return None
+
+    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
+        return tokens
+
+
+@asynccontextmanager
+async def nobody_waits() -> AsyncIterator[None]:
+    yield
