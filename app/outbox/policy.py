@@ -116,7 +116,9 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
     by_click = bool(chosen.has & _mask(limits.click_identifiers))
     clicked_at = chosen.clicked_at if by_click else None
     window = limits.age_with_click if by_click else limits.age_without_click
-    if now - owed.occurred_at > window or (clicked_at is not None and now - clicked_at > limits.age_with_click):
+    if now - owed.occurred_at > window or (
+        clicked_at is not None and now - clicked_at > (limits.click_age or limits.age_with_click)
+    ):
         return Stop(DeliveryState.SKIPPED, Reason.TOO_OLD)
     if clicked_at is not None and now - clicked_at < limits.too_recent_click:
         return _wait(owed, clicked_at + limits.too_recent_click, Reason.TOO_RECENT)

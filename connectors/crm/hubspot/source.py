@@ -1,7 +1,7 @@
 """HubSpot as a CRM source: changes by keyset search, records by batch read. The pure parts live beside this file."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, timedelta, tzinfo
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -63,6 +63,18 @@ class HubSpotSource:
             sleep=sleep,
         )
         self._api = HubSpotApi(http, settings.api_version)
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        HubSpotSettings.from_mapping(settings)
+
+    @classmethod
+    def open(
+        cls, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
+    ) -> "HubSpotSource":
+        """A connector from its text settings."""
+        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep)
 
     async def check(self) -> Sequence[Finding]:
         """Prove token, scopes and account; one finding each, failed ones with their mend."""
