@@ -27,6 +27,8 @@ FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 TARGET_PAUSE = timedelta(hours=1)
 PERSON_PAUSE = timedelta(hours=6)
+# From a decision to the platform's receipt: the batches before it, a slow request, a clock that differs.
+SENDING_TAKES = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +130,20 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     unknown = owed.first_unknown_at
     if unknown is not None:
         window = terms.limits.dedup_window
-        if window is None or now - unknown >= window:
+        if window is None or now - unknown >= window - SENDING_TAKES:
             return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
     if not terms.is_mapped:
         return Stop(DeliveryState.SKIPPED, Reason.UNMAPPED)
     if now >= owed.deadline_at:
         return Stop(DeliveryState.EXPIRED, Reason.DEADLINE)
     if not owed.is_live and owed.kind is not DeliveryKind.RETRACT:
-        return Stop(DeliveryState.SKIPPED, Reason.WITHDRAWN)
+        # After a lost answer the platform may have it: it is not sent again, and a person must hear of it.
+        may_be_there = unknown is not None
+        return (
+            Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
+            if may_be_there
+            else Stop(DeliveryState.SKIPPED, Reason.WITHDRAWN)
+        )
     if owed.occurred_at > now:
         return _wait(owed, owed.occurred_at, Reason.TOO_RECENT)
     if terms.is_target_paused:

@@ -259,7 +259,7 @@ def outcomes_of(one: Expected, company: Company, destination: str = "google") ->
         return None
     if one.occurred_at < START:
         return {("skipped", "before_start")}
-    ended = set() if one.is_live else {("skipped", "withdrawn")}
+    ended = set() if one.is_live else {("skipped", "withdrawn"), ("uncertain", "unknown_effect")}
     person = _who(one, company, takes_gclid=destination == "google")
     if not person.has_consent:
         return {("skipped", "no_consent")} | ended
