@@ -19,16 +19,15 @@ from app.dispatch.people import candidates_of, sealed_identities
 from app.dispatch.rows import chosen, content, identifiers, identity, owed, terms, upload_row
 from app.leases.repository import acquire, release
 from app.outbox import repository as outbox
-from app.outbox.policy import Candidate, Send, Stop, Wait, decide, settle
+from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
 from app.outbox.repository import ClaimedRow
 from app.outbox.states import DeliveryState, Reason
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, Effect, RateLimited, UnexpectedReply
+from connectors.contract.errors import ConnectorError, Effect, UnexpectedReply
 from connectors.contract.results import Accepted, AlreadyThere, NotProcessed, Rejected, Retry, TargetRefused, UploadResult
 
 log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
-PAUSE_AFTER_FAILURE = timedelta(minutes=1)
 Waiting = tuple[int, DeliveryState, Reason, datetime | None]
 
 
@@ -229,17 +228,15 @@ class Dispatcher:
     ) -> None:
         """The whole call failed: nothing is lost, the connection is paused as the failure says."""
         now = self._clock()
-        until: datetime | None = now + PAUSE_AFTER_FAILURE
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            until = now + error.retry_after
-        if isinstance(error, AuthenticationFailed):
-            until = None
+        until = pause_until(error, now)
+        # A reply that does not add up may be one row's doing: until it is found, fewer go together each time.
+        halved = max(1, len(batch) // 2) if isinstance(error, UnexpectedReply) and error.effect is Effect.UNKNOWN else None
         settled = [(one.row, settle(one.row.counted, one.row.due_before, one.row.deadline_at, error, now)) for one in batch]
         async with self._database.write() as connection:
             await outbox.close_upload(
                 connection, upload_id, now_ms=to_ms(now), accepted=0, rejected=0, receipt=None, verdict_due_ms=None
             )
-            await outbox.settle(connection, upload_id, settled, to_ms(now))
+            await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
             reason = error.code or type(error).__name__
             await connections.pause(connection, Role.DESTINATION, destination.id, reason, None if until is None else to_ms(until))
         log.warning(

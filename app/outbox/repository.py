@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, update_rows
@@ -82,22 +83,17 @@ async def claim(
     holder died before it came to this row.
     """
     due = (
-        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state)
+        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)
         .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
         .order_by(deliveries.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = {row.id: (row.due_at, row.state) for row in await connection.execute(due)}
-    if not found:
+    claimed = list(await connection.execute(due))
+    if not claimed:
         return []
-    lost = [key for key, (_, state) in found.items() if state == DeliveryState.SENDING.value]
-    if lost:
-        await connection.execute(
-            update(deliveries)
-            .where(among(connection, deliveries.c.id, lost), _was_opened())
-            .values(first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, now_ms), counted=deliveries.c.counted + 1)
-        )
+    found = {row.id: row.due_at for row in claimed}
+    await _count_lost_tries(connection, [row for row in claimed if row.state == DeliveryState.SENDING.value], now_ms)
     await connection.execute(
         update(deliveries)
         .where(among(connection, deliveries.c.id, list(found)))
@@ -110,12 +106,32 @@ async def claim(
         .order_by(deliveries.c.id)
         .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
     )
-    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]][0])) for row in rows.mappings()]
+    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]])) for row in rows.mappings()]
 
 
-def _was_opened() -> ColumnElement[bool]:
-    """True for rows under an upload; a claim alone has an id too, but no upload's row."""
-    return exists().where(uploads.c.id == deliveries.c.upload_id)
+async def _count_lost_tries(connection: AsyncConnection, lost: Sequence[Any], now_ms: int) -> None:
+    """Rows whose upload was opened and never closed were tried when it began; others of a dead holder never left."""
+    if not lost:
+        return
+    opened = await connection.execute(
+        select(uploads.c.id, uploads.c.started_at).where(
+            among(connection, uploads.c.id, sorted({row.upload_id for row in lost})), uploads.c.ended_at.is_(None)
+        )
+    )
+    for upload in opened:
+        tried = [row for row in lost if row.upload_id == upload.id]
+        await connection.execute(
+            update(deliveries)
+            .where(among(connection, deliveries.c.id, [row.id for row in tried]))
+            .values(
+                first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, upload.started_at),
+                tries=deliveries.c.tries + 1,
+                counted=deliveries.c.counted + 1,
+            )
+        )
+        outcome = {"at": now_ms, "upload_id": upload.id, "outcome": Reason.UNKNOWN_EFFECT.value, "code": "worker_lost"}
+        rows = [{"delivery_id": row.id, "n": row.tries + 1, **outcome} for row in tried]
+        await insert_rows(connection, tries, rows, conflict=("delivery_id", "n"))
 
 
 def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
@@ -214,11 +230,22 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
 
 
 async def settle(
-    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[ClaimedRow, Settlement]], now_ms: int
+    connection: AsyncConnection,
+    upload_id: int,
+    settled: Sequence[tuple[ClaimedRow, Settlement]],
+    now_ms: int,
+    *,
+    most_together: int | None = None,
 ) -> int:
-    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease."""
+    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease.
+
+    `most_together`: rows that go again share a request with at most so many.
+    """
     rows = []
     trials = []
+    started_ms = now_ms
+    if any(outcome.is_unknown for _, outcome in settled):
+        started_ms = await connection.scalar(select(uploads.c.started_at).where(uploads.c.id == upload_id)) or now_ms
     for row, outcome in settled:
         unknown = row.first_unknown_at
         rows.append(
@@ -230,8 +257,9 @@ async def settle(
                 "due_at": optional_ms(outcome.due_at),
                 "tries": row.tries + 1,
                 "counted": row.counted + outcome.counts,
-                "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else now_ms,
+                "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
                 "position": outcome.position,
+                "most_together": most_together or row.most_together,
                 "settled_at": None if outcome.due_at is not None else now_ms,
                 "_upload_id": upload_id,
             }
@@ -281,6 +309,7 @@ async def withdraw(connection: AsyncConnection, conversion_ids: Sequence[int], n
             among(connection, deliveries.c.conversion_id, conversion_ids),
             deliveries.c.state == DeliveryState.PENDING.value,
             deliveries.c.tries == 0,
+            deliveries.c.first_unknown_at.is_(None),
         )
         .values(state=DeliveryState.SKIPPED.value, reason=Reason.WITHDRAWN.value, due_at=None, settled_at=now_ms)
     )
@@ -318,6 +347,7 @@ async def supersede(connection: AsyncConnection, conversion_ids: Sequence[int], 
             deliveries.c.kind != "upload",
             deliveries.c.state == DeliveryState.PENDING.value,
             deliveries.c.tries == 0,
+            deliveries.c.first_unknown_at.is_(None),
         )
         .values(state=DeliveryState.SKIPPED.value, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=now_ms)
     )

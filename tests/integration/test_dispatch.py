@@ -16,7 +16,7 @@ from app.dispatch.model import DrainSummary, MilestoneTerms, OpenDestination, So
 from app.dispatch.verdicts import VerdictCollector
 from connectors.contract.conversions import Identifier, Target, UploadRow, bit_mask
 from connectors.contract.destination import FOREVER, DestinationLimits
-from connectors.contract.errors import Effect, Unavailable
+from connectors.contract.errors import Effect, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, NotProcessed, Rejected, Unnamed, UploadResult, VerdictReply, Verdicts
 
@@ -303,3 +303,23 @@ async def test_a_late_failure_that_names_no_row_is_cornered_in_halves(database: 
     assert found.pop("ll7")[0] == "rejected"
     assert {row[0] for row in found.values()} == {"confirmed"}
     assert len(late.sent) <= 2 * ceil(log2(100)) + 1
+
+
+async def test_a_row_that_spoils_every_reply_is_cornered_too(database: Database) -> None:
+    """A platform that drops one row and tells only a smaller count must not keep its neighbours uncertain."""
+
+    def answer(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
+        if any(row.conversion_id == "ll7" for row in rows):
+            raise UnexpectedReply("took fewer than were sent", effect=Effect.UNKNOWN)
+        return accept(rows)
+
+    world = await world_of(database, answer, 100)
+    world.fake = Late(answer)
+
+    for _ in range(12):
+        await world.drain()
+        world.clock.now += timedelta(hours=3)
+
+    found = await world.rows()
+    assert found.pop("ll7")[0] == "pending"
+    assert {row[0] for row in found.values()} == {"accepted"}
