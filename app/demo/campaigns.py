@@ -96,7 +96,7 @@ def spend_of(leads: Iterable[Campaign], *, seed: int, begins_at: datetime, ends_
     rows: list[SpendRow] = []
     for campaign in CAMPAIGNS:
         luck = random.Random(f"{seed}:spend:{campaign.id}")
-        shares = [luck.uniform(0.7, 1.3) * (0.6 if day.isoweekday() > 5 else 1.0) for day in days]  # noqa: PLR2004 the weekend
+        shares = [luck.uniform(0.7, 1.3) * (0.6 if day.isoweekday() > 5 else 1.0) for day in days]
         total_cents = counts[campaign.id] * campaign.cost_per_lead * 100
         whole = sum(shares)
         for day, share in zip(days, shares, strict=True):

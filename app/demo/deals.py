@@ -141,9 +141,9 @@ def _second_person(
     person = make_person(luck, f"{row.id}-2", created_at + DAY * luck.uniform(0.5, 3), outcome_of(row))
     story.enter(person)
     label = _LABELS.get(fate.people) if fate.people else None
-    if label or luck.random() < 0.5:  # noqa: PLR2004 half of them
+    if label or luck.random() < 0.5:
         story.update(_qualified_at(luck, person.created_at, made_at), CONTACTS, person.key, lifecyclestage=QUALIFIED)
-    is_late = luck.random() < 0.5  # noqa: PLR2004 half of them
+    is_late = luck.random() < 0.5
     met_at = work_after(luck, engaged_at, 1, 10) if is_late else made_at + timedelta(seconds=2)
     story.associate(met_at, row.id, person.key, label or "")
 
@@ -154,7 +154,7 @@ def _twin(luck: random.Random, story: Story, row: Opportunity, fate: Fate, creat
         luck, f"{row.id}-2", created_at + DAY * luck.uniform(1.2, 2), outcome_of(row), Wishes(trail=Trail.EMAIL, consent="yes")
     )
     story.enter(person)
-    if luck.random() < 0.5:  # noqa: PLR2004 half of them
+    if luck.random() < 0.5:
         story.update(work_after(luck, person.created_at, 0, 2), CONTACTS, person.key, lifecyclestage=QUALIFIED)
     merged_at = work_after(luck, max(person.created_at + DAY * 5, made_at + DAY * luck.uniform(-3, 6)), 0, 1)
     first, second = f"{row.id}-1", person.key

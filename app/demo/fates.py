@@ -1,4 +1,4 @@
-"""Which opportunity meets which oddity of CRM life: drawn by share, and certain for the first few so that a small world has all."""
+"""Which opportunity meets which oddity of CRM life: by share, and certain for the first few, so that a small world has all."""
 
 import random
 from collections import Counter

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.demo.draws import between, draw, pick, whole
 from app.demo.campaigns import GOOGLE, META, Campaign, Outcome, choose_campaign
+from app.demo.draws import between, draw, pick, whole
 
 OWN_DOMAIN = "leadloop-demo.example"
 CLICK_AT_MOST_BEFORE = timedelta(days=14)
@@ -179,7 +179,7 @@ def _reachable(luck: random.Random, trail: Trail, email: str) -> dict[str, str]:
             return {"email": pick(luck, BAD_EMAILS)} if luck.random() < SHARE_BAD_EMAIL else {}
         case _:
             found = {"email": email} if luck.random() < SHARE_OTHER_CONTACT else {}
-            return found | ({"phone": phone} if found and luck.random() < 0.3 else {})  # noqa: PLR2004 a minor share
+            return found | ({"phone": phone} if found and luck.random() < 0.3 else {})
 
 
 def _came_from(luck: random.Random, trail: Trail, campaign: Campaign | None, click: AdClick | None) -> dict[str, str]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from app.demo.campaigns import Outcome
-from app.demo.draws import DAY, between, work_after
 from app.demo.deals import QUALIFIED, Story
+from app.demo.draws import DAY, between, work_after
 from app.demo.happenings import CONTACTS
 from app.demo.people import HOSTILE_NAMES, OWN_DOMAIN, Trail, Wishes, make_person
 

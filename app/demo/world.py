@@ -10,7 +10,7 @@ from app.demo.deals import Story, tell_deal
 from app.demo.draws import draw
 from app.demo.fates import fates_of, fits_people
 from app.demo.happenings import CONTACTS, DEALS, Happening, Webhook, What
-from app.demo.people import AdClick, MadePerson, SignedInPerson, Trail
+from app.demo.people import AdClick, SignedInPerson, Trail
 from app.demo.pipeline import WHOLE_DAYS, Opportunity, alive_after, in_order
 from app.demo.strangers import STRANGERS_A_DEAL, tell_stranger
 
