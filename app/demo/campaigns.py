@@ -53,13 +53,13 @@ def _weights(nobody: float, is_open: float, lost: float, won: float, won_large: 
 
 
 CAMPAIGNS = (
-    Campaign(GOOGLE, "21400000011", "Performance Max: everyone", 14, _weights(60, 16, 30, 4, 1)),
+    Campaign(GOOGLE, "21400000011", "Performance Max: everyone", 19, _weights(60, 6, 12, 2, 0.5)),
     Campaign(GOOGLE, "21400000012", "Search: sales software", 62, _weights(24, 40, 38, 34, 24)),
     Campaign(GOOGLE, "21400000013", "Search: our name", 27, _weights(12, 24, 20, 30, 25)),
-    Campaign(GOOGLE, "21400000014", "Search: enterprise pricing", 175, _weights(4, 20, 12, 32, 50)),
-    Campaign(META, "120210000000000021", "Lead ads: free checklist", 8, _weights(66, 18, 34, 4, 1)),
+    Campaign(GOOGLE, "21400000014", "Search: enterprise pricing", 140, _weights(4, 20, 12, 32, 50)),
+    Campaign(META, "120210000000000021", "Lead ads: free checklist", 11, _weights(66, 7, 14, 2, 0.5)),
     Campaign(META, "120210000000000022", "Lead ads: book a demo", 48, _weights(22, 44, 40, 46, 39)),
-    Campaign(META, "120210000000000023", "Retargeting: pricing page", 120, _weights(12, 38, 26, 50, 60)),
+    Campaign(META, "120210000000000023", "Retargeting: pricing page", 90, _weights(12, 38, 26, 50, 60)),
 )
 _BY_ID = {one.id: one for one in CAMPAIGNS}
 

@@ -62,6 +62,11 @@ class Story:
                 self.happenings[place] = replace(one, other=survivor)
         self.happenings.append(Happening(at, What.MERGE, CONTACTS, kept, other=gone, new_key=new_key))
 
+    def forget_what_follows_deletion(self) -> None:
+        """Nothing happens to a deal that is gone."""
+        deleted = {one.key: one.at for one in self.happenings if one.what is What.DELETE}
+        self.happenings = [one for one in self.happenings if one.at <= deleted.get(one.key, one.at)]
+
 
 def outcome_of(row: Opportunity) -> Outcome:
     """What became of an opportunity."""
@@ -91,6 +96,7 @@ def tell_deal(luck: random.Random, row: Opportunity, fate: Fate, begins_at: date
     if fate.course is not Course.JUMPED:
         story.update(engaged_at, DEALS, row.id, dealstage=OPPORTUNITY_STAGE)
     _close(luck, story, row, fate, engaged_at)
+    story.forget_what_follows_deletion()
     return story
 
 
@@ -166,7 +172,7 @@ def _twin(luck: random.Random, story: Story, row: Opportunity, fate: Fate, creat
 def _close(luck: random.Random, story: Story, row: Opportunity, fate: Fate, engaged_at: datetime) -> None:
     if row.closed_on is None:
         if fate.course is Course.DELETED_OPEN:
-            _delete(story, row, work_after(luck, engaged_at, 1, 30))
+            _delete(story, row, work_after(luck, engaged_at, 1, 10))
         return
     closed_at = max(at_work(luck, row.closed_on), engaged_at + timedelta(hours=1))
     days_open = (midnight(closed_at) - midnight(engaged_at)).days

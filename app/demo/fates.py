@@ -116,6 +116,5 @@ def _make_sure(rows: Sequence[Opportunity], drawn: dict[str, Fate], begins_at: d
 
 
 def _has_time(row: Opportunity, course: Course, begins_at: datetime, ends_at: datetime) -> bool:
-    if row.closed_on is None:
-        return _fits_course(row, course)
-    return _fits_course(row, course) and begins_at < row.closed_on <= ends_at - _ROOM_AFTER_CLOSING
+    done_on = row.closed_on or row.engaged_on
+    return _fits_course(row, course) and done_on is not None and begins_at < done_on <= ends_at - _ROOM_AFTER_CLOSING

@@ -14,7 +14,7 @@ OWN_DOMAIN = "leadloop-demo.example"
 CLICK_AT_MOST_BEFORE = timedelta(days=14)
 SHARE_PAID_WITHOUT_CLICK_ID = {GOOGLE: 0.25, META: 0.15}
 SHARE_KNOWN_TO_GOOGLE = 0.4  # of those without a click id: Google knows their e-mail or phone from an ad click all the same
-SHARE_KNOWN_BY_OLD_CLICK = 0.1  # of these: the click is older than Google credits without a click id
+SHARE_KNOWN_BY_OLD_CLICK = 0.02  # of these: the click is older than Google credits without a click id
 SHARE_BAD_EMAIL = 0.5  # of those who left nothing: they typed something that is no address
 SHARE_OTHER_CONTACT = 0.85  # of those with a click id or lead id: they left an e-mail too
 SHARE_NO_CONSENT = 0.05

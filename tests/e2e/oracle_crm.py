@@ -1,4 +1,4 @@
-"""The oracle's CRM: the world's happenings replayed into contacts and deals with their histories. Knows nothing of the product."""
+"""The oracle's CRM: the world's happenings replayed into contacts and deals with histories. Knows nothing of the product."""
 
 import re
 from collections.abc import Iterator, Mapping

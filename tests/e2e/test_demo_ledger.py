@@ -1,6 +1,5 @@
 """The demo's ledger against the oracle: the same conversions, values, ids and fates of deliveries, none missing, none twice."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
