@@ -83,14 +83,16 @@ def _fields(row: Row, one: Conversion) -> Iterator[str]:
 
 def google_differences(google: GooglePlatform, expected: Mapping[str, Conversion]) -> list[str]:
     """Where Google's own ledger counts other conversions, other values, or one of them twice."""
-    wanted = {}
+    wanted: dict[tuple[str, str], tuple[int, float]] = {}
     for uid, one in expected.items():
         sent = [owed for owed in one.deliveries if owed.platform.name == "google" and owed.state == "confirmed"]
         if sent:
             latest = max(sent, key=lambda owed: owed.number).sent_micros
             wanted[ACTIONS[one.milestone], uid] = (1, 1.0 if latest is None else latest / 1_000_000)
     counted = {
-        tuple(key): (entry.times_counted, entry.value) for key, entry in google.ledger.entries.items() if entry.times_counted
+        (key.action, key.transaction_id): (entry.times_counted, entry.value)
+        for key, entry in google.ledger.entries.items()
+        if entry.times_counted
     }
     keys = sorted(wanted.keys() | counted.keys())
     return [

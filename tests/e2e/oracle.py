@@ -268,7 +268,7 @@ class Oracle:
     def _reconsider(self, touched: Collection[Contact | Deal], now: datetime) -> None:
         """Consent granted, an identifier left, a person found: what was skipped for want of it is owed again in its window."""
         for owner in touched:
-            wider = [owner, *owner.deals] if isinstance(owner, Contact) else [owner]
+            wider: list[Contact | Deal] = [owner, *owner.deals] if isinstance(owner, Contact) else [owner]
             for one in (one for each in wider for listed in self.held[each].values() for one in listed):
                 for delivery in one.deliveries:
                     lacked = delivery.state == "skipped" and delivery.reason in ("no_consent", "no_identifier")
