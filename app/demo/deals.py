@@ -210,6 +210,9 @@ def _won(luck: random.Random, row: Opportunity, course: Course | None, at: datet
             stage = "contractsent" if course is Course.REOPENED else OPPORTUNITY_STAGE
             yield write(later, dealstage=stage)
             yield write(work_after(luck, later, 0.3, 3), dealstage=WON_STAGE)
+        case Course.WON_BY_MISTAKE:
+            yield write(at + timedelta(minutes=luck.randint(2, 12)), dealstage="contractsent")
+            yield write(at + timedelta(minutes=luck.randint(13, 25)), dealstage=WON_STAGE)
         case Course.LOST_AFTER_ALL:
             yield write(later, dealstage=LOST_STAGE)
         case Course.DELETED:

@@ -35,6 +35,7 @@ class Course(StrEnum):
     FILLED_LATE = "amount_filled_in_late"
     REOPENED = "reopened_and_won_again"
     REOPENED_WHOLLY = "reopened_to_its_beginning"
+    WON_BY_MISTAKE = "won_taken_back_and_won_within_minutes"
     LOST_AFTER_ALL = "won_and_lost_after_all"
     DELETED = "deleted_after_winning"
     DELETED_OPEN = "deleted_while_open"
@@ -58,6 +59,7 @@ SHARES_OF_COURSES: Mapping[Course, float] = {
     Course.FILLED_LATE: 0.02,
     Course.REOPENED: 0.015,
     Course.REOPENED_WHOLLY: 0.007,
+    Course.WON_BY_MISTAKE: 0.005,
     Course.LOST_AFTER_ALL: 0.007,
     Course.DELETED: 0.01,
     Course.DELETED_OPEN: 0.02,

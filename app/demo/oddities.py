@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from app.demo.deals import DECISION_MAKER, LOST_STAGE, OPPORTUNITY_STAGE, PRIMARY, QUALIFIED, WON_STAGE
@@ -36,6 +37,7 @@ class Oddity(StrEnum):
     EDITED = "amount edited after winning"
     FILLED_LATE = "won without an amount, filled in later"
     REOPENED = "reopened and won again"
+    WON_BY_MISTAKE = "won, taken back and won within minutes"
     LOST_AFTER_ALL = "won and lost after all"
     DELETED_WON = "deal deleted after winning"
     DELETED_OPEN = "deal deleted while open"
@@ -136,7 +138,8 @@ def _of_deal(deal: _Record, contacts: Mapping[str, _Record], survivors: Mapping[
         Oddity.JUMPED: has_won and OPPORTUNITY_STAGE not in stages[: stages.index(WON_STAGE)],
         Oddity.EDITED: has_won and _amounts_after_winning(deal, given=True),
         Oddity.FILLED_LATE: has_won and _amounts_after_winning(deal, given=False),
-        Oddity.REOPENED: WON_STAGE in after_winning,
+        Oddity.REOPENED: WON_STAGE in after_winning and not _was_mistake(deal),
+        Oddity.WON_BY_MISTAKE: WON_STAGE in after_winning and _was_mistake(deal),
         Oddity.LOST_AFTER_ALL: after_winning[-1:] == [LOST_STAGE],
         Oddity.DELETED_WON: deal.is_deleted and has_won,
         Oddity.DELETED_OPEN: deal.is_deleted and not has_won,
@@ -152,6 +155,12 @@ def _has_qualified(people: Sequence[Happening], contacts: Mapping[str, _Record],
     if keys & (survivors.keys() | set(survivors.values())):
         return True
     return any(QUALIFIED in contacts[key].values("lifecyclestage") for key in keys)
+
+
+def _was_mistake(deal: _Record) -> bool:
+    """Whether the deal was won again within the hour."""
+    wins = [one.at for one in deal.updates if one.properties.get("dealstage") == WON_STAGE]
+    return wins[-1] - wins[0] < timedelta(hours=1)
 
 
 def _amounts_after_winning(deal: _Record, *, given: bool) -> bool:

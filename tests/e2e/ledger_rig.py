@@ -76,6 +76,7 @@ def _fields(row: Row, one: Conversion) -> Iterator[str]:
         "implied": (bool(row["implied"]), one.is_implied),
         "live": (bool(row["live"]), one.is_live),
         "end": (row["ended_why"] or "", one.ended_why),
+        "duplicate of": (row["duplicate_of"], one.duplicate_of),
         "amount": ((row["amount_micros"], row["currency"]), (one.micros, one.currency)),
     }
     return (f"{name} is {is_now}, should be {should}" for name, (is_now, should) in pairs.items() if is_now != should)

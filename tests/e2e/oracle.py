@@ -37,7 +37,7 @@ class Conversion:
     value: str = "none"
     micros: int | None = None
     ended_why: str = ""
-    is_duplicate: bool = False
+    duplicate_of: str | None = None
     is_excluded: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
 
@@ -205,7 +205,8 @@ class Oracle:
         if isinstance(owner, Contact) and owner.email:
             made.is_excluded = owner.email.endswith(OWN_PEOPLE)
             others = self.by_email[milestone, owner.email]
-            made.is_duplicate = any(one.is_live and not one.is_duplicate and one.owner is not owner for one in others)
+            counting = [one for one in others if one.is_live and one.duplicate_of is None and one.owner is not owner]
+            made.duplicate_of = min(counting, key=lambda one: (one.occurred_at, one.uid)).uid if counting else None
             others.append(made)
         self.held[owner][milestone].append(made)
         if not is_implied:
@@ -221,7 +222,7 @@ class Oracle:
                 continue
             delivery = Delivery(platform, "upload", 0, one.occurred_at + platform.age_with_click)
             one.deliveries.append(delivery)
-            if one.is_duplicate:
+            if one.duplicate_of is not None:
                 delivery.skip("duplicate")
             elif one.is_excluded:
                 delivery.skip("excluded")

@@ -173,6 +173,7 @@ def test_people_can_be_recognised_in_the_stated_shares(whole: World, trail: peop
             Oddity.REOPENED,
             fates.SHARES_OF_COURSES[fates.Course.REOPENED] + fates.SHARES_OF_COURSES[fates.Course.REOPENED_WHOLLY],
         ),
+        (Oddity.WON_BY_MISTAKE, fates.SHARES_OF_COURSES[fates.Course.WON_BY_MISTAKE]),
         (Oddity.LOST_AFTER_ALL, fates.SHARES_OF_COURSES[fates.Course.LOST_AFTER_ALL]),
         (Oddity.DELETED_WON, fates.SHARES_OF_COURSES[fates.Course.DELETED]),
     ],
