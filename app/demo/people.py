@@ -21,7 +21,7 @@ SHARE_NO_CONSENT = 0.05
 SHARE_EMPTY_CONSENT = 0.05
 SHARE_GRANTED_LATER = 0.2  # of those without consent
 SHARE_WITHDRAWN = 0.015  # of those with consent
-SHARE_HOSTILE_NAME = 0.01
+SHARE_HOSTILE_NAME = 0.03  # of those who are recognised by e-mail or phone, so that no name decides who is reached
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Radia", "Katherine", "Niklaus", "Frances")
 LAST_NAMES = ("Meier", "Okafor", "Silva", "Novak", "Tanaka", "Ferrari", "O'Neil-Smith", "García", "Sørensen", "Dubois")
@@ -163,7 +163,8 @@ def _name(luck: random.Random, trail: Trail, wish: Wishes) -> dict[str, str]:
     """Who left nothing left only a first name: a full name with a country would be something to go by."""
     if trail is Trail.NOTHING:
         return {"firstname": pick(luck, FIRST_NAMES)}
-    last_name = wish.last_name or pick(luck, HOSTILE_NAMES if luck.random() < SHARE_HOSTILE_NAME else LAST_NAMES)
+    is_hostile = luck.random() < SHARE_HOSTILE_NAME and trail in (Trail.EMAIL, Trail.PHONE)
+    last_name = wish.last_name or pick(luck, HOSTILE_NAMES if is_hostile else LAST_NAMES)
     return {"firstname": pick(luck, FIRST_NAMES), "lastname": last_name, "country": pick(luck, COUNTRIES)}
 
 

@@ -21,7 +21,7 @@ SHARE_TWIN_QUALIFIED = 0.6
 _GRANTS_LATER = Wishes(trail=Trail.EMAIL, consent="no", consent_later="yes")
 _SURE: Mapping[int, Wishes] = {
     0: Wishes(trail=Trail.EMAIL, consent="yes", domain=OWN_DOMAIN),
-    1: Wishes(trail=Trail.GCLID, consent="yes", last_name=HOSTILE_NAMES[0]),
+    1: Wishes(trail=Trail.PHONE, consent="yes", last_name=HOSTILE_NAMES[0]),
     2: Wishes(trail=Trail.EMAIL, consent="yes", last_name=HOSTILE_NAMES[1]),
     3: _GRANTS_LATER,
     4: Wishes(trail=Trail.GCLID, consent="", consent_later="yes"),

@@ -21,6 +21,7 @@ class Platform:
     age_without_click: timedelta
     oldest_click: timedelta | None = None
     youngest_click: timedelta = timedelta(0)
+    takes_names: bool = False
     restates: bool = False
     confirms: bool = False
     corrected_after: timedelta = timedelta(0)
@@ -32,7 +33,9 @@ class Platform:
 
     def reaches(self, person: Contact) -> bool:
         """Whether the person has anything that this platform takes."""
-        return self.knows_click(person) or person.email is not None or person.phone is not None
+        has_names = bool(person.values.get("firstname") and person.values.get("lastname"))
+        is_known = self.knows_click(person) or person.email is not None or person.phone is not None
+        return is_known or (self.takes_names and has_names)
 
 
 GOOGLE = Platform(
@@ -54,6 +57,7 @@ META = Platform(
     fields=frozenset({"hs_facebook_click_id", "leadgen_id"}),
     age_with_click=timedelta(days=7),
     age_without_click=timedelta(days=7),
+    takes_names=True,
 )
 
 
