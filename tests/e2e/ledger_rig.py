@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -80,6 +81,15 @@ def _fields(row: Row, one: Conversion) -> Iterator[str]:
         "amount": ((row["amount_micros"], row["currency"]), (one.micros, one.currency)),
     }
     return (f"{name} is {is_now}, should be {should}" for name, (is_now, should) in pairs.items() if is_now != should)
+
+
+def verdicts_of(google: GooglePlatform) -> Mapping[str, datetime]:
+    """When Google had its verdict on the first arrival of each conversion."""
+    ready: dict[str, datetime] = {}
+    for taken in google.taken.values():
+        for event in taken.events:
+            ready.setdefault(str(event["transactionId"]), taken.ready_at)
+    return ready
 
 
 def google_differences(google: GooglePlatform, expected: Mapping[str, Conversion]) -> list[str]:

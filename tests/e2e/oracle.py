@@ -13,9 +13,8 @@ from decimal import Decimal
 
 from app.demo.world import World
 from tests.e2e.oracle_crm import OPPORTUNITY_STAGE, QUALIFIED, UNQUALIFIED, WON_STAGE, Contact, Crm, Deal, ref_order
-from tests.e2e.oracle_platforms import Delivery, Google, Platform, decide
+from tests.e2e.oracle_platforms import LATEST_VERDICT, STEP, Delivery, Google, Platform, decide
 
-STEP = timedelta(hours=6)
 MICROS = 1_000_000
 OWN_PEOPLE = "@leadloop-demo.example"
 OPPORTUNITY_PROBABILITY = Decimal("0.4")
@@ -59,10 +58,18 @@ def conversion_id(account: str, scope_kind: str, scope_ref: str, milestone: str,
 
 
 def expected_ledger(
-    world: World, ids: Mapping[str, str], account: str, platforms: Sequence[Platform], until: datetime
+    world: World,
+    ids: Mapping[str, str],
+    account: str,
+    platforms: Sequence[Platform],
+    until: datetime,
+    verdicts: Mapping[str, datetime] | None = None,
 ) -> Mapping[str, Conversion]:
-    """All conversions by id after the last tick at or before `until`."""
-    oracle = Oracle(Crm(ids), account, platforms, world.begins_at, Google.knowing(world))
+    """All conversions by id after the last tick at or before `until`.
+
+    `verdicts`: when Google had its late verdict on a conversion, by id (Google takes up to a day, as it likes).
+    """
+    oracle = Oracle(Crm(ids), account, platforms, world.begins_at, Google.knowing(world), verdicts or {})
     waiting = list(reversed(world.happenings))
     now = world.begins_at
     while now + STEP <= until:
@@ -83,6 +90,7 @@ class Oracle:
     platforms: Sequence[Platform]
     start: datetime
     google: Google
+    verdicts: Mapping[str, datetime]
     held: dict[Contact | Deal, dict[str, list[Conversion]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -240,31 +248,35 @@ class Oracle:
             if delivery.state == "pending":
                 delivery.skip("withdrawn" if delivery.kind == "upload" else "superseded")
         for delivery in list(one.deliveries):
-            if delivery.kind == "upload" and delivery.is_sent:
+            if delivery.kind == "upload" and self._may_be_recorded(one, delivery, now):
                 retract = Delivery(delivery.platform, "retract", one_more(one, delivery.platform), now)
                 retract.skip("unsupported")
                 one.deliveries.append(retract)
 
     def _revalue(self, one: Conversion, deal: Deal, now: datetime) -> None:
-        """A changed amount is owed as one restatement to whoever got the old one; a known value does not vanish."""
+        """A changed amount is owed as one restatement to whoever has the old one; a known value does not vanish."""
         value, micros = _valued(one.milestone, deal)
         if not one.is_live or (one.micros is not None and micros is None) or (value, micros) == (one.value, one.micros):
             return
         one.value, one.micros = value, micros
-        for upload in [each for each in one.deliveries if each.kind == "upload" and each.is_sent]:
+        for upload in [each for each in one.deliveries if each.kind == "upload" and self._may_be_recorded(one, each, now)]:
             for untried in one.deliveries:
                 if untried.platform is upload.platform and untried.kind == "restate" and untried.state == "pending":
                     untried.skip("superseded")
             platform = upload.platform
             restate = Delivery(platform, "restate", one_more(one, platform), upload.sent_at_or(now) + platform.corrected_within)
             one.deliveries.append(restate)
-            if platform.restates and upload.state != "unmatched" and now < restate.deadline:
+            if platform.restates and upload.state == "confirmed" and now < restate.deadline:
                 restate.not_before = upload.sent_at_or(now) + platform.corrected_after
                 self.open.append((one, restate))
             else:
                 restate.skip("unsupported")
 
     # Deliveries
+
+    def _may_be_recorded(self, one: Conversion, upload: Delivery, now: datetime) -> bool:
+        latest = upload.sent_at_or(now) + LATEST_VERDICT
+        return upload.may_be_recorded(now, self.verdicts.get(one.uid, latest))
 
     def _reconsider(self, touched: Collection[Contact | Deal], now: datetime) -> None:
         """Consent granted, an identifier left, a person found: what was skipped for want of it is owed again in its window."""

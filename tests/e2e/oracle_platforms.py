@@ -9,6 +9,9 @@ from typing import Protocol
 from app.demo.world import World
 from tests.e2e.oracle_crm import Contact
 
+STEP = timedelta(hours=6)
+LATEST_VERDICT = timedelta(hours=24)
+
 
 @dataclass(frozen=True, slots=True)
 class Platform:
@@ -75,10 +78,11 @@ class Delivery:
     sent_at: datetime | None = None
     sent_micros: int | None = None
 
-    @property
-    def is_sent(self) -> bool:
-        """Whether the platform took it and did not refuse it later."""
-        return self.state in ("accepted", "confirmed", "unmatched")
+    def may_be_recorded(self, now: datetime, verdict_at: datetime) -> bool:
+        """Whether the platform has it, or its late verdict (there since `verdict_at`) was not yet asked for before this tick."""
+        if self.state in ("accepted", "confirmed"):
+            return True
+        return self.state in ("unmatched", "rejected") and now - STEP < verdict_at
 
     def sent_at_or(self, now: datetime) -> datetime:
         """When it was sent, else now."""

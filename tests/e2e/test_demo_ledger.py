@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.demo.play import Stage, open_stage, run_stage, set_stage
-from tests.e2e.ledger_rig import Books, differences, google_differences, read_books
+from tests.e2e.ledger_rig import Books, differences, google_differences, read_books, verdicts_of
 from tests.e2e.oracle import Conversion, expected_ledger
 from tests.e2e.oracle_platforms import GOOGLE, Platform
 
@@ -34,7 +34,8 @@ async def _play(tmp_path: Path, database_url: str) -> Played:
     await run_stage(stage, services, PLAYED_TO, lambda _now: None)
     books = await read_books(services.database)
     await services.close()
-    expected = expected_ledger(stage.world, stage.ids, str(stage.portal.portal_id), PLATFORMS, LAST_TICK)
+    verdicts = verdicts_of(stage.google)
+    expected = expected_ledger(stage.world, stage.ids, str(stage.portal.portal_id), PLATFORMS, LAST_TICK, verdicts)
     return Played(stage, books, expected)
 
 

@@ -73,7 +73,6 @@ def test_a_reopened_deal_is_retracted_and_won_again_as_the_next_occurrence() -> 
     assert _fates(first) == [
         ("google", "upload", 0, "unmatched", "unmatched"),
         ("meta", "upload", 0, "accepted", "delivered"),
-        ("google", "retract", 1, "skipped", "unsupported"),
         ("meta", "retract", 1, "skipped", "unsupported"),
     ]
     assert (second.ended_why, second.occurred_at, second.micros) == ("", _at(15), 900_000_000)
