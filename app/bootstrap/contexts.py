@@ -19,7 +19,8 @@ from app.ingest.context import DestinationTerms, SourceContext
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
 from app.mapping.checking import check_document
-from app.mapping.document import DocumentInvalid, MappingDocument, parse_document
+from app.mapping.document import MappingDocument, parse_document
+from app.mapping.mistakes import DocumentInvalid
 from app.mapping.selection import selection_of
 from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
