@@ -1,63 +1,19 @@
 """The mapping document as YAML or JSON becomes typed values; a mistake names its place and the nearest valid word."""
 
-import re
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from app.mapping.mistakes import DocumentInvalid, Mistake, nearest, not_yet
+from app.mapping.words import AMOUNT, Amount, Duration, Instant, Part, Texts, read_amount
 from connectors.contract.records import ObjectKind
 
-_DURATION = re.compile(r"(\d{1,4})([dhm])")
-_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-_AMOUNT = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 SEND_WHEN = ("any", "own_click_or_lead_id")
-
-
-def _duration(value: object) -> timedelta:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if isinstance(value, timedelta):
-        return value
-    if match is None:
-        raise ValueError("a duration reads like 90d, 12h or 30m")
-    return int(match.group(1)) * _UNITS[match.group(2)]
-
-
-def _instant(value: object) -> datetime | None:
-    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
-        return value
-    if isinstance(value, date):
-        value = value.isoformat()
-    if not isinstance(value, str):
-        raise ValueError("a date reads like 2026-11-22")  # noqa: TRY004 pydantic collects ValueError
-    parsed = datetime.fromisoformat(value) if "T" in value else datetime.combine(date.fromisoformat(value), time(), UTC)
-    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-
-
-def _texts(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _amount(value: object) -> str:
-    if isinstance(value, bool) or not _AMOUNT.fullmatch(str(value)):
-        raise ValueError(f"`{value}` is no amount; it reads like 50 or 49.90")
-    return str(value)
-
-
-Amount = Annotated[str, BeforeValidator(_amount)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Instant = Annotated[datetime | None, BeforeValidator(_instant)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
-
-
-class Part(BaseModel):
-    """A part of the document: nothing unknown, nothing coerced but what YAML cannot say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Operator(StrEnum):
@@ -145,7 +101,7 @@ class ValueModel(Part):
     def _complete(self) -> "ValueModel":
         if self.model == "fixed" and (self.amount is None or self.currency is None):
             raise ValueError("a fixed value needs an amount and a currency")
-        if self.amount is not None and not _AMOUNT.fullmatch(self.amount):
+        if self.amount is not None and not AMOUNT.fullmatch(self.amount):
             raise ValueError(f"`{self.amount}` is no amount; it reads like 50 or 49.90")
         if self.model != "fixed" and self.field is None:
             raise ValueError(f"a {self.model} value needs a field, like deal.amount")
@@ -185,6 +141,29 @@ class Milestone(Part):
             filled.setdefault("on_leave", "retract")
             filled.setdefault("on_delete", "retract")
         return filled
+
+
+class Triggers:
+    """Which milestones a value is inside of, and which triggers a kind of record may meet. Milestones go by rank."""
+
+    def __init__(self, milestones: Sequence[Milestone]) -> None:
+        self._inside: dict[tuple[ObjectKind, str], dict[str, list[tuple[int, str | None]]]] = {}
+        self._of: dict[tuple[int, ObjectKind], list[Trigger]] = {}
+        for rank, milestone in enumerate(milestones):
+            for trigger in milestone.when:
+                self._of.setdefault((rank, trigger.object), []).append(trigger)
+                for value in trigger.enters or ():
+                    known = self._inside.setdefault((trigger.object, trigger.property or ""), {})
+                    known.setdefault(value, []).append((rank, trigger.pipeline))
+
+    def of(self, rank: int, kind: ObjectKind) -> Sequence[Trigger]:
+        """The triggers of a milestone on this kind of record."""
+        return self._of.get((rank, kind), ())
+
+    def ranks(self, kind: ObjectKind, name: str, value: str, pipeline: str | None) -> list[int]:
+        """The milestones that a property's value is inside of."""
+        known = self._inside.get((kind, name), {}).get(value, ())
+        return [rank for rank, wanted in known if wanted is None or pipeline is None or pipeline == wanted]
 
 
 class ConsentRule(Part):
@@ -305,6 +284,11 @@ class MappingDocument(Part):
         """The place of a milestone, -1 where the document has none of this name."""
         return self._ranks.get(name, -1)
 
+    @cached_property
+    def triggers(self) -> "Triggers":
+        """The triggers of all milestones, made quick to ask."""
+        return Triggers(self.milestones)
+
     def named(self, name: str) -> Milestone | None:
         """The milestone of this name, or the one that was renamed from it."""
         place = self._ranks.get(name)
@@ -380,7 +364,7 @@ def _own_settings(name: str, targets: dict[str, Any]) -> list[Mistake]:
         mistakes.append(Mistake(f"destinations.{name}.send_when", f"is one of {', '.join(SEND_WHEN)}", hint))
     if minimum is not None:
         try:
-            _amount(minimum)
+            read_amount(minimum)
         except ValueError as error:
             mistakes.append(Mistake(f"destinations.{name}.minimum_value", str(error)))
     return mistakes

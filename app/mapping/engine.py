@@ -45,6 +45,8 @@ class _Work:
         """The conversions of one milestone in one scope."""
         names = (milestone.name, milestone.renamed_from)
         mine = [one for one in self._stored if one.milestone in names]
+        if not mine:
+            return self._first_seen(milestone, scope)
         owned = after_merge(in_order([one for one in mine if scope.owns(one)]), scope.kind)
         strange = [one for one in mine if not scope.owns(one) and scope.reads(one.record_id)]
         of_others = [one for one in strange if one.scope_kind == scope.kind]
@@ -53,12 +55,24 @@ class _Work:
         real = self._firing(milestone, scope, self._stays.real(scope.records, milestone), [*owned, *of_other_kind])
         real = [stay for stay in real if (stay.record.id, stay.entered_at) not in counted]
         if milestone.repeat == "every_entry":
-            runs = [Run(stay, stay.entered_at, [stay], stay.ended_at, stay.ended_why) for stay in _distinct(real)]
+            runs = [Run.of(stay) for stay in _distinct(real)]
             return self._settled(milestone, scope, match_every(runs, [*owned, *of_other_kind]))
-        implied = self._firing(milestone, scope, self._stays.implied(scope.records, milestone), owned)
+        implied: list[Stay] = []
+        is_settled = real and _is_for_good(milestone) and all(one.is_live and not one.is_implied for one in mine)
+        if not is_settled:  # else nothing that is implied bears on the answer
+            implied = self._firing(milestone, scope, self._stays.implied(scope.records, milestone), owned)
         cuts = [one.ended_at for one in owned if one.is_withdrawn and one.ended_at is not None]
         matched = match_first(runs_of([*real, *implied], cuts), [*owned, *of_other_kind])
         return [self._by_its_record(milestone, scope, one, of_other_kind) for one in self._settled(milestone, scope, matched)]
+
+    def _first_seen(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
+        """Where nothing is stored: each run is a new occurrence."""
+        real = self._firing(milestone, scope, self._stays.real(scope.records, milestone), ())
+        if milestone.repeat == "every_entry":
+            return self._settled(milestone, scope, match_every([Run.of(stay) for stay in _distinct(real)], ()))
+        if not (real and _is_for_good(milestone)):  # else nothing that is implied bears on the answer
+            real = [*real, *self._firing(milestone, scope, self._stays.implied(scope.records, milestone), ())]
+        return [self._new(milestone, scope, run, occurrence) for occurrence, run in enumerate(runs_of(real))]
 
     def _firing(self, milestone: Milestone, scope: Scope, stays: Sequence[Stay], stored: Sequence[ConversionState]) -> list[Stay]:
         """A conversion that was made stays made; a new one needs its condition when its entry is recorded, or while it holds."""
@@ -134,6 +148,7 @@ class _Work:
         earlier = in_order([one for one in self._stored if one.milestone in names and scope.owns(one)])
         key = earlier[0].scope_key if earlier else scope.new_key
         stay = run.first
+        valued = first_valuation(milestone, self._setting(scope, stay, stay.entered_at))
         state = ConversionState(
             uid=conversion_uid(self._facts.schema.account_ref, scope.kind, key, milestone.name, occurrence),
             milestone=milestone.name,
@@ -146,13 +161,16 @@ class _Work:
             is_implied=stay.is_implied,
             is_live=run.ended_at is None,
             mapping_version=self._facts.mapping_version,
-            value_state=ValueState.NONE,
+            value_state=valued.state,
+            money=valued.money,
+            value_basis=valued.basis,
+            value_why=valued.why,
+            rates_version=valued.rates_version,
             explain=stay.explain,
             ended_at=run.ended_at,
             ended_why=run.ended_why,
         )
-        state = self._excluding(milestone, scope, state, stay)
-        return _valued(state, first_valuation(milestone, self._setting(scope, stay, stay.entered_at)))
+        return self._excluding(milestone, scope, state, stay)
 
     def _excluding(self, milestone: Milestone, scope: Scope, state: ConversionState, stay: Stay) -> ConversionState:
         """With what the mapping excludes: everywhere, or at destinations whose own condition is false."""
@@ -173,6 +191,10 @@ class _Work:
 
     def _setting(self, scope: Scope, stay: Stay, at: datetime) -> Setting:
         return Setting(scope.look_at(stay.record), self._facts, stay.pipeline, stay.stage, at, self._rates)
+
+
+def _is_for_good(milestone: Milestone) -> bool:
+    return milestone.on_leave == "keep" and milestone.on_delete == "keep"
 
 
 def _distinct(stays: Sequence[Stay]) -> list[Stay]:
@@ -196,6 +218,9 @@ def _renamed(state: ConversionState, run: Run) -> ConversionState:
 
 
 def _valued(state: ConversionState, valued: Valuation) -> ConversionState:
+    is_same = (state.value_state, state.money, state.value_basis) == (valued.state, valued.money, valued.basis)
+    if is_same:
+        return state
     return replace(
         state,
         value_state=valued.state,

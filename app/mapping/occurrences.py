@@ -82,6 +82,8 @@ def after_merge(stored: Sequence[ConversionState], scope_kind: str) -> list[Conv
 
     One that was a duplicate of the other all along gives way to it, whichever was earlier: it was never sent.
     """
+    if len(stored) < 2:  # noqa: PLR2004 a pair
+        return list(stored)
     live = [one for one in stored if one.is_live and one.scope_kind == scope_kind and one.occurrence < FIRST_INSTANT]
     if len({one.scope_key for one in live}) > 1:
         keeper = min(live, key=lambda one: (one.duplicate_of is not None, one.is_implied, one.occurred_at, one.uid))

@@ -24,7 +24,7 @@ class StageBook:
 
     _stages: Mapping[tuple[ObjectKind, str], Mapping[str, tuple[Placed, ...]]] = field(default_factory=dict)
     _options: Mapping[tuple[ObjectKind, str], Mapping[str, int]] = field(default_factory=dict)
-    _lost_options: frozenset[tuple[ObjectKind, str, str]] = frozenset()
+    _lost: frozenset[tuple[ObjectKind, str, str]] = frozenset()
 
     @classmethod
     def of(cls, schema: SourceSchema) -> "StageBook":
@@ -44,8 +44,14 @@ class StageBook:
             (kind, name, option.value)
             for kind, properties in schema.properties.items()
             for name, described in properties.items()
+            if (kind, name) not in stages
             for option in described.options
             if LOST in (option.value.casefold(), option.label.casefold())
+        ) | frozenset(
+            (kind, name, value)
+            for (kind, name), known in stages.items()
+            for value, placed in known.items()
+            if any(one.stage.is_lost for one in placed)
         )
         return cls(stages, options, lost)
 
@@ -73,10 +79,11 @@ class StageBook:
 
     def is_lost(self, kind: ObjectKind, entry: Entry) -> bool:
         """A stage that the CRM calls lost; elsewhere (a deal's `status`) the value or option of that name."""
-        if (kind, entry.property) in self._stages:
-            placed = self.find(kind, entry.property, entry.value, entry.pipeline)
-            return placed is not None and placed.stage.is_lost
-        return entry.value.casefold() == LOST or (kind, entry.property, entry.value) in self._lost_options
+        is_stage = (kind, entry.property) in self._stages
+        if (kind, entry.property, entry.value) not in self._lost:
+            return not is_stage and entry.value.casefold() == LOST
+        placed = self.find(kind, entry.property, entry.value, entry.pipeline) if is_stage else None
+        return not is_stage or (placed is not None and placed.stage.is_lost)
 
     def is_forward(self, kind: ObjectKind, before: Entry, after: Entry) -> bool:
         """Later in the order of the same pipeline, or of the property's options."""

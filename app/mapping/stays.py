@@ -1,9 +1,10 @@
 """When a record was inside a milestone: from the CRM's entries to stays, each entered and perhaps left (pure)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from app.mapping.aggregate import AccountFacts, EndReason, KnownRecord
 from app.mapping.document import MappingDocument, Milestone, Trigger
@@ -49,9 +50,11 @@ class Stays:
     def __init__(self, document: MappingDocument, facts: AccountFacts) -> None:
         self._document = document
         self._facts = facts
+        self._triggers = document.triggers
+        self._disqualified = document.rank(DISQUALIFIED)
         self._histories: dict[int, dict[str, list[Entry]]] = {}
         self._lost: dict[int, list[Entry]] = {}
-        self._entrances: dict[tuple[int, str], list[_Entrance]] = {}
+        self._entrances: dict[tuple[int, int], list[_Entrance]] = {}
         self._known: dict[tuple[int, str, bool], list[Stay]] = {}
 
     def real(self, records: Sequence[KnownRecord], milestone: Milestone) -> list[Stay]:
@@ -65,11 +68,10 @@ class Stays:
         return self._of_all(records, milestone, implied=True)
 
     def _of_all(self, records: Sequence[KnownRecord], milestone: Milestone, *, implied: bool) -> list[Stay]:
-        by_id = {record.id: record for record in records}
         found: list[Stay] = []
         for record in records:
             own = self._of(record, milestone, implied=implied)
-            survivor = _survivor(record, by_id)
+            survivor = None if record.merged_into is None or not own else _survivor(record, records)
             if survivor is not None:
                 own = [self._carried_on(stay, survivor, milestone) for stay in own]
             found += own
@@ -77,23 +79,27 @@ class Stays:
 
     def _of(self, record: KnownRecord, milestone: Milestone, *, implied: bool) -> list[Stay]:
         key = (record.id, milestone.name, implied)
-        if key not in self._known:
-            causes = self._document.milestones[self._document.rank(milestone.name) + 1 :] if implied else (milestone,)
-            self._known[key] = [
+        found = self._known.get(key)
+        if found is None:
+            rank = self._document.rank(milestone.name)
+            causes = range(rank + 1, len(self._document.milestones)) if implied else (rank,)
+            found = self._known[key] = [
                 self._stay(record, entrance, milestone, implied=implied)
                 for cause in causes
-                if not implied or cause.name != DISQUALIFIED
+                if not implied or cause != self._disqualified
                 for entrance in self._enter(record, cause)
             ]
-        return self._known[key]
+        return found
 
-    def _enter(self, record: KnownRecord, milestone: Milestone) -> list[_Entrance]:
-        key = (record.id, milestone.name)
-        if key not in self._entrances:
-            found: list[_Entrance] = []
-            for trigger in milestone.when:
-                if trigger.object != record.ref.kind:
-                    continue
+    def _enter(self, record: KnownRecord, rank: int) -> list[_Entrance]:
+        triggers = self._triggers.of(rank, record.ref.kind)
+        if not triggers:
+            return []
+        key = (record.id, rank)
+        found = self._entrances.get(key)
+        if found is None:
+            found = self._entrances[key] = []
+            for trigger in triggers:
                 if trigger.property is None:
                     if record.created_at is not None:
                         found.append(_Entrance(trigger, -1, record.created_at))
@@ -104,8 +110,7 @@ class Stays:
                     if is_inside and not was_inside:
                         found.append(_Entrance(trigger, place, entry.entered_at, entry))
                     was_inside = is_inside
-            self._entrances[key] = found
-        return self._entrances[key]
+        return found
 
     def _stay(self, record: KnownRecord, entrance: _Entrance, milestone: Milestone, *, implied: bool) -> Stay:
         left = self._leave(record, entrance, milestone)
@@ -135,31 +140,35 @@ class Stays:
     def _leave(self, record: KnownRecord, entrance: _Entrance, milestone: Milestone) -> Leave | None:
         """The first later entry that leaves: lost, or neither held nor forward. Emptied is left."""
         kind, stages = record.ref.kind, self._facts.stages
-        name = entrance.trigger.property
+        rank, name = self._document.rank(milestone.name), entrance.trigger.property
         found: Leave | None = None
         before = entrance.entry
         for entry in self._history(record).get(name, [])[entrance.place + 1 :] if name is not None else ():
-            if not _within(entry, milestone, kind):
+            inside = self._ranks(entry, kind)
+            if rank not in inside:
                 if stages.is_lost(kind, entry):
                     found = entry.entered_at, EndReason.LOST
                     break
-                if not self._goes_on(before, entry, milestone, kind):
+                if not self._goes_on(before, entry, rank, inside, kind):
                     found = entry.entered_at, EndReason.LEFT
                     break
             before = entry
         for entry in self._lost_entries(record):
-            if entry.property != name and entry.entered_at > entrance.at and not _within(entry, milestone, kind):
-                return min(found, (entry.entered_at, EndReason.LOST)) if found is not None else (entry.entered_at, EndReason.LOST)
+            if entry.property != name and entry.entered_at > entrance.at and rank not in self._ranks(entry, kind):
+                lost = entry.entered_at, EndReason.LOST
+                return lost if found is None else min(found, lost)
         return found
 
-    def _goes_on(self, before: Entry | None, entry: Entry, milestone: Milestone, kind: ObjectKind) -> bool:
+    def _ranks(self, entry: Entry, kind: ObjectKind) -> list[int]:
+        return self._triggers.ranks(kind, entry.property, entry.value, entry.pipeline)
+
+    def _goes_on(self, before: Entry | None, entry: Entry, rank: int, inside: Sequence[int], kind: ObjectKind) -> bool:
         """Into a milestone of equal or higher rank, or forward. `disqualified` has no rank, and into it is never forward."""
-        if milestone.name == DISQUALIFIED:
+        if rank == self._disqualified:
             return False
-        rank = self._document.rank(milestone.name)
-        if any(_within(entry, other, kind) for other in self._document.milestones[rank:] if other.name != DISQUALIFIED):
+        if any(other >= rank and other != self._disqualified for other in inside):
             return True
-        if any(_within(entry, other, kind) for other in self._document.milestones if other.name == DISQUALIFIED):
+        if self._disqualified in inside:
             return False
         return before is not None and self._facts.stages.is_forward(kind, before, entry)
 
@@ -188,7 +197,7 @@ class Stays:
             for entry in record.entries:
                 found[entry.property].append(entry)
             for entries in found.values():
-                if len(entries) > 1:
+                if any(one.entered_at >= other.entered_at for one, other in pairwise(entries)):
                     entries.sort(key=lambda entry: self._order(record, entry))
             self._histories[record.id] = found
         return found
@@ -224,15 +233,9 @@ def _is_inside(entry: Entry, trigger: Trigger) -> bool:
     return entry.value in (trigger.enters or ()) and (trigger.pipeline is None or entry.pipeline in (None, trigger.pipeline))
 
 
-def _within(entry: Entry, milestone: Milestone, kind: ObjectKind) -> bool:
-    """True where this value of this property is inside the milestone."""
-    return any(
-        trigger.property == entry.property and trigger.object == kind and _is_inside(entry, trigger) for trigger in milestone.when
-    )
-
-
-def _survivor(record: KnownRecord, by_id: dict[int, KnownRecord]) -> KnownRecord | None:
-    """The record that a merged one goes on as, None where it was not merged."""
+def _survivor(record: KnownRecord, records: Sequence[KnownRecord]) -> KnownRecord | None:
+    """The record that a merged one goes on as, None where it is not among these."""
+    by_id = {one.id: one for one in records}
     seen: set[int] = set()
     found: KnownRecord | None = record
     while found is not None and found.merged_into is not None and found.id not in seen:
@@ -251,6 +254,11 @@ class Run:
     ended_at: datetime | None
     ended_why: EndReason | None
 
+    @classmethod
+    def of(cls, stay: Stay) -> "Run":
+        """A run of one stay."""
+        return cls(stay, stay.entered_at, [stay], stay.ended_at, stay.ended_why)
+
     @property
     def is_implied(self) -> bool:
         """True where nothing but higher milestones says so."""
@@ -265,16 +273,16 @@ class Run:
         return next((stay for stay in self.stays if stay.record.id == record_id), self.first)
 
 
-def runs_of(stays: Iterable[Stay], cuts: Sequence[datetime] = ()) -> list[Run]:
+def runs_of(stays: Sequence[Stay], cuts: Sequence[datetime] = ()) -> list[Run]:
     """Stays become runs in the order of time. A real stay takes over an implied one; an implied one adds nothing to a real.
 
     `cuts`: where a platform was told of a withdrawal, what is entered later is another occurrence.
     """
     runs: list[Run] = []
-    for stay in sorted(stays, key=_place_of):
+    for stay in sorted(stays, key=_place_of) if len(stays) > 1 else stays:
         last = runs[-1] if runs else None
         if last is None or _is_after(last, stay, cuts):
-            runs.append(Run(stay, stay.entered_at, [stay], stay.ended_at, stay.ended_why))
+            runs.append(Run.of(stay))
         elif last.is_implied and not stay.is_implied:
             runs[-1] = Run(stay, last.since, [stay], stay.ended_at, stay.ended_why)
         elif last.is_implied == stay.is_implied:

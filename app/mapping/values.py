@@ -56,6 +56,7 @@ class _Basis:
     rates: dict[str, int]
 
 
+@lru_cache(maxsize=4096)
 def parse_amount(text: str | None) -> int | None:
     """Micros of a decimal text; None where it is empty, no number, negative or absurd."""
     try:

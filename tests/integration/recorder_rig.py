@@ -11,7 +11,7 @@ from sqlalchemy import event, select, update
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.session import Database
-from app.db.tables import conversions, deliveries, leases, leads, records
+from app.db.tables import conversions, deliveries, leads, leases, records
 from app.ingest.context import DestinationTerms, SourceContext
 from app.ingest.people import People
 from app.ingest.recorder import PullLease, Recorded, Recorder
@@ -38,7 +38,7 @@ LIMITS = DestinationLimits(
     correction_after=timedelta(days=1),
     correction_within=timedelta(days=55),
 )
-TARGETS = {name: '{"event_name":"X"}' for name in ("lead", "qualified_lead", "opportunity", "closed_revenue", "sale")}
+TARGETS = dict.fromkeys(("lead", "qualified_lead", "opportunity", "closed_revenue", "sale"), '{"event_name":"X"}')
 
 
 def day(number: float) -> datetime:

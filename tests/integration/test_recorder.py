@@ -40,7 +40,7 @@ async def test_a_lead_of_a_known_e_mail_is_a_duplicate_of_what_was_recorded(data
 
 @pytest.mark.parametrize(("is_sent", "owed"), [(False, ("pending", "new")), (True, ("skipped", "duplicate"))])
 async def test_a_duplicate_takes_the_place_of_one_that_ended_unsent(
-    database: Database, is_sent: bool, owed: tuple[str, str]
+    database: Database, *, is_sent: bool, owed: tuple[str, str]
 ) -> None:
     """Nothing was told of this person, so the other record's entry is the conversion; once told, never a second."""
     world = await world_of(database, RETRACTS)
@@ -131,7 +131,7 @@ async def test_deals_follow_the_survivor_of_a_merged_contact(database: Database)
 
 
 @pytest.mark.parametrize("is_late", [True, False])
-async def test_a_merged_deal_goes_on_as_its_survivor(database: Database, is_late: bool) -> None:
+async def test_a_merged_deal_goes_on_as_its_survivor(database: Database, *, is_late: bool) -> None:
     """Both deals were won: one sale is left, and when the survivor is lost it is taken back."""
     world = await world_of(database)
     await world.record(contact("101"), deal("303", (2, "won"), amount="5"))
