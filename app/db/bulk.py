@@ -95,6 +95,23 @@ def _update(table: Table, names: tuple[str, ...], key: tuple[str, ...], where: s
     return _typed(sql, table, names)
 
 
+async def delete_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> int:
+    """Delete the rows that equal any of these in all the columns given, in one statement."""
+    if not rows:
+        return 0
+    names = list(rows[0])
+    if is_sqlite(connection):
+        condition = " AND ".join(f'"{name}" = :{name}' for name in names)
+        result = await connection.execute(text(f"DELETE FROM {table.name} WHERE {condition}"), [dict(row) for row in rows])  # noqa: S608 names are the schema's own
+        return result.rowcount
+    arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
+    columns = ", ".join(f'"{name}"' for name in names)
+    condition = " AND ".join(f't."{name}" = x."{name}"' for name in names)
+    sql = f"DELETE FROM {table.name} AS t USING unnest({arrays}) AS x({columns}) WHERE {condition}"  # noqa: S608 names are the schema's own
+    result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
+    return result.rowcount
+
+
 def among(connection: AsyncConnection, column: ColumnElement[Any], values: Sequence[object]) -> ColumnElement[bool]:
     """`column` is one of many values, as one bound parameter (bytes on SQLite: at most 30,000)."""
     if is_sqlite(connection):

@@ -254,6 +254,12 @@ records = Table(
     UniqueConstraint("id"),
 )
 Index("ix_records_lead_id", records.c.lead_id)
+Index(
+    "ix_records_merged_into",
+    records.c.merged_into,
+    sqlite_where=text("merged_into IS NOT NULL"),
+    postgresql_where=text("merged_into IS NOT NULL"),
+)
 
 deal_people = Table(
     "deal_people",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -92,13 +92,6 @@ async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[Object
     }
 
 
-async def hold_cursor(connection: AsyncConnection, source_id: int, kind: ObjectKind) -> None:
-    """Lock the cursor row, made where it is missing: one writer per source and object."""
-    fresh = {"source_id": source_id, "object": kind.value, "settled_to": 0, "fence": 0}
-    key = ("source_id", "object")
-    await insert_rows(connection, cursors, [fresh], conflict=key, update=("source_id",))
-
-
 async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, move: CursorMove) -> bool:
     """Write the page's position under the lease's fence; False where a newer holder has written since."""
     values: dict[str, object] = {
@@ -115,9 +108,12 @@ async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, m
             values["swept_at"] = to_ms(move.window_end)
         if move.sweep is Sweep.DEEP:
             values["deep_swept_at"] = to_ms(move.window_end)
-    result = await connection.execute(
-        update(cursors)
-        .where(cursors.c.source_id == source_id, cursors.c.object == move.kind.value, cursors.c.fence <= fence)
-        .values(**values)
+    written = await insert_rows(
+        connection,
+        cursors,
+        [{"source_id": source_id, "object": move.kind.value, "settled_to": 0, **values}],
+        conflict=("source_id", "object"),
+        update=tuple(values),
+        where="cursors.fence <= excluded.fence",
     )
-    return result.rowcount == 1
+    return written == 1

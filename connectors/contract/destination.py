@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from connectors.contract.conversions import Identifier, Target, UploadRow
 from connectors.contract.findings import Finding
@@ -23,6 +23,7 @@ class DestinationLimits:
     twice (None: unproven, so a try of unknown effect is never repeated). `verdict_after`: first question for the late verdict.
     `identifiers`: what it takes; `click_identifiers`: those that name the click or the platform's own lead.
     `sufficient`: a row needs one of these sets, each complete. `restates` / `retracts`: can it take corrections.
+    `send_when`: what a mapping that says nothing asks of a person here: any identifier, or this platform's own click or lead id.
     """
 
     rows: int
@@ -43,6 +44,7 @@ class DestinationLimits:
     correction_within: timedelta = timedelta(0)
     needs_value: bool = False
     target_settings: frozenset[str] = field(default_factory=frozenset)
+    send_when: Literal["any", "own_click_or_lead_id"] = "any"
 
 
 class AdDestination(Protocol):
