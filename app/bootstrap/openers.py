@@ -19,7 +19,7 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.http.client import Hooks
 
 TOKEN_LEASE = timedelta(minutes=2)
@@ -63,6 +63,14 @@ class Openers:
     def stored_source(self, row: SourceRow) -> CrmSource:
         """The connector of a stored source."""
         return self.source(row.kind, self._resolved(row.settings_sealed))
+
+    def has_webhooks(self, kind: str) -> bool:
+        """True where this kind of CRM sends webhooks that we understand."""
+        return kind in registry.WEBHOOKS
+
+    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
+        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+        return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
         """The connector of a stored destination."""

@@ -13,7 +13,9 @@ import httpx
 import orjson
 import structlog
 
+from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.config import FileConfig, Settings, load_file
 from app.connections import repository as connections
@@ -84,6 +86,9 @@ class Services:
     verdicts: VerdictCollector
     holder: str
     http: httpx.AsyncClient
+    people: People
+    journal: Journal
+    bell: Bell = field(default_factory=Bell)
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
@@ -94,6 +99,7 @@ class Services:
 
     async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
         """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""
+        started = self.clock()
         config = load_file(path, self.environ)
         schemas = await self._describe(config)
         report = await apply_file(
@@ -113,6 +119,7 @@ class Services:
                         connection, row.id, encode_schema(schema), schema.account_ref, to_ms(self.clock())
                     )
         self.contexts.forget()
+        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)})
         return report
 
     async def _describe(self, config: FileConfig) -> dict[str, SourceSchema]:
@@ -165,7 +172,7 @@ class Services:
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
                 continue
             try:
-                pulled = await self.pull(row, only_due=only_due)
+                pulled = await self.journal.of_pull(row.id, self.pull(row, only_due=only_due))
             except ConnectorError as error:
                 summary.problems.append(f"{row.name}: {error.message}")
                 continue
@@ -175,7 +182,7 @@ class Services:
             if destination.is_paused(now_ms):
                 summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
                 continue
-            drained = await self.dispatcher.drain(destination.id)
+            drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
             await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
@@ -244,7 +251,8 @@ async def open_services(
         sleep=sleep,
     )
     contexts = Contexts(database, openers)
-    recorder = Recorder(database, keyring, People(keyring, fingerprints), lambda _destinations: None)
+    people = People(keyring, fingerprints)
+    recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
         settings=settings,
         database=database,
@@ -257,5 +265,7 @@ async def open_services(
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,
+        people=people,
+        journal=Journal(database, clock),
         environ=environ,
     )

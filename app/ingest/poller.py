@@ -90,7 +90,8 @@ class Poller:
                 hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
             if not hints:
                 return pulled
-            records = await crm.fetch([hint.ref for hint in hints], source.selection)
+            refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
+            records = await crm.fetch(refs, source.selection) if refs else ()
             await self._acquire(lease.name)
             recorded = await self._recorder.record(source, records, self._clock(), lease)
             async with self._database.write() as connection:
