@@ -24,7 +24,9 @@ async def knock(services: Services, name: str, token: str) -> SourceRow | None:
         row = await connections.source_by_name(connection, name)
     wanted = NO_TOKEN if row is None or row.webhook_token is None else row.webhook_token
     fits = hmac.compare_digest(wanted.encode(), token.encode())
-    return row if fits and row is not None and row.webhook_token and services.openers.has_webhooks(row.kind) else None
+    if row is None or row.webhook_token is None or row.kind not in services.openers.kinds_with_webhooks():
+        return None
+    return row if fits else None
 
 
 async def receive(services: Services, row: SourceRow, request: WebhookRequest) -> HintsTaken | WebhookRefused:

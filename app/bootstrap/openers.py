@@ -64,9 +64,9 @@ class Openers:
         """The connector of a stored source."""
         return self.source(row.kind, self._resolved(row.settings_sealed))
 
-    def has_webhooks(self, kind: str) -> bool:
-        """True where this kind of CRM sends webhooks that we understand."""
-        return kind in registry.WEBHOOKS
+    def kinds_with_webhooks(self) -> frozenset[str]:
+        """The kinds of CRM that send webhooks."""
+        return frozenset(registry.WEBHOOKS)
 
     def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
         """The parser of a stored source's webhooks and the secrets of which any may have signed."""

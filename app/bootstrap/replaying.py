@@ -2,18 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.repository import add_audit
+from app.bootstrap.names import unknown_names
 from app.bootstrap.services import Services
+from app.config import Mistake
 from app.connections.repository import DestinationRow
 from app.db.instants import to_ms
 from app.outbox import replay_repository as outbox
-from app.outbox.replay import STAYS_SENTENCES, CountAsSent, Reopen, Resolution, Stays, Stopped, judge
+from app.outbox.replay import REPLAYED_BY_FILTER, STAYS_SENTENCES, CountAsSent, Reopen, Resolution, Stays, Stopped, judge
 from app.outbox.replay_repository import StoppedRow
 from app.outbox.states import DeliveryState
 from app.reports import listing_queries as queries
@@ -40,6 +42,14 @@ class ReplayOrder:
     cursor: str | None = None
 
 
+class ReplayRefused(Exception):
+    """An order that cannot be carried out; nothing was changed. `mistakes` have paths like `filter.state`."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
 @dataclass(frozen=True, slots=True)
 class Stayed:
     """How many stay as they are, and why."""
@@ -60,6 +70,17 @@ class ReplayReport:
     stayed: Sequence[Stayed]
     next: str | None = None
 
+    def text(self) -> str:
+        """For a terminal."""
+        would = "would be " if self.dry_run else ""
+        lines = [
+            f"{self.examined} looked at",
+            f"{self.reopened} {would}owed again" + ("" if self.dry_run else "; `serve` or `sync` sends them"),
+        ]
+        if self.counted_as_sent:
+            lines.append(f"{self.counted_as_sent} {would}counted as sent")
+        return "\n".join([*lines, *(f"{one.count} stay ({one.why}): {one.sentence}" for one in self.stayed)])
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -70,7 +91,13 @@ class _Tally:
 
 
 async def replay(services: Services, order: ReplayOrder, *, actor: str) -> ReplayReport:
-    """Run a replay batch by batch, each in its own transaction with its line in the audit log; then ring the bell."""
+    """Run a replay batch by batch, each in its own transaction with its line in the audit log; then ring the bell.
+
+    ReplayRefused where the order names what is not there or not in reach.
+    """
+    mistakes = [*_order_mistakes(order), *await _name_mistakes(services, order)]
+    if mistakes:
+        raise ReplayRefused(mistakes)
     work = _Work(services, order, actor, await _targets(services))
     going_on: Key | None = None
     if order.wanted is None:
@@ -91,8 +118,48 @@ async def replay(services: Services, order: ReplayOrder, *, actor: str) -> Repla
     )
 
 
+async def replay_all(services: Services, order: ReplayOrder, *, actor: str) -> ReplayReport:
+    """Call after call until nothing is left to look at, as one report."""
+    whole = await replay(services, order, actor=actor)
+    while whole.next is not None:
+        one = await replay(services, replace(order, cursor=whole.next), actor=actor)
+        stayed = Counter({stay.why: stay.count for stay in whole.stayed}) + Counter({stay.why: stay.count for stay in one.stayed})
+        whole = ReplayReport(
+            dry_run=one.dry_run,
+            examined=whole.examined + one.examined,
+            reopened=whole.reopened + one.reopened,
+            counted_as_sent=whole.counted_as_sent + one.counted_as_sent,
+            stayed=[Stayed(why, STAYS_SENTENCES[Stays(why)], count) for why, count in sorted(stayed.items())],
+            next=one.next,
+        )
+    return whole
+
+
+def _order_mistakes(order: ReplayOrder) -> list[Mistake]:
+    if bool(order.ids) == (order.wanted is not None):
+        return [Mistake("", "give either ids or a filter with at least a state")]
+    if order.resolution is not None and not order.ids:
+        return [Mistake("resolution", "is a decision on single deliveries: name their ids")]
+    states = order.wanted.states if order.wanted is not None else ()
+    if order.wanted is not None and not states:
+        return [Mistake("filter.state", f"is needed: one or more of {', '.join(REPLAYED_BY_FILTER)}")]
+    if DeliveryState.UNCERTAIN in states:
+        return [Mistake("filter.state", "`uncertain` deliveries are decided one by one: name their ids and a resolution")]
+    wrong = next((state for state in states if state not in REPLAYED_BY_FILTER), None)
+    if wrong is None:
+        return []
+    return [Mistake("filter.state", f"`{wrong}` is not replayed; there are {', '.join(REPLAYED_BY_FILTER)}")]
+
+
+async def _name_mistakes(services: Services, order: ReplayOrder) -> list[Mistake]:
+    """A mistyped name must not look like an empty list."""
+    if order.wanted is None:
+        return []
+    return await unknown_names(services, source=order.wanted.source, destination=order.wanted.destination, place="filter")
+
+
 async def _targets(services: Services) -> Targets:
-    found = {}
+    found: dict[tuple[int, int, str], str] = {}
     for row in await services.sources():
         context = await services.contexts.of_source(row)
         for terms in context.destinations if context is not None else ():

@@ -32,6 +32,7 @@ from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.outbox.states import REASON_SENTENCES
+from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
@@ -96,6 +97,10 @@ class Services:
         """Give everything back."""
         await self.http.aclose()
         await self.database.close()
+
+    def webhook_address(self) -> WebhookAddress:
+        """Where the webhooks of the sources arrive."""
+        return WebhookAddress(self.settings.public_url, self.openers.kinds_with_webhooks())
 
     async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
         """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""

@@ -21,6 +21,14 @@ MODE_MEND = "an operator set the mode to paused; set it to live to go on"
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookAddress:
+    """Where webhooks arrive, and of which kinds of CRM."""
+
+    public_url: str | None
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Why something stands still, until when (None: until a check clears it), and what to do."""
 
@@ -41,7 +49,7 @@ class PollStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source. `webhook_path` is what the vendor's webhooks call, None for a CRM without."""
+    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without."""
 
     name: str
     kind: str
@@ -51,7 +59,7 @@ class SourceStatus:
     differs_from_file: bool
     hints_waiting: int
     polls: Sequence[PollStatus]
-    webhook_path: str | None = field(repr=False)
+    webhook_url: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +119,11 @@ class Status:
     jobs: Sequence[JobStatus]
 
 
-async def read_status(database: Database, now: datetime, version: str, kinds_with_webhooks: frozenset[str]) -> Status:
+async def read_status(database: Database, now: datetime, version: str, webhooks: WebhookAddress) -> Status:
     """Read it; the number of statements grows with the connections, never with the leads."""
     theirs = await database.clock_ms()
     async with database.read() as connection:
-        sources = await _sources(connection, now, kinds_with_webhooks)
+        sources = await _sources(connection, now, webhooks)
         destinations = await _destinations(connection, now)
         jobs = [
             JobStatus(row["name"], from_ms(row["due_at"]), optional_from_ms(row["ran_at"]), row["failed"])
@@ -132,7 +140,7 @@ async def read_status(database: Database, now: datetime, version: str, kinds_wit
     )
 
 
-async def _sources(connection: AsyncConnection, now: datetime, kinds_with_webhooks: frozenset[str]) -> list[SourceStatus]:
+async def _sources(connection: AsyncConnection, now: datetime, webhooks: WebhookAddress) -> list[SourceStatus]:
     versions = await queries.active_versions(connection)
     cursors = await queries.all_cursors(connection)
     return [
@@ -145,15 +153,17 @@ async def _sources(connection: AsyncConnection, now: datetime, kinds_with_webhoo
             differs_from_file=bool(row.differs_from_file),
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
-            webhook_path=webhook_path(row, kinds_with_webhooks),
+            webhook_url=webhook_url(row, webhooks),
         )
         for row in await connections.list_sources(connection)
     ]
 
 
-def webhook_path(row: SourceRow, kinds_with_webhooks: frozenset[str]) -> str | None:
-    """What the vendor's webhooks call, behind the public URL."""
-    return f"/webhooks/{row.name}/{row.webhook_token}" if row.kind in kinds_with_webhooks and row.webhook_token else None
+def webhook_url(row: SourceRow, webhooks: WebhookAddress) -> str | None:
+    """What the vendor's webhooks call, None for a CRM without; a path alone where LEADLOOP_PUBLIC_URL is not set."""
+    if row.kind not in webhooks.kinds or row.webhook_token is None:
+        return None
+    return f"{webhooks.public_url or ''}/webhooks/{row.name}/{row.webhook_token}"
 
 
 def _poll(row: RowMapping) -> PollStatus:
