@@ -53,33 +53,33 @@ async def test_a_hundred_events_of_one_record_wait_once(rig: Rig) -> None:
     assert await _waiting(rig.services) == [("contact", contact)]
 
 
-async def test_what_is_not_believed_stores_nothing_and_says_why(rig: Rig) -> None:
+async def test_what_is_not_believed_stores_nothing_and_says_why(house: Rig) -> None:
     """The door is public: a forger, a replayer and a clock a year ahead get 401 with the reason, and leave no trace."""
-    event = [rig.change(rig.person())]
+    event = [house.change(house.person())]
 
     cases = {
-        "fits no webhook secret": rig.signed(event, secret="stolen"),
-        "last five minutes": rig.signed(event, at=NOW - timedelta(minutes=6)),
-        "timestamp": rig.signed(event, at=NOW + timedelta(days=365)),
+        "fits no webhook secret": house.signed(event, secret="stolen"),
+        "last five minutes": house.signed(event, at=NOW - timedelta(minutes=6)),
+        "timestamp": house.signed(event, at=NOW + timedelta(days=365)),
     }
     for words, request in cases.items():
-        answer = await rig.deliver(request)
+        answer = await house.deliver(request)
 
         assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
         assert words in answer.json()["detail"]
-    tampered = rig.signed(event)
-    answer = await rig.client.post(rig.hook_path, content=tampered.body + b" ", headers=dict(tampered.headers))
+    tampered = house.signed(event)
+    answer = await house.client.post(house.hook_path, content=tampered.body + b" ", headers=dict(tampered.headers))
     assert answer.status_code == 401
-    assert await _waiting(rig.services) == []
+    assert await _waiting(house.services) == []
 
 
-async def test_wrong_names_and_wrong_tokens_look_the_same(rig: Rig) -> None:
+async def test_wrong_names_and_wrong_tokens_look_the_same(house: Rig) -> None:
     """A door that tells a known name from an unknown one tells whom we work for."""
-    request = rig.signed([rig.change(1)])
-    token = rig.hook_path.rpartition("/")[2]
+    request = house.signed([house.change(1)])
+    token = house.hook_path.rpartition("/")[2]
 
     answers = [
-        await rig.deliver(request, path)
+        await house.deliver(request, path)
         for path in (f"/webhooks/absent/{token}", "/webhooks/hubspot/wrong", "/webhooks/hubspot/%C3%A9", "/webhooks/absent/x")
     ]
 
@@ -88,7 +88,7 @@ async def test_wrong_names_and_wrong_tokens_look_the_same(rig: Rig) -> None:
     assert all(body == bodies[0] for body in bodies)
 
 
-async def test_a_body_of_five_megabytes_is_refused_unread(rig: Rig) -> None:
+async def test_a_body_of_five_megabytes_is_refused_unread(house: Rig) -> None:
     """Memory must not grow with what a stranger sends: an announced giant is not read, a stream is cut at one."""
     sent = 0
 
@@ -98,43 +98,43 @@ async def test_a_body_of_five_megabytes_is_refused_unread(rig: Rig) -> None:
             sent += 1 << 16
             yield b"x" * (1 << 16)
 
-    announced = await rig.client.post(rig.hook_path, content=b"x" * (5 << 20))
-    streamed = await rig.client.post(rig.hook_path, content=stream())
+    announced = await house.client.post(house.hook_path, content=b"x" * (5 << 20))
+    streamed = await house.client.post(house.hook_path, content=stream())
 
     assert (announced.status_code, streamed.status_code) == (413, 413)
     assert streamed.json()["type"] == "/problems/too-large"
     assert sent <= (1 << 20) + (2 << 16)
-    assert await _waiting(rig.services) == []
+    assert await _waiting(house.services) == []
 
 
-async def test_a_signed_body_that_is_no_event_list_is_a_bad_request(rig: Rig) -> None:
+async def test_a_signed_body_that_is_no_event_list_is_a_bad_request(house: Rig) -> None:
     """Known sender, unknown shape: told apart from a forgery."""
-    request = rig.signed({"objectId": 1})  # type: ignore[arg-type]  # the wrong shape is the point
+    request = house.signed({"objectId": 1})  # type: ignore[arg-type]  # the wrong shape is the point
 
-    answer = await rig.deliver(request)
+    answer = await house.deliver(request)
 
     assert answer.status_code == 400
     assert "no array of events" in answer.json()["detail"]
 
 
-async def test_events_of_other_accounts_and_unread_kinds_are_not_kept(rig: Rig) -> None:
+async def test_events_of_other_accounts_and_unread_kinds_are_not_kept(house: Rig) -> None:
     """One app has one address for all its accounts; a record of another account would be read from ours."""
-    contact = rig.person()
+    contact = house.person()
     events = [
-        rig.change(contact),
-        rig.change(5, portalId=rig.portal_id + 1),
-        rig.change(6, objectTypeId="0-136"),
-        rig.change(7, objectTypeId="0-2"),
+        house.change(contact),
+        house.change(5, portalId=house.portal_id + 1),
+        house.change(6, objectTypeId="0-136"),
+        house.change(7, objectTypeId="0-2"),
     ]
 
-    assert (await rig.deliver(rig.signed(events))).status_code == 204
+    assert (await house.deliver(house.signed(events))).status_code == 204
 
-    assert await _waiting(rig.services) == [("contact", contact)]
+    assert await _waiting(house.services) == [("contact", contact)]
 
 
-async def test_without_a_secret_nobody_is_believed(tmp_path: Path, database_url: str) -> None:
+async def test_without_a_secret_nobody_is_believed(tmp_path: Path) -> None:
     """An operator who forgot the client secret must read which setting is missing, in the answer and in the log."""
-    async with rig_on(tmp_path, database_url, secrets="") as rig:
+    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}", secrets="") as rig:
         answer = await rig.deliver(rig.signed([rig.change(1)]))
 
         assert answer.status_code == 401
@@ -142,9 +142,9 @@ async def test_without_a_secret_nobody_is_believed(tmp_path: Path, database_url:
         assert await _waiting(rig.services) == []
 
 
-async def test_either_secret_is_good_while_one_is_rotated(tmp_path: Path, database_url: str) -> None:
+async def test_either_secret_is_good_while_one_is_rotated(tmp_path: Path) -> None:
     """A rotation must not lose an hour of events."""
-    async with rig_on(tmp_path, database_url, secrets="old-secret, new-secret") as rig:
+    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}", secrets="old-secret, new-secret") as rig:
         for number, secret in enumerate(("old-secret", "new-secret"), start=1):
             assert (await rig.deliver(rig.signed([rig.change(number)], secret=secret))).status_code == 204
 
@@ -175,21 +175,21 @@ async def test_published_signatures_pass_the_door_only_as_v3_and_for_its_own_add
 
 
 @pytest.mark.parametrize("query", ["?x=a%3Ab", "?x=a%3ab", "?x=a:b", "?x=a%20b&y=%26"])
-async def test_the_address_is_verified_as_the_vendor_called_it(rig: Rig, query: str) -> None:
+async def test_the_address_is_verified_as_the_vendor_called_it(house: Rig, query: str) -> None:
     """Escapes and query are part of what is signed; a door that tidies the address refuses true webhooks."""
-    rig.hook_path += query
+    house.hook_path += query
 
-    assert (await rig.deliver(rig.signed([rig.change(1)]))).status_code == 204
+    assert (await house.deliver(house.signed([house.change(1)]))).status_code == 204
 
 
-async def test_without_a_public_url_the_called_host_is_verified(rig: Rig) -> None:
+async def test_without_a_public_url_the_called_host_is_verified(house: Rig) -> None:
     """Without a proxy in front, the address is the one that was called."""
-    object.__setattr__(rig.services, "settings", rig.services.settings.model_copy(update={"public_url": None}))
+    object.__setattr__(house.services, "settings", house.services.settings.model_copy(update={"public_url": None}))
 
-    assert (await rig.deliver(rig.signed([rig.change(1)]))).status_code == 204
-    elsewhere = httpx.AsyncClient(transport=httpx.ASGITransport(rig.app), base_url="http://internal:8000")
-    request = rig.signed([rig.change(2)])
-    answer = await elsewhere.post(rig.hook_path, content=request.body, headers=dict(request.headers))
+    assert (await house.deliver(house.signed([house.change(1)]))).status_code == 204
+    elsewhere = httpx.AsyncClient(transport=httpx.ASGITransport(house.app), base_url="http://internal:8000")
+    request = house.signed([house.change(2)])
+    answer = await elsewhere.post(house.hook_path, content=request.body, headers=dict(request.headers))
     await elsewhere.aclose()
     assert answer.status_code == 401
 
