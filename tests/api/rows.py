@@ -62,6 +62,8 @@ def _delivery(source: int, destination: int, number: int, given: Mapping[str, ob
         "deadline_at": to_ms(NOW + timedelta(days=60)), "tries": 1, "counted": 1, "first_unknown_at": None, "frozen": False,
         "target": TARGET, "created_at": AT, "settled_at": AT,
     }  # fmt: skip
+    tried = {"identity_id": number, "person_id": number, "sent_amount_micros": 50_000_000, "sent_currency": "USD"}
+    row |= tried if given.get("frozen") else dict.fromkeys(tried)
     return {name: given.get(name, value) for name, value in row.items()}
 
 
