@@ -1,8 +1,12 @@
-from collections.abc import AsyncIterator
+import io
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
+from app.telemetry.logs import configure_logs
 from tests.api.rig import Rig, rig_on
 
 
@@ -19,3 +23,16 @@ async def house(tmp_path: Path) -> AsyncIterator[Rig]:
     path = tmp_path / "house.db"
     async with rig_on(tmp_path, f"sqlite:///{path}") as one:
         yield one
+
+
+@pytest.fixture
+def logs() -> Iterator[io.StringIO]:
+    """What is logged while the test runs, as JSON lines."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logs(as_json=True, level="debug", stream=stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

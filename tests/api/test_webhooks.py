@@ -1,5 +1,6 @@
 """The webhook door: who is believed, what is kept of an event, and what becomes of a hint."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,6 @@ from sqlalchemy import select
 from app.bootstrap.services import Services
 from app.db.tables import conversions, inbox, records
 from app.ingest.door import take_hints
-from app.telemetry.logs import configure_logs
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
 from connectors.contract.source import Hint
@@ -174,12 +174,13 @@ async def test_published_signatures_pass_the_door_only_as_v3_and_for_its_own_add
             assert believed.status_code in (204, 400)  # some vectors sign what is no list of events
 
 
-@pytest.mark.parametrize("query", ["?x=a%3Ab", "?x=a%3ab", "?x=a:b", "?x=a%20b&y=%26"])
-async def test_the_address_is_verified_as_the_vendor_called_it(house: Rig, query: str) -> None:
+async def test_the_address_is_verified_as_the_vendor_called_it(house: Rig) -> None:
     """Escapes and query are part of what is signed; a door that tidies the address refuses true webhooks."""
-    house.hook_path += query
+    path = house.hook_path
+    for query in ("?x=a%3Ab", "?x=a%3ab", "?x=a:b", "?x=a%20b&y=%26"):
+        house.hook_path = path + query
 
-    assert (await house.deliver(house.signed([house.change(1)]))).status_code == 204
+        assert (await house.deliver(house.signed([house.change(1)]))).status_code == 204
 
 
 async def test_without_a_public_url_the_called_host_is_verified(house: Rig) -> None:
@@ -281,17 +282,16 @@ async def test_a_webhook_a_poll_and_a_repetition_make_one_conversion(rig: Rig) -
     assert len(rig.stage.google.received()) == 1
 
 
-async def test_the_values_of_an_event_are_nowhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_values_of_an_event_are_nowhere(tmp_path: Path, logs: io.StringIO) -> None:
     """An event carries what a person typed; neither the database nor the log may know it."""
-    configure_logs(as_json=True, level="debug")
     async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}") as rig:
         told = [rig.change(4, propertyName="email", propertyValue="secret.person@example.com", changeSource="Zaphod")]
         await rig.deliver(rig.signed(told))
         await rig.deliver(rig.signed(told, secret="stolen"))
 
     content = b"".join(file.read_bytes() for file in tmp_path.glob("one.db*"))  # noqa: ASYNC240 the service is closed
-    printed = capsys.readouterr()
+    printed = logs.getvalue()
     for word in ("secret.person", "Zaphod"):
         assert word.encode() not in content
-        assert word not in printed.out + printed.err
-    assert "webhook.refused" in printed.err
+        assert word not in printed
+    assert "webhook.refused" in printed
