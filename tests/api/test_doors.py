@@ -31,7 +31,7 @@ async def test_every_door_wants_the_key(house: Rig) -> None:
     """One door forgotten would be open to everybody; what the mend is stands in the answer."""
     mend = "Authorization: Bearer"
     for authorization, words in (("", mend), ("Basic abc", mend), (f"Bearer {KEY}x", "wrong"), ("Bearer é", "wrong")):
-        headers = {"Authorization": authorization.encode()}
+        headers = {b"Authorization": authorization.encode()}
         for method, path in DOORS:
             answer = await house.client.request(method, path, headers=headers, content=b"{no json")
 
@@ -141,11 +141,13 @@ async def test_what_waits_is_listed_by_due_time(rig: Rig) -> None:
     wanted = [number for _, number in sorted(zip(due, ids, strict=True))]
 
     found: list[int] = []
-    page = {"next": None}
-    while not found or page["next"]:
-        cursor = f"&cursor={page['next']}" if page["next"] else ""
+    cursor = ""
+    while True:
         page = (await rig.client.get(f"/v1/deliveries?state=pending&limit=2{cursor}")).json()
-        found += [row["id"] for row in page["items"]]  # type: ignore[attr-defined]  # JSON
+        found += [row["id"] for row in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
 
     assert found == wanted
 

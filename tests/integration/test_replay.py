@@ -211,7 +211,7 @@ async def test_two_replays_at_once_reopen_each_row_once(rig: Rig) -> None:
     assert sorted(await _sent(rig)) == sorted(f"ll{number:026d}" for number in ids)
 
 
-BAD_ORDERS = (
+BAD_ORDERS: tuple[tuple[object, str, str], ...] = (
     ({}, "body", "either `ids` or `filter`"),
     ({"ids": [1], "filter": {"state": ["rejected"]}}, "body", "either `ids` or `filter`"),
     ({"filter": {}}, "body.filter.state", "required"),
