@@ -360,6 +360,10 @@ async def test_lists_and_status_stay_cheap_beside_what_was_delivered(rig: Rig) -
     for statement, parameters in reads:
         plan = await _plan(rig, statement, parameters)
         assert not any(_scans_all(line.strip()) for line in plan), statement
+        if rig.services.database.is_sqlite and "deliveries.destination_id = ?" in statement:
+            assert all(
+                "USING INDEX ix_deliveries_" in line or "COVERING INDEX ix_" in line for line in plan if "deliveries" in line
+            )
 
 
 def _scans_all(line: str) -> bool:

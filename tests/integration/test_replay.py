@@ -15,6 +15,7 @@ from app.connections import repository as connections
 from app.connections.repository import Role
 from app.db.instants import to_ms
 from app.db.tables import conversions, deliveries
+from app.outbox.replay_repository import stopped_rows
 from app.outbox.states import DeliveryState
 from app.reports.listing_queries import DeliveryFilter
 from tests.api.rig import NOW, Rig, rig_on
@@ -80,6 +81,9 @@ async def test_an_uncertain_delivery_is_decided_by_a_person(rig: Rig) -> None:
 
     assert _stayed(await _post(rig, ids=ids)) == {"unknown_effect": 3}
     again = await _post(rig, ids=ids[:1], resolution="send_again")
+    async with rig.services.database.read() as connection:
+        opened = (await connection.execute(select(deliveries).where(deliveries.c.id == ids[0]))).mappings().one()
+    assert (opened["state"], opened["first_unknown_at"]) == ("pending", None)  # else its window would make it uncertain again
     counted = await _post(rig, ids=ids[1:2], resolution="count_as_sent")
     await rig.services.tick()
 
@@ -209,6 +213,18 @@ async def test_two_replays_at_once_reopen_each_row_once(rig: Rig) -> None:
 
     assert sum(report.reopened for report in reports) == 50
     assert sorted(await _sent(rig)) == sorted(f"ll{number:026d}" for number in ids)
+
+
+async def test_what_is_being_judged_is_locked(rig: Rig) -> None:
+    """Between the judgement and the writing nobody else may send, or judge, the same row."""
+    ids = await owe(rig, [{"state": "rejected"}])
+
+    async with rig.services.database.write() as connection:
+        await stopped_rows(connection, ids, lock=True)
+        other = asyncio.create_task(replay(rig.services, ReplayOrder(ids=tuple(ids)), actor="other"))
+        await asyncio.sleep(0.3)
+        assert not other.done()
+    assert (await other).reopened == 1
 
 
 BAD_ORDERS: tuple[tuple[object, str, str], ...] = (
