@@ -19,7 +19,7 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.http.client import Hooks
 
 TOKEN_LEASE = timedelta(minutes=2)
@@ -69,6 +69,14 @@ class Openers:
         if kept is None or kept[0] != settings:
             kept = self._sources[row.id] = (settings, self.source(row.kind, settings))
         return kept[1]
+
+    def kinds_with_webhooks(self) -> frozenset[str]:
+        """The kinds of CRM that send webhooks."""
+        return frozenset(registry.WEBHOOKS)
+
+    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
+        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+        return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
         """The connector of a stored destination; the same one while its settings stay the same."""
