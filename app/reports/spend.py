@@ -86,11 +86,9 @@ def _checked(path: Path, seen: SeenKeys) -> Iterator[SpendRow | SpendMistake]:
             if isinstance(one, SpendMistake):
                 yield one
                 continue
-            other = seen.line_of_other(one)
-            if other is not None:
-                what = (
-                    f"{one.platform} {one.campaign_id} on {one.day} stands in line {other} with other numbers; keep one of them"
-                )
-                yield SpendMistake(one.line, "", what)
-            elif seen.is_new(one):
+            earlier = seen.earlier(one)
+            if earlier is None:
                 yield one
+            elif not earlier[1]:
+                what = f"{one.platform} {one.campaign_id} on {one.day} stands in line {earlier[0]} with other numbers"
+                yield SpendMistake(one.line, "", f"{what}; keep one of them")

@@ -39,21 +39,15 @@ class SeenKeys:
         self._scratch.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, content TEXT, line INTEGER) WITHOUT ROWID")
         self._scratch.execute("BEGIN")
 
-    def line_of_other(self, row: SpendRow) -> int | None:
-        """The earlier line that gives other numbers for this row's key, None where there is none."""
+    def earlier(self, row: SpendRow) -> tuple[int, bool] | None:
+        """The earlier line with this row's key, and whether it says the same; None where the key is new."""
         key = "\x1f".join(row.key)
         content = f"{row.cost_micros} {row.currency} {row.clicks} {row.impressions} {row.campaign_name}"
         added = self._scratch.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (key, content, row.line))
         if added.rowcount:
             return None
-        found = self._scratch.execute("SELECT line FROM seen WHERE key = ? AND content <> ?", (key, content)).fetchone()
-        return None if found is None else int(found[0])
-
-    def is_new(self, row: SpendRow) -> bool:
-        """True where this very line brought the key."""
-        key = "\x1f".join(row.key)
-        found = self._scratch.execute("SELECT line FROM seen WHERE key = ?", (key,)).fetchone()
-        return found is not None and bool(found[0] == row.line)
+        line, said = self._scratch.execute("SELECT line, content FROM seen WHERE key = ?", (key,)).fetchone()
+        return int(line), said == content
 
     def close(self) -> None:
         """Remove the temporary file."""
