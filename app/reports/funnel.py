@@ -24,7 +24,7 @@ from app.reports.funnel_model import (
     figures_of,
     metrics_of,
 )
-from app.reports.funnel_notes import notes_of, sentence_of
+from app.reports.funnel_notes import is_unattributed, notes_of, sentence_of
 from app.reports.funnel_queries import (
     CAMPAIGN,
     DAY_MS,
@@ -146,7 +146,7 @@ class _Gathered:
         is_rest = key == REST
         platform, campaign_id, value = (None, None, None) if is_rest else _parts(key, query.by)
         has_spend = self.has_spend and not (query.by or "").startswith(DIMENSION)
-        return FunnelRow(
+        row = FunnelRow(
             platform=platform,
             campaign_id=campaign_id,
             name=None if is_rest else self.names.get(key),
@@ -160,6 +160,8 @@ class _Gathered:
             unvalued=self.unvalued[key],
             days_to_customer=self.lags.get(key),
         )
+        # What leads of unknown origin cost is unknown, not nothing.
+        return replace(row, spend=None) if is_unattributed(row, query) else row
 
 
 def _parts(key: str, by: str | None) -> tuple[str | None, str | None, str | None]:

@@ -38,6 +38,8 @@ def notes_of(report: Funnel, *, is_split_by_source: bool) -> tuple[str, ...]:
 
 def _notes(report: Funnel, *, is_split_by_source: bool) -> Iterator[str]:
     query, total = report.query, report.total
+    if not total.counts and not report.rows and (total.spend is None or total.spend == Amount()):
+        yield "Nothing is known of these days; ask for others."
     if query.dimension is not None:
         yield f"Spend is not known by {query.dimension[0]}: no costs are shown."
     elif is_split_by_source:

@@ -28,7 +28,9 @@ class SpendImported:
     def __str__(self) -> str:
         """One line for people."""
         totals = ", ".join(f"{money.quantised():,} {money.currency}" for money in self.totals)
-        return f"{self.rows:,} rows of spend for {self.days:,} days, {self.first_day} to {self.last_day}: {totals}"
+        rows = f"{self.rows:,} row{'s' if self.rows != 1 else ''}"
+        days = f"{self.days:,} day{'s' if self.days != 1 else ''}"
+        return f"{rows} of spend for {days}, {self.first_day} to {self.last_day}: {totals}"
 
 
 class SpendInvalid(Exception):
