@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import orjson
 from sqlalchemy import RowMapping
@@ -22,9 +21,8 @@ from app.reports.books_model import (
     BooksQuery,
     Imbalance,
 )
-from app.reports.books_queries import DAY_MS
+from app.reports.days import bounds_of, day_of
 from app.reports.funnel_model import ReportRefused
-from app.reports.funnel_queries import EPOCH, day_number
 from app.reports.snapshot import snapshot
 from connectors.contract.conversions import DeliveryKind
 
@@ -88,7 +86,7 @@ class _Ledger:
             yield BookRow(
                 milestone,
                 self.names[destination_id],
-                EPOCH + timedelta(days=day),
+                day_of(day),
                 found=entry.found,
                 uploads=dict(entry.uploads),
                 corrections={kind: dict(entry.corrections[kind]) for kind in CORRECTIONS if kind in entry.corrections},
@@ -101,7 +99,7 @@ class _Ledger:
         for (milestone, destination_id, day), entry in self.entries.items():
             for count, message in _wrong(entry):
                 if count:
-                    yield Imbalance(milestone, self.names[destination_id], EPOCH + timedelta(days=day), count, message)
+                    yield Imbalance(milestone, self.names[destination_id], day_of(day), count, message)
 
 
 def _wrong(entry: _Entry) -> Iterator[tuple[int, str]]:
@@ -119,9 +117,7 @@ def _wrong(entry: _Entry) -> Iterator[tuple[int, str]]:
 
 
 async def _add_source(connection: AsyncConnection, ledger: _Ledger, source_id: int, query: BooksQuery) -> None:
-    since = None if query.since is None else day_number(query.since) * DAY_MS
-    until = None if query.until is None else day_number(query.until + timedelta(days=1)) * DAY_MS
-    span = (since, until)
+    span = bounds_of(query.since, query.until)
     found = {(row["milestone"], int(row["day"])): int(row["found"]) for row in await queries.found(connection, source_id, span)}
     cells = _add_deliveries(ledger, await queries.standing(connection, source_id, span))
     silent = {one: await queries.owing_nothing(connection, source_id, one, span) for one in ledger.names}

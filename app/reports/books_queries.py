@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import conversions, deliveries, destinations, mapping_versions, sources
 from app.outbox.states import DeliveryState
+from app.reports.days import DAY_MS
 from connectors.contract.conversions import DeliveryKind
 
-DAY_MS = 86_400_000
 Rows = Sequence[RowMapping]
 Span = tuple[int | None, int | None]
 

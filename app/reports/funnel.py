@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.session import Database
 from app.mapping.rates import Rates
+from app.reports.cold_queries import rates_into, source_ids
+from app.reports.days import DAY_MS, day_of
 from app.reports.formulas import cheaper_but_worse, converted, middle
 from app.reports.funnel_model import (
     Amount,
@@ -25,19 +27,7 @@ from app.reports.funnel_model import (
     metrics_of,
 )
 from app.reports.funnel_notes import is_unattributed, notes_of, sentence_of
-from app.reports.funnel_queries import (
-    CAMPAIGN,
-    DAY_MS,
-    DIMENSION,
-    EPOCH,
-    PARTS,
-    PLATFORM,
-    REST,
-    Facts,
-    Rows,
-    rates_into,
-    source_ids,
-)
+from app.reports.funnel_queries import CAMPAIGN, DIMENSION, PARTS, PLATFORM, REST, Facts, Rows
 from app.reports.snapshot import snapshot
 from connectors.contract.conversions import Money
 
@@ -87,7 +77,7 @@ def _before(query: FunnelQuery) -> FunnelQuery | None:
 
 
 async def _report(connection: AsyncConnection, query: FunnelQuery) -> Funnel:
-    known = await source_ids(connection, None)
+    known = await source_ids(connection)
     if query.source is not None and query.source not in known:
         raise ReportRefused(f"there is no source `{query.source}`; known are: {', '.join(known) or 'none'}")
     chosen = list(known.values()) if query.source is None else [known[query.source]]
@@ -210,7 +200,7 @@ def _day(value: int | str | None) -> date | None:
     """A day as SQL gives it: an ISO day, or days since 1970."""
     if value is None:
         return None
-    return date.fromisoformat(value) if isinstance(value, str) else EPOCH + timedelta(days=int(value))
+    return date.fromisoformat(value) if isinstance(value, str) else day_of(int(value))
 
 
 def _days(low: int, high: int) -> Fraction:

@@ -5,7 +5,6 @@ A person is a lead, or the leads of one source that share an e-mail: the earlies
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -30,35 +29,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among, is_sqlite
-from app.db.tables import conversions, fx_rates, leads, records, sources, spend
+from app.db.tables import conversions, deal_people, leads, records, spend
+from app.reports.days import DAY_MS, bounds_of
 from app.reports.funnel_model import Base, FunnelQuery
 
-DAY_MS = 86_400_000
 PARTS = "\x1f"  # between platform and campaign in a group's key
 REST = "\x1e"  # the key of all groups beyond the first `most`
 CAMPAIGN, PLATFORM, DIMENSION = "campaign", "platform", "dimension:"
-EPOCH = date(1970, 1, 1)
 
 Rows = Sequence[RowMapping]
-
-
-def day_number(day: date) -> int:
-    """Days since 1970: what an instant in milliseconds is divided to."""
-    return (day - EPOCH).days
-
-
-def bounds_of(query: FunnelQuery) -> tuple[int | None, int | None]:
-    """The period as instants in milliseconds, the end excluded."""
-    since = None if query.since is None else day_number(query.since) * DAY_MS
-    until = None if query.until is None else day_number(query.until + timedelta(days=1)) * DAY_MS
-    return since, until
-
-
-async def source_ids(connection: AsyncConnection, name: str | None) -> dict[str, int]:
-    """The sources by name; one or all."""
-    wanted = select(sources.c.name, sources.c.id).order_by(sources.c.id)
-    result = await connection.execute(wanted if name is None else wanted.where(sources.c.name == name))
-    return {row.name: row.id for row in result}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +98,24 @@ class Facts:
         known = select(members.c.person, members.c.key, members.c.created_at, *_CONVERSION).join(
             conversions, conversions.c.lead_id == members.c.lead_id
         )
-        if self._asks_for_people():
-            return known
-        born_at = func.coalesce(records.c.created_at, conversions.c.occurred_at)
-        nobody = (
-            select(-conversions.c.record_id, self._no_key(), null(), *_CONVERSION)
-            .join(records, records.c.id == conversions.c.record_id)
-            .where(conversions.c.lead_id.is_(None), conversions.c.source_id.in_(self.sources), *self._in_period(born_at))
+        late = (
+            select(*_CONVERSION, _LEAD_OF_DEAL.label("lead_id"), conversions.c.record_id)
+            .where(conversions.c.lead_id.is_(None), conversions.c.source_id.in_(self.sources))
+            .cte("late")
         )
-        both = union_all(known, nobody).subquery("both")
-        return select(both)
+        told = [late.c[column.name] for column in _CONVERSION]
+        adopted = select(members.c.person, members.c.key, members.c.created_at, *told).join(
+            late, late.c.lead_id == members.c.lead_id
+        )
+        parts = [known, adopted]
+        if not self._asks_for_people():
+            born_at = func.coalesce(records.c.created_at, late.c.occurred_at)
+            parts.append(
+                select(-late.c.record_id, self._no_key(), cast(null(), BigInteger), *told)
+                .join(records, records.c.id == late.c.record_id)
+                .where(late.c.lead_id.is_(None), *self._in_period(born_at))
+            )
+        return select(union_all(*parts).subquery("all_of_them"))
 
     def _of_period(self) -> Select[Any]:
         own, first, home = leads.alias("own"), leads.alias("first"), leads.alias("home")
@@ -139,9 +126,8 @@ class Facts:
             .limit(1)
             .scalar_subquery()
         )
-        joined = conversions.outerjoin(own, own.c.id == conversions.c.lead_id).outerjoin(
-            home, home.c.id == func.coalesce(earliest, conversions.c.lead_id)
-        )
+        lead_id = case((conversions.c.lead_id.is_(None), _LEAD_OF_DEAL), else_=conversions.c.lead_id)
+        joined = conversions.outerjoin(own, own.c.id == lead_id).outerjoin(home, home.c.id == func.coalesce(earliest, own.c.id))
         return (
             select(
                 func.coalesce(home.c.id, -conversions.c.record_id).label("person"),
@@ -205,7 +191,7 @@ class Facts:
         return found
 
     def _in_period(self, instant: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-        since, until = bounds_of(self.query)
+        since, until = bounds_of(self.query.since, self.query.until)
         return [*([instant >= since] if since is not None else []), *([instant < until] if until is not None else [])]
 
     def _spent(self) -> list[ColumnElement[bool]]:
@@ -360,17 +346,6 @@ class Facts:
         return rows
 
 
-async def rates_into(connection: AsyncConnection, currency: str, bases: Sequence[str], since: date, until: date) -> Rows:
-    """Stored rates from these currencies into another, of the days asked for and a week before."""
-    statement = select(fx_rates).where(
-        fx_rates.c.quote == currency,
-        fx_rates.c.base.in_(bases),
-        fx_rates.c.day >= (since - timedelta(days=7)).isoformat(),
-        fx_rates.c.day <= until.isoformat(),
-    )
-    return (await connection.execute(statement)).mappings().all()
-
-
 def _text(value: str) -> ColumnElement[str]:
     return cast(bindparam(None, value, type_=Text, unique=True), Text)
 
@@ -379,6 +354,16 @@ def _no_day() -> ColumnElement[Any]:
     return cast(null(), BigInteger)
 
 
+_PERSON = records.alias("person")
+# A deal that was won before anybody was put on it: whoever is on it now, the primary and then the earliest first.
+_LEAD_OF_DEAL = (
+    select(_PERSON.c.lead_id)
+    .join(deal_people, deal_people.c.person_id == _PERSON.c.id)
+    .where(deal_people.c.deal_id == conversions.c.record_id, _PERSON.c.lead_id.is_not(None))
+    .order_by(deal_people.c.primary.desc(), _PERSON.c.created_at, _PERSON.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
 _CONVERSION = (
     conversions.c.milestone,
     conversions.c.live,

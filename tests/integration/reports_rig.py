@@ -86,6 +86,16 @@ class Rig:
         }  # fmt: skip
         await self._insert("records", row)
 
+    async def put_on(self, deal_id: int, lead_id: int, *, is_primary: bool = False) -> None:
+        """Put a lead's contact on a deal."""
+        contact = self._id()
+        row = {
+            "id": contact, "source_id": SOURCE, "object": "contact", "external_id": str(contact), "state": "live",
+            "modified_at": 0, "fields_sealed": b"", "created_at": contact, "lead_id": lead_id,
+        }  # fmt: skip
+        await self._insert("records", row)
+        await self._insert("deal_people", {"deal_id": deal_id, "person_id": contact, "primary": is_primary, "since": 0})
+
     async def deliver(self, conversion_id: int, destination_id: int, state: str, reason: str, **more: object) -> None:
         is_open = state in ("pending", "sending")
         row = {

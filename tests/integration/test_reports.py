@@ -199,6 +199,27 @@ async def test_a_deal_without_people_is_not_forgotten(rig: Rig) -> None:
     assert (await funnel(rig.database, replace(NOVEMBER, platform="google"))).total.counts == {}
 
 
+async def test_a_deal_won_before_anybody_was_on_it_is_its_persons(rig: Rig) -> None:
+    """The contact is often associated a day later; counted as a stranger and again as a person it would be two leads."""
+    lead = await rig.lead("11-03", "google", "c1")
+    other = await rig.lead("11-02", "meta", "m1")
+    await rig.reach(lead, "lead", "11-03")
+    await rig.record(5, "11-05")
+    await rig.reach(None, "lead", "11-20", record_id=5, implied=True)
+    await rig.reach(None, "closed_revenue", "11-20", 10, record_id=5)
+    await rig.put_on(5, other)
+    await rig.put_on(5, lead, is_primary=True)
+
+    for base in Base:
+        report = await campaigns(rig.database, replace(NOVEMBER, base=base))
+        assert _people(report, "lead")["google", "c1"] == 1
+        assert _people(report, "closed_revenue")["google", "c1"] == 1
+        assert report.total.count("lead") == StepCount(people=1)
+        assert report.total.revenue.micros == 10 * MICROS
+    filtered = await funnel(rig.database, replace(NOVEMBER, platform="google"))
+    assert filtered.total.revenue.micros == 10 * MICROS
+
+
 async def test_foreign_money_is_converted_by_its_own_day(rig: Rig) -> None:
     """The rate of the day, at most seven days old, as the mapping does; rounded once."""
     lead = await rig.lead("11-10", "google", "c1")
