@@ -1,4 +1,4 @@
-"""The command line: `leadloop serve | apply | sync | check | trace | replay | openapi | db | demo`."""
+"""The command line: `leadloop serve | apply | sync | check | trace | replay | report | spend | openapi | db | demo`."""
 
 import asyncio
 import os
@@ -12,9 +12,11 @@ import orjson
 import typer
 import uvicorn
 from rich.console import Console
+from rich.markup import escape
 
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.services import Services, open_services
+from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
@@ -36,8 +38,11 @@ from connectors.contract.findings import FindingStatus
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
 database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
 cli.add_typer(database_commands, name="db")
+cli.add_typer(report_commands, name="report")
+cli.add_typer(spend_commands, name="spend")
 
 OPERATOR_MISTAKES = (
+    *REPORT_MISTAKES,
     AlreadyServed,
     SettingsInvalid,
     ConfigInvalid,
@@ -56,7 +61,7 @@ def main() -> None:
     try:
         cli()
     except OPERATOR_MISTAKES as error:
-        Console(stderr=True).print(f"[red]leadloop:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]leadloop:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
 
 

@@ -160,12 +160,8 @@ def set_stage(world: World, *, seed: int, share_of_faults: float = SHARE_OF_FAUL
     for kind, names in CUSTOM_PROPERTIES.items():
         for name in names:
             portal.define_property(kind, name)
-    plans = {
-        name: FaultPlan.mixed(
-            seed + place, share_of_faults, [fault for word, fault in faults().items() if word not in _ASKS_A_HUMAN]
-        )
-        for place, (name, faults) in enumerate({"hubspot": hubspot_faults, "google": google_faults, "meta": meta_faults}.items())
-    }
+    known = {"hubspot": hubspot_faults(), "google": google_faults(), "meta": meta_faults()}
+    plans = {name: _storm(seed + place, share_of_faults, faults) for place, (name, faults) in enumerate(known.items())}
     return Stage(
         world=world,
         clock=SimulatedClock(world.begins_at),

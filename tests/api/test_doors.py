@@ -98,7 +98,7 @@ async def test_the_status_tells_what_stands_still_and_how_to_mend_it(rig: Rig) -
     assert google["failed_last_day"] == {"rejected": 1}
     assert told["database"] in ("sqlite", "postgresql")
     assert SECRET not in str(told)
-    assert rig.stage.crm_token not in str(told)
+    assert rig.stage.secrets["hubspot"] not in str(told)
 
 
 async def test_the_status_tells_the_polls_and_jobs(rig: Rig) -> None:
