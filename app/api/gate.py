@@ -5,11 +5,14 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.keys import AdminKey, Admission
 from app.api.house import House
-from app.api.problems import Problem, ProblemKind, answer
+from app.api.problems import LONGEST_PATH, Problem, ProblemKind, answer, invalid
+from app.config import Mistake
+from app.telemetry.scrub import scrub
 
 log = structlog.get_logger()
 
@@ -113,3 +116,12 @@ def limited_receive(receive: Receive) -> Receive:
 
 def _too_large() -> Problem:
     return Problem(ProblemKind.TOO_LARGE, f"A body may have at most {LARGEST_BODY} bytes; send it in parts.")
+
+
+async def no_query(request: Request) -> None:
+    """A door without query parameters: one that is sent would be ignored, and `?dry_run=true` must not be."""
+    if request.query_params:
+        names = sorted(set(request.query_params))
+        raise invalid(
+            [Mistake(scrub(f"query.{name}")[:LONGEST_PATH], "this address takes no query parameters") for name in names]
+        )
