@@ -67,6 +67,8 @@ class Gate:
 
     def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Judge the key and the body's type and announced size; what is received then ends at the largest body."""
+        if "\0" in scope["path"]:
+            raise Problem(ProblemKind.NOT_FOUND, "No door has this address; /openapi.json lists them.")
         if not str(scope["path"]).startswith(KEYED):
             return receive
         headers = Headers(scope=scope)

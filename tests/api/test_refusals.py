@@ -66,6 +66,7 @@ QUERY_MISTAKES = (
     ("/v1/deliveries?cursor=%FF", "cursor", "none of this list"),
     ("/v1/deliveries?cursor=Wy0xXQ", "cursor", "none of this list"),
     ("/v1/deliveries?destination=gogle", "query.destination", "google"),
+    ("/v1/runs?source=%00", "query.source", "NUL"),
     ("/v1/status?verbose=1", "query.verbose", "no query"),
     ("/v1/runs?kid=pull", "query.kid", "kind"),
     ("/v1/leads/contact:1/trace?source=hubspt", "query.source", "hubspot"),
@@ -92,6 +93,8 @@ BAD_BODIES = (
     (b"[" * 100_000, "application/json", 400, "JSON"),
     (b" " * (5 << 20), "application/json", 413, "bytes"),
     (b'{"email": 5}', "application/json", 422, "mistake"),
+    (b'{"email": "a\\ud800@example.com"}', "application/json", 422, "mistake"),
+    (b'{"ref": "contact:\\u0000"}', "application/json", 422, "mistake"),
     (b'{"emial": "jane@example.com"}', "application/json", 422, "mistake"),
     (b'{"email": "jane@example.com", "ref": "contact:1"}', "application/json", 422, "mistake"),
     (b'{"jane@example.com": 1, "ref": "contact:1"}', "application/json", 422, "mistake"),
@@ -117,6 +120,12 @@ async def test_a_dry_run_asked_for_in_the_wrong_place_is_no_wet_one(house: Rig) 
 
     assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "query.dry_run")
     assert await delivery_states(house, [row]) == [("rejected", "refused")]
+
+
+async def test_an_address_that_no_database_takes_is_no_address(rig: Rig) -> None:
+    """PostgreSQL refuses NUL in a text: a stranger's request must not be an error of ours."""
+    for path in ("/webhooks/%00/token", "/webhooks/hubspot/%00", "/v1/leads/contact:%00/trace"):
+        assert (await rig.client.request("GET" if "leads" in path else "POST", path)).status_code == 404
 
 
 async def test_a_request_keeps_its_id_from_door_to_log(house: Rig, logs: io.StringIO) -> None:
