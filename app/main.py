@@ -54,7 +54,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
             house.services = None
 
-    app = FastAPI(title="Leadloop", version=version("leadloop"), description=DESCRIPTION, lifespan=lifespan)
+    # No pages that load scripts from elsewhere: /openapi.json is the contract.
+    app = FastAPI(
+        title="Leadloop",
+        version=version("leadloop"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     assemble(app, house, lambda: _is_ready(house))
     return app
 
