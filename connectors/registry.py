@@ -1,39 +1,75 @@
-"""Which connectors there are: two plain dicts, kind -> class, and how each is opened. No scanning, no entry points."""
+"""Which connectors there are: two plain dicts, kind -> class, each of which opens itself. No scanning, no entry points."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 import httpx
 
-from connectors.ads.google.destination import GoogleDestination, auth_from
-from connectors.ads.google.settings import GoogleSettings
+from connectors.ads.google.destination import GoogleDestination
+from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.contract.tokens import TokenStore
-from connectors.crm.hubspot.source import HubSpotSettings, HubSpotSource
+from connectors.crm.hubspot.source import HubSpotSource
+from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
 
-SOURCES: Mapping[str, type[HubSpotSource]] = {HubSpotSource.kind: HubSpotSource}
-DESTINATIONS: Mapping[str, type[GoogleDestination]] = {GoogleDestination.kind: GoogleDestination}
+
+class OpenableSource(CrmSource, Protocol):
+    """A CRM connector that the registry can open."""
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        ...
+
+    @classmethod
+    def open(cls, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep) -> CrmSource:
+        """A connector from its text settings."""
+        ...
+
+
+class OpenableDestination(AdDestination, Protocol):
+    """An ad platform connector that the registry can open."""
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        ...
+
+    @classmethod
+    def open(
+        cls, settings: Mapping[str, str], http: httpx.AsyncClient, tokens: TokenStore, lock: Lock, clock: Clock, hooks: Hooks
+    ) -> AdDestination:
+        """A connector from its text settings."""
+        ...
+
+
+SOURCES: Mapping[str, type[OpenableSource]] = {HubSpotSource.kind: HubSpotSource}
+DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
+    GoogleDestination.kind: GoogleDestination,
+    MetaDestination.kind: MetaDestination,
+}
 
 
 def check_settings(kind: str, settings: Mapping[str, str]) -> None:
-    """ValueError names what is missing or unknown in a connection's settings."""
+    """ValueError names what is missing or unknown in a connection's settings; LookupError where there is no such kind."""
     if kind in SOURCES:
-        HubSpotSettings.from_mapping(settings)
+        SOURCES[kind].check_settings(settings)
     else:
-        GoogleSettings.from_mapping(settings)
+        DESTINATIONS[kind].check_settings(settings)
 
 
 def open_source(
     kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
 ) -> CrmSource:
     """A CRM connector; LookupError where there is none of this kind."""
-    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep)
+    return SOURCES[kind].open(settings, http, clock, hooks, sleep)
 
 
 def open_destination(
@@ -46,5 +82,14 @@ def open_destination(
     hooks: Hooks,
 ) -> AdDestination:
     """An ad platform connector; LookupError where there is none of this kind."""
-    chosen = GoogleSettings.from_mapping(settings)
-    return DESTINATIONS[kind](http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks)
+    return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks)
+
+
+# Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.
+WEBHOOKS: Mapping[str, WebhookParser] = {HubSpotSource.kind: parse_hubspot_webhook}
+WEBHOOK_SECRETS = "webhook_secrets"
+
+
+def webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """The secrets of which any may have signed, from resolved settings: separated by commas or blanks."""
+    return tuple(settings.get(WEBHOOK_SECRETS, "").replace(",", " ").split())

@@ -19,7 +19,7 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.http.client import Hooks
 
 TOKEN_LEASE = timedelta(minutes=2)
@@ -51,6 +51,8 @@ class Openers:
         self._allow_custom = allow_custom_base_urls
         self._hooks = hooks
         self._sleep = sleep
+        self._sources: dict[int, tuple[Mapping[str, str], CrmSource]] = {}
+        self._destinations: dict[int, tuple[Mapping[str, str], AdDestination]] = {}
 
     def limits(self, kind: str) -> DestinationLimits:
         """The limits of a kind of destination, as data."""
@@ -61,16 +63,31 @@ class Openers:
         return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
-        """The connector of a stored source."""
-        return self.source(row.kind, self._resolved(row.settings_sealed))
+        """The connector of a stored source; the same one, with its rate limits, while its settings stay the same."""
+        settings = self._resolved(row.settings_sealed)
+        kept = self._sources.get(row.id)
+        if kept is None or kept[0] != settings:
+            kept = self._sources[row.id] = (settings, self.source(row.kind, settings))
+        return kept[1]
+
+    def kinds_with_webhooks(self) -> frozenset[str]:
+        """The kinds of CRM that send webhooks."""
+        return frozenset(registry.WEBHOOKS)
+
+    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
+        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+        return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
-        """The connector of a stored destination."""
-        name = token_name(Role.DESTINATION, row.name)
-        store = DatabaseTokenStore(self._database, self._keyring, name)
-        return registry.open_destination(
-            row.kind, self._resolved(row.settings_sealed), self._http, store, self._lock(name), self._clock, self._hooks
-        )
+        """The connector of a stored destination; the same one while its settings stay the same."""
+        settings = self._resolved(row.settings_sealed)
+        kept = self._destinations.get(row.id)
+        if kept is None or kept[0] != settings:
+            name = token_name(Role.DESTINATION, row.name)
+            store = DatabaseTokenStore(self._database, self._keyring, name)
+            opened = registry.open_destination(row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks)
+            kept = self._destinations[row.id] = (settings, opened)
+        return kept[1]
 
     async def open_destination(self, destination_id: int) -> OpenDestination:
         """A destination ready to send."""

@@ -6,14 +6,16 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import orjson
 import structlog
 
+from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.config import FileConfig, Settings, load_file
 from app.connections import repository as connections
@@ -21,25 +23,28 @@ from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import encode_schema
 from app.connections.settings import resolve_settings
-from app.db.instants import to_ms
+from app.db.instants import optional_ms, to_ms
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
+from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
+from app.outbox import repository as outbox
+from app.outbox.policy import pause_until
 from app.outbox.states import REASON_SENTENCES
+from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
+from connectors.contract.errors import ConnectorError
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.source import SourceSchema
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
 
-PAUSE_AFTER_FAILURE = timedelta(minutes=1)
 MOST_ROUNDS = 1000
 
 
@@ -84,6 +89,9 @@ class Services:
     verdicts: VerdictCollector
     holder: str
     http: httpx.AsyncClient
+    people: People
+    journal: Journal
+    bell: Bell = field(default_factory=Bell)
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
@@ -92,8 +100,13 @@ class Services:
         await self.http.aclose()
         await self.database.close()
 
+    def webhook_address(self) -> WebhookAddress:
+        """Where the webhooks of the sources arrive."""
+        return WebhookAddress(self.settings.public_url, self.openers.kinds_with_webhooks())
+
     async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
         """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""
+        started = self.clock()
         config = load_file(path, self.environ)
         schemas = await self._describe(config)
         report = await apply_file(
@@ -113,6 +126,7 @@ class Services:
                         connection, row.id, encode_schema(schema), schema.account_ref, to_ms(self.clock())
                     )
         self.contexts.forget()
+        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)})
         return report
 
     async def _describe(self, config: FileConfig) -> dict[str, SourceSchema]:
@@ -128,24 +142,20 @@ class Services:
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
         context = await self.contexts.of_source(row)
-        if context is None or (only_due and not await self.poller.is_due(context, self.clock())):
+        if context is None:
             return Pulled()
         crm = self.openers.stored_source(row)
         try:
-            return await self.poller.pull(context, crm)
+            return await self.poller.pull(context, crm, only_due=only_due)
         except ConnectorError as error:
             await self._pause_source(row, error)
             raise
 
     async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until: int | None = to_ms(self.clock() + PAUSE_AFTER_FAILURE)
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            until = to_ms(self.clock() + error.retry_after)
-        if isinstance(error, AuthenticationFailed):
-            until = None
+        until = pause_until(error, self.clock())
         log.warning("source.paused", source=row.name, code=error.code, message=error.message)
         async with self.database.write() as connection:
-            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, until)
+            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))
 
     async def sources(self) -> list[SourceRow]:
         """All sources."""
@@ -165,18 +175,25 @@ class Services:
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
                 continue
             try:
-                pulled = await self.pull(row, only_due=only_due)
+                pulled = await self.journal.of_pull(row.id, self.pull(row, only_due=only_due))
             except ConnectorError as error:
                 summary.problems.append(f"{row.name}: {error.message}")
                 continue
             summary.records += pulled.recorded.records
             summary.conversions += pulled.recorded.new_conversions
-        for destination in await self.destinations():
+        async with self.database.read() as connection:
+            destinations = await connections.list_destinations(connection)
+            due = await outbox.due_at_destinations(connection, now_ms)
+        for destination in destinations:
             if destination.is_paused(now_ms):
                 summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
                 continue
-            drained = await self.dispatcher.drain(destination.id)
-            await self.verdicts.collect(destination.id)
+            has_delivery, has_verdict = due[destination.id]
+            drained = DrainSummary()
+            if has_delivery:
+                drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
+            if has_verdict:
+                await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
             summary.sent += drained.sent
@@ -244,7 +261,8 @@ async def open_services(
         sleep=sleep,
     )
     contexts = Contexts(database, openers)
-    recorder = Recorder(database, keyring, People(keyring, fingerprints), lambda _destinations: None)
+    people = People(keyring, fingerprints)
+    recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
         settings=settings,
         database=database,
@@ -257,5 +275,7 @@ async def open_services(
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,
+        people=people,
+        journal=Journal(database, clock),
         environ=environ,
     )

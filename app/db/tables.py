@@ -395,6 +395,7 @@ deliveries = Table(
     Column("first_unknown_at", BigInteger),
     Column("upload_id", BigInteger),
     Column("position", Integer),
+    Column("most_together", Integer),
     Column("identity_id", BigInteger),
     Column("person_id", BigInteger),
     Column("person_why", Text),
@@ -434,6 +435,16 @@ Index(
     deliveries.c.settled_at,
     sqlite_where=text("state IN ('rejected', 'expired', 'uncertain')"),
     postgresql_where=text("state IN ('rejected', 'expired', 'uncertain')"),
+)
+# What a person looks for and replays: listed newest first without touching what was delivered.
+Index(
+    "ix_deliveries_stopped",
+    deliveries.c.destination_id,
+    deliveries.c.state,
+    deliveries.c.reason,
+    deliveries.c.id,
+    sqlite_where=text("state IN ('rejected', 'expired', 'uncertain', 'skipped', 'shadowed')"),
+    postgresql_where=text("state IN ('rejected', 'expired', 'uncertain', 'skipped', 'shadowed')"),
 )
 
 uploads = Table(

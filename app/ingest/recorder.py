@@ -19,14 +19,17 @@ from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference
 from app.ingest.identities import LeadWriter, PeopleWritten
+from app.ingest.inbox import WaitingHint, done_with
 from app.ingest.owing import Owed, owe
 from app.ingest.pages import readings_of
 from app.ingest.people import People
 from app.ingest.storing import PagePlan, PagePlanner, refs_in
-from app.leases.repository import still_held
+from app.leases.repository import renew
 from app.mapping.rates import Rates
 from app.secrets import Keyring
 from connectors.contract.records import Record
+
+PULL_LEASE_MS = 5 * 60 * 1000
 
 Bell = Callable[[Iterable[int]], None]
 MOST_REVALUED = 1000
@@ -78,25 +81,30 @@ class Recorder:
         lease: PullLease,
         *,
         move: CursorMove | None = None,
+        hints: Sequence[WaitingHint] = (),
         rates: Rates | None = None,
     ) -> Recorded:
-        """Record a page and move the cursor with it: all or nothing. Raises LeaseLost where another reader took over."""
+        """Record a page, move the cursor and drop the hints with it: all or nothing.
+
+        The lease is renewed with each page. Raises LeaseLost where another reader took over.
+        """
         async with self._database.write() as connection:
             # The lease's row is locked to the commit: one writer a source. The cursor moves last, under the same fence.
-            if not await still_held(connection, lease.name, lease.holder, lease.fence, to_ms(now)):
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             recorded, destinations = Recorded(), set[int]()
             if page:
                 recorded, destinations = await self._record(connection, source, page, now, rates)
             if move is not None and not await move_cursor(connection, source.id, lease.fence, move):
                 raise LeaseLost(lease.name)
+            await done_with(connection, source.id, hints)
         self._ring(destinations)
         return recorded
 
     async def revalue(self, source: SourceContext, now: datetime, lease: PullLease, *, rates: Rates | None = None) -> Recorded:
         """Value again what waits for a currency rate: to be called when rates have come. Raises LeaseLost like `record`."""
         async with self._database.write() as connection:
-            if not await still_held(connection, lease.name, lease.holder, lease.fence, to_ms(now)):
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             deals, persons = await conversions.waiting_for_rate(connection, source.id, MOST_REVALUED)
             recorded, destinations = Recorded(), set[int]()

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, func, or_, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
-from app.db.tables import conversions, deal_people, deliveries, tries, uploads
+from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
 
@@ -43,16 +44,7 @@ class ClaimedRow:
     identity_id: int | None
     person_id: int | None
     first_unknown_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class SentUpload:
-    """An upload that the platform is known to have, for a correction."""
-
-    conversion_id: int
-    target: str
-    settled_at: datetime
-    next_seq: int
+    most_together: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +67,23 @@ async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
 async def claim(
     connection: AsyncConnection, destination_id: int, *, now_ms: int, lease_end_ms: int, upload_id: int, limit: int
 ) -> list[ClaimedRow]:
-    """Claim due deliveries, oldest first. A `sending` row that came due lost its holder: a try of unknown effect."""
+    """Claim due deliveries, oldest first.
+
+    A `sending` row that came due lost its holder: a try of unknown effect where its upload was opened, no try at all where the
+    holder died before it came to this row.
+    """
     due = (
-        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state)
+        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)
         .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
         .order_by(deliveries.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    found = {row.id: (row.due_at, row.state) for row in await connection.execute(due)}
-    if not found:
+    claimed = list(await connection.execute(due))
+    if not claimed:
         return []
-    lost = [key for key, (_, state) in found.items() if state == DeliveryState.SENDING.value]
-    if lost:
-        await connection.execute(
-            update(deliveries)
-            .where(among(connection, deliveries.c.id, lost))
-            .values(first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, now_ms), counted=deliveries.c.counted + 1)
-        )
+    found = {row.id: row.due_at for row in claimed}
+    await _count_lost_tries(connection, [row for row in claimed if row.state == DeliveryState.SENDING.value], now_ms)
     await connection.execute(
         update(deliveries)
         .where(among(connection, deliveries.c.id, list(found)))
@@ -105,7 +96,32 @@ async def claim(
         .order_by(deliveries.c.id)
         .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
     )
-    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]][0])) for row in rows.mappings()]
+    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]])) for row in rows.mappings()]
+
+
+async def _count_lost_tries(connection: AsyncConnection, lost: Sequence[Any], now_ms: int) -> None:
+    """Rows whose upload was opened and never closed were tried when it began; others of a dead holder never left."""
+    if not lost:
+        return
+    opened = await connection.execute(
+        select(uploads.c.id, uploads.c.started_at).where(
+            among(connection, uploads.c.id, sorted({row.upload_id for row in lost})), uploads.c.ended_at.is_(None)
+        )
+    )
+    for upload in opened:
+        tried = [row for row in lost if row.upload_id == upload.id]
+        await connection.execute(
+            update(deliveries)
+            .where(among(connection, deliveries.c.id, [row.id for row in tried]))
+            .values(
+                first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, upload.started_at),
+                tries=deliveries.c.tries + 1,
+                counted=deliveries.c.counted + 1,
+            )
+        )
+        outcome = {"at": now_ms, "upload_id": upload.id, "outcome": Reason.UNKNOWN_EFFECT.value, "code": "worker_lost"}
+        rows = [{"delivery_id": row.id, "n": row.tries + 1, **outcome} for row in tried]
+        await insert_rows(connection, tries, rows, conflict=("delivery_id", "n"))
 
 
 def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
@@ -144,13 +160,20 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         identity_id=optional("deliveries_identity_id"),
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
+        most_together=optional("deliveries_most_together"),
     )
 
 
-async def has_due(connection: AsyncConnection, destination_id: int, now_ms: int) -> bool:
-    """True where anything is due: an idle drain then costs this one read."""
-    mine = (deliveries.c.destination_id == destination_id, deliveries.c.due_at <= now_ms)
-    return await connection.scalar(select(deliveries.c.id).where(*mine).limit(1)) is not None
+async def due_at_destinations(connection: AsyncConnection, now_ms: int) -> dict[int, tuple[bool, bool]]:
+    """By destination: whether a delivery is due, and whether a late verdict is."""
+    delivery = exists().where(
+        deliveries.c.destination_id == destinations.c.id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms
+    )
+    verdict = exists().where(
+        uploads.c.destination_id == destinations.c.id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
+    )
+    result = await connection.execute(select(destinations.c.id, delivery.label("delivery"), verdict.label("verdict")))
+    return {row.id: (bool(row.delivery), bool(row.verdict)) for row in result}
 
 
 async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
@@ -197,11 +220,22 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
 
 
 async def settle(
-    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[ClaimedRow, Settlement]], now_ms: int
+    connection: AsyncConnection,
+    upload_id: int,
+    settled: Sequence[tuple[ClaimedRow, Settlement]],
+    now_ms: int,
+    *,
+    most_together: int | None = None,
 ) -> int:
-    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease."""
+    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease.
+
+    `most_together`: rows that go again share a request with at most so many.
+    """
     rows = []
     trials = []
+    started_ms = now_ms
+    if any(outcome.is_unknown for _, outcome in settled):
+        started_ms = await connection.scalar(select(uploads.c.started_at).where(uploads.c.id == upload_id)) or now_ms
     for row, outcome in settled:
         unknown = row.first_unknown_at
         rows.append(
@@ -213,8 +247,9 @@ async def settle(
                 "due_at": optional_ms(outcome.due_at),
                 "tries": row.tries + 1,
                 "counted": row.counted + outcome.counts,
-                "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else now_ms,
+                "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
                 "position": outcome.position,
+                "most_together": most_together or row.most_together,
                 "settled_at": None if outcome.due_at is not None else now_ms,
                 "_upload_id": upload_id,
             }
@@ -254,83 +289,6 @@ async def put_back(
         for delivery_id, state, reason, due_at in decided
     ]
     return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def withdraw(connection: AsyncConnection, conversion_ids: Sequence[int], now_ms: int) -> None:
-    """Deliveries of conversions that ended before they were tried are not sent."""
-    await connection.execute(
-        update(deliveries)
-        .where(
-            among(connection, deliveries.c.conversion_id, conversion_ids),
-            deliveries.c.state == DeliveryState.PENDING.value,
-            deliveries.c.tries == 0,
-        )
-        .values(state=DeliveryState.SKIPPED.value, reason=Reason.WITHDRAWN.value, due_at=None, settled_at=now_ms)
-    )
-
-
-async def sent_uploads(connection: AsyncConnection, destination_id: int, conversion_ids: Sequence[int]) -> list[SentUpload]:
-    """Uploads of these conversions that the platform is known to have."""
-    known = (DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value, DeliveryState.UNMATCHED.value)
-    result = await connection.execute(
-        select(
-            deliveries.c.conversion_id,
-            deliveries.c.seq,
-            deliveries.c.settled_at,
-            deliveries.c.target,
-            deliveries.c.kind,
-            deliveries.c.state,
-        ).where(deliveries.c.destination_id == destination_id, among(connection, deliveries.c.conversion_id, conversion_ids))
-    )
-    rows = list(result)
-    highest = {row.conversion_id: max(one.seq for one in rows if one.conversion_id == row.conversion_id) for row in rows}
-    return [
-        SentUpload(row.conversion_id, row.target, from_ms(row.settled_at), highest[row.conversion_id] + 1)
-        for row in rows
-        if row.kind == "upload" and row.state in known
-    ]
-
-
-async def supersede(connection: AsyncConnection, conversion_ids: Sequence[int], destination_id: int, now_ms: int) -> None:
-    """An untried correction gives way to a newer one."""
-    await connection.execute(
-        update(deliveries)
-        .where(
-            among(connection, deliveries.c.conversion_id, conversion_ids),
-            deliveries.c.destination_id == destination_id,
-            deliveries.c.kind != "upload",
-            deliveries.c.state == DeliveryState.PENDING.value,
-            deliveries.c.tries == 0,
-        )
-        .values(state=DeliveryState.SKIPPED.value, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=now_ms)
-    )
-
-
-async def wake(connection: AsyncConnection, lead_ids: Sequence[int], record_ids: Sequence[int], now_ms: int) -> None:
-    """What waited for a person or a value, or lacked consent or identifier, is judged again: its lead or deal changed."""
-    if not lead_ids and not record_ids:
-        return
-    deals = select(deal_people.c.deal_id).where(among(connection, deal_people.c.person_id, record_ids)) if record_ids else None
-    touched = or_(
-        among(connection, conversions.c.lead_id, lead_ids) if lead_ids else conversions.c.id.is_(None),
-        among(connection, conversions.c.record_id, record_ids) if record_ids else conversions.c.id.is_(None),
-        conversions.c.record_id.in_(deals) if deals is not None else conversions.c.id.is_(None),
-    )
-    chosen = select(conversions.c.id).where(touched)
-    waits = and_(
-        deliveries.c.state == DeliveryState.PENDING.value,
-        deliveries.c.reason.in_([Reason.PERSON.value, Reason.VALUE.value, Reason.RATE.value]),
-    )
-    lacked = and_(
-        deliveries.c.state == DeliveryState.SKIPPED.value,
-        deliveries.c.reason.in_([Reason.NO_CONSENT.value, Reason.NO_IDENTIFIER.value]),
-        deliveries.c.deadline_at > now_ms,
-    )
-    await connection.execute(
-        update(deliveries)
-        .where(deliveries.c.conversion_id.in_(chosen), or_(waits, lacked))
-        .values(state=DeliveryState.PENDING.value, reason=Reason.NEW.value, due_at=now_ms, settled_at=None)
-    )
 
 
 async def regroup(connection: AsyncConnection, delivery_ids: Sequence[int], upload_id: int) -> None:

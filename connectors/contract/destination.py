@@ -17,7 +17,8 @@ class DestinationLimits:
     """A platform's limits, as data.
 
     `rows`: the most in one request; `usual_rows`: what we send by default; `targets`: distinct targets in one request.
-    `age_with_click`: the oldest event (and click) taken when a click id or platform lead id is there; `age_without_click` else.
+    `age_with_click`: the oldest event taken when a click id or platform lead id is there; `age_without_click` else.
+    `click_age`: the oldest click (None: as `age_with_click`).
     `too_recent_click`: how old a click must be. `dedup_window`: inside it a second upload under the same id is not counted
     twice (None: unproven, so a try of unknown effect is never repeated). `verdict_after`: first question for the late verdict.
     `identifiers`: what it takes; `click_identifiers`: those that name the click or the platform's own lead.
@@ -33,6 +34,7 @@ class DestinationLimits:
     click_identifiers: frozenset[Identifier]
     sufficient: tuple[frozenset[Identifier], ...]
     targets: int = 1
+    click_age: timedelta | None = None
     too_recent_click: timedelta = timedelta(0)
     dedup_window: timedelta | None = None
     verdict_after: timedelta | None = None

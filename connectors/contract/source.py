@@ -135,14 +135,18 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class SourceLimits:
-    """A CRM's limits, as data. `late_by`: how late its index may show a change. `fast_overlap`: re-read by every poll."""
+    """A CRM's limits, as data. `fast_overlap` is re-read by every poll, the others by sweeps.
+
+    A sweep finds what its index shows late by up to its overlap less its interval, as the row may appear just after a sweep:
+    half an hour for the wide one, two days for the deep one.
+    """
 
     page_rows: int
     poll_every: timedelta
     fast_overlap: timedelta = timedelta(minutes=5)
     sweep_overlap: timedelta = timedelta(minutes=60)
     sweep_every: timedelta = timedelta(minutes=30)
-    deep_overlap: timedelta = timedelta(hours=48)
+    deep_overlap: timedelta = timedelta(hours=72)
     deep_every: timedelta = timedelta(hours=24)
 
 
@@ -164,8 +168,11 @@ class CrmSource(Protocol):
         """Yield the records modified in the window, in pages, oldest modification first."""
         ...
 
-    async def fetch(self, refs: Sequence[RecordRef], selection: Selection) -> Sequence[Record]:
-        """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED."""
+    async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
+        """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED.
+
+        The people on them that are not known come with them, before them.
+        """
         ...
 
 

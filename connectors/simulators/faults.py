@@ -1,11 +1,13 @@
 """Faults on the way to a simulated vendor: a plan says which request meets which, a transport or a middleware does it.
 
 `FaultyTransport` wraps a client's transport in process; `FaultyApp` wraps an app that a server serves over a real socket.
+The words that each vendor fails with are in its own folder (`hubspot/faults.py` and its like).
 """
 
+import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -53,6 +55,11 @@ def any_call(_: FaultyCall) -> bool:
 def path_has(*parts: str, method: str | None = None) -> When:
     """Requests whose path has all these parts."""
     return lambda call: all(part in call.path for part in parts) and method in (None, call.method)
+
+
+def answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Fault:
+    """A refusal in a vendor's own words (JSON) instead of the answer; the work was not done."""
+    return _answer(status, body, headers or {})
 
 
 def too_many_requests(retry_after: int | None = None, body: object = None) -> Fault:
@@ -109,14 +116,23 @@ class _Rule:
 class FaultPlan:
     """Scripted and seeded faults. The first rule that has something for a request decides; without one it passes.
 
+    Chance depends on the seed and the request's number only, so that the same requests meet the same faults again.
     `met` lists what happened: each call with its fault.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.met: list[tuple[FaultyCall, Fault]] = []
         self._rules: list[_Rule] = []
-        self._random = random.Random(seed)
+        self._seed = seed
         self._number = 0
+
+    @classmethod
+    def mixed(cls, seed: int, rate: float, faults: Iterable[Fault], when: When = any_call) -> "FaultPlan":
+        """A storm: this share of the requests meets one of the faults, all kinds equally often, replayed by its seed.
+
+        Give it a vendor's own faults, e.g. `FaultPlan.mixed(7, 0.03, hubspot_faults().values())`; `clear` ends the storm.
+        """
+        return cls(seed).sometimes(list(faults), rate, when)
 
     def script(self, *faults: Fault | None, when: When = any_call) -> "FaultPlan":
         """The next requests of this kind meet these faults in turn, None lets one pass; then the rule is used up."""
@@ -146,13 +162,14 @@ class FaultPlan:
         return fault
 
     def _decided(self, call: FaultyCall) -> Fault | None:
+        luck = random.Random(f"{self._seed}:{call.number}")
         for rule in self._rules:
             if not rule.faults or not rule.when(call):
                 continue
             if not rule.is_endless:
                 return rule.faults.pop(0)
-            if self._random.random() < rule.chance:
-                return self._random.choice(rule.faults)
+            if luck.random() < rule.chance:
+                return luck.choice(rule.faults)
         return None
 
 
@@ -192,11 +209,15 @@ class ConnectionLost(Exception):
 
 
 class FaultyApp:
-    """ASGI middleware for a real server. A lost answer is a connection closed in the middle of the answer."""
+    """ASGI middleware for a real server. A timeout is an answer that is held until the client gives up (or `hold` is over).
 
-    def __init__(self, app: ASGIApp, plan: FaultPlan) -> None:
+    A reset, and a refusal (which no server can play once it has accepted), is a connection closed in the middle of the answer.
+    """
+
+    def __init__(self, app: ASGIApp, plan: FaultPlan, *, hold: float = 100.0) -> None:
         self._app = app
         self._plan = plan
+        self._hold = hold
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or let it fail."""
@@ -206,6 +227,8 @@ class FaultyApp:
             return
         if fault.has_effect:
             await self._app(scope, receive, _swallow)
+        if fault.kind is FaultKind.TIMEOUT and await _gave_up(receive, self._hold):
+            return
         is_answered = fault.kind is FaultKind.ANSWER
         length = len(fault.body) if is_answered else 1_000_000
         headers = [*fault.headers.items(), ("Content-Length", str(length))]
@@ -216,8 +239,33 @@ class FaultyApp:
             raise ConnectionLost
 
 
+async def _gave_up(receive: Receive, hold: float) -> bool:
+    """True once the client has hung up, False where it waits longer than that."""
+    try:
+        async with asyncio.timeout(hold):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
 async def _swallow(_: Message) -> None:
     """An answer that nobody gets."""
+
+
+def lost_answers() -> dict[str, Fault]:
+    """The faults that look the same at every vendor, by name: outages, lost and broken answers, before and after the work."""
+    return {
+        "server_error": server_error(503),
+        "server_error_after": server_error(502, has_effect=True),
+        "timeout": timeout(),
+        "timeout_after": timeout(has_effect=True),
+        "reset": reset(),
+        "reset_after": reset(has_effect=True),
+        "refused": refused(),
+        "garbage": garbage(),
+    }
 
 
 def _answer(status: int, body: object, headers: Mapping[str, str]) -> Fault:

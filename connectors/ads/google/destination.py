@@ -96,6 +96,19 @@ class GoogleDestination:
             clock=clock,
         )
 
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        GoogleSettings.from_mapping(settings)
+
+    @classmethod
+    def open(
+        cls, settings: Mapping[str, str], http: httpx.AsyncClient, tokens: TokenStore, lock: Lock, clock: Clock, hooks: Hooks
+    ) -> "GoogleDestination":
+        """A connector from its text settings."""
+        chosen = GoogleSettings.from_mapping(settings)
+        return cls(http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks)
+
     async def check(self, targets: Mapping[str, Target]) -> Sequence[Finding]:
         """Exchange the token, then let Google validate (not count) one made-up event for each conversion action."""
         return await check_account(targets, self._auth, self._validate, self._clock())
