@@ -30,10 +30,16 @@ def check_settings(kind: str, settings: Mapping[str, str]) -> None:
 
 
 def open_source(
-    kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
+    kind: str,
+    settings: Mapping[str, str],
+    http: httpx.AsyncClient,
+    clock: Clock,
+    hooks: Hooks,
+    sleep: Sleep,
+    time_zone: str | None = None,
 ) -> CrmSource:
-    """A CRM connector; LookupError where there is none of this kind."""
-    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep)
+    """A CRM connector; LookupError where there is none of this kind. `time_zone`: the account's, where it was described."""
+    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
 
 
 def open_destination(

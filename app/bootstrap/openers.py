@@ -10,6 +10,7 @@ import httpx
 from app.config import FileSection, Mistake, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
+from app.connections.schema_codec import time_zone_of
 from app.connections.settings import SettingsRefused, open_settings, resolve_settings
 from app.connections.tokens import DatabaseTokenStore, token_name
 from app.db.instants import to_ms
@@ -56,13 +57,14 @@ class Openers:
         """The limits of a kind of destination, as data."""
         return registry.DESTINATIONS[kind].limits
 
-    def source(self, kind: str, settings: Mapping[str, str]) -> CrmSource:
-        """A CRM connector from resolved settings."""
-        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep)
+    def source(self, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
+        """A CRM connector from resolved settings; `time_zone` is the account's, in whose midnight daily quotas end."""
+        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep, time_zone)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
         """The connector of a stored source."""
-        return self.source(row.kind, self._resolved(row.settings_sealed))
+        time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
+        return self.source(row.kind, self._resolved(row.settings_sealed), time_zone)
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
         """The connector of a stored destination."""
