@@ -12,13 +12,13 @@ from app.api.health import health_doors
 from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
+from app.leases.clock import ClockGuard
 from app.scheduler import Job, JobTable, start_ringing
 from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
-MOST_CLOCK_SKEW_MS = 2000
 
 
 def _now() -> datetime:
@@ -36,13 +36,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
                 stack.enter_context(sqlite_lock(chosen.database_url))
-            services = await open_services(chosen, clock=_now, environ=os.environ)
+            services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             holder["services"] = services
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
-                table = JobTable(services.database, [Job("tick", TICK, lambda _now: services.tick())], services.holder)
+                table = JobTable(
+                    services.database, [Job("tick", TICK, lambda _now: services.tick())], services.holder, services.guard
+                )
                 ringing = start_ringing(table, _now)
                 stack.callback(ringing.shutdown, wait=False)
             yield
@@ -52,10 +54,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if services is None:
             return False
         try:
-            theirs = await services.database.clock_ms()
+            return await ClockGuard(services.database, _now).is_in_time()
         except Exception:  # noqa: BLE001 whatever keeps the database away, we are not ready
             return False
-        return theirs is None or abs(theirs - int(_now().timestamp() * 1000)) <= MOST_CLOCK_SKEW_MS
 
     app = FastAPI(title="Leadloop", version="0.1.0", lifespan=lifespan)
     app.include_router(health_doors(is_ready))
