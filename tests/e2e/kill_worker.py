@@ -60,8 +60,10 @@ mappings:
       ad_personalization: {{field: contact.ads_consent, granted: ["yes"]}}
     milestones:
       - name: lead
+        implied: ignore
         when: [{{object: contact, created: true}}]
       - name: qualified_lead
+        implied: ignore
         when: [{{object: contact, property: lifecyclestage, enters: [salesqualifiedlead]}}]
         value: {{model: fixed, amount: 50, currency: USD}}
       - name: opportunity
@@ -129,6 +131,21 @@ class Stepping(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def config_text(base: str) -> str:
+    """The config file of a stage that is served at `base`."""
+    has_meta = "meta" in registry.DESTINATIONS
+    return CONFIG.format(
+        crm_token=CRM_TOKEN,
+        account=ACCOUNT,
+        grant=GRANT,
+        base=base,
+        start=START.isoformat(),
+        meta=META.format(dataset=DATASET, token=META_TOKEN, base=base) if has_meta else "",
+        meta_targets=META_TARGETS if has_meta else "",
+        **ACTIONS,
+    )
+
+
 async def work(url: str, port: int, clock: SharedClock, order: Order) -> None:
     """Ticks among kills; a paused connection is checked now and then, as a person would."""
     steps = Steps(order.kill_at)
@@ -146,20 +163,8 @@ async def work(url: str, port: int, clock: SharedClock, order: Order) -> None:
 async def apply(url: str, port: int, clock: SharedClock, folder: Path) -> None:
     """Apply the config file once, whatever faults are met."""
     services = await _open(url, clock, Steps(None))
-    base = f"http://127.0.0.1:{port}"
-    has_meta = "meta" in registry.DESTINATIONS
-    text = CONFIG.format(
-        crm_token=CRM_TOKEN,
-        account=ACCOUNT,
-        grant=GRANT,
-        base=base,
-        start=START.isoformat(),
-        meta=META.format(dataset=DATASET, token=META_TOKEN, base=base) if has_meta else "",
-        meta_targets=META_TARGETS if has_meta else "",
-        **ACTIONS,
-    )
     file = folder / "leadloop.yaml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(config_text(f"http://127.0.0.1:{port}"), encoding="utf-8")
     for attempt in range(20):
         try:
             await services.apply_file(file, actor="test")
