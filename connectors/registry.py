@@ -1,32 +1,82 @@
-"""Which connectors there are: two plain dicts, kind -> class, and how each is opened. No scanning, no entry points."""
+"""Which connectors there are: two plain dicts, kind -> class, each of which opens itself. No scanning, no entry points."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Protocol
 
 import httpx
 
-from connectors.ads.google.destination import GoogleDestination, auth_from
-from connectors.ads.google.settings import GoogleSettings
+from connectors.ads.google.destination import GoogleDestination
+from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
 from connectors.contract.source import CrmSource
 from connectors.contract.tokens import TokenStore
-from connectors.crm.hubspot.source import HubSpotSettings, HubSpotSource
+from connectors.crm.hubspot.source import HubSpotSource
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
 
-SOURCES: Mapping[str, type[HubSpotSource]] = {HubSpotSource.kind: HubSpotSource}
-DESTINATIONS: Mapping[str, type[GoogleDestination]] = {GoogleDestination.kind: GoogleDestination}
+
+class OpenableSource(CrmSource, Protocol):
+    """A CRM connector that the registry can open."""
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        ...
+
+    @classmethod
+    def open(
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+        time_zone: str | None = None,
+    ) -> CrmSource:
+        """A connector from its text settings; `time_zone` is the account's, where it was described."""
+        ...
+
+
+class OpenableDestination(AdDestination, Protocol):
+    """An ad platform connector that the registry can open."""
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        ...
+
+    @classmethod
+    def open(
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        tokens: TokenStore,
+        lock: Lock,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+    ) -> AdDestination:
+        """A connector from its text settings."""
+        ...
+
+
+SOURCES: Mapping[str, type[OpenableSource]] = {HubSpotSource.kind: HubSpotSource}
+DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
+    GoogleDestination.kind: GoogleDestination,
+    MetaDestination.kind: MetaDestination,
+}
 
 
 def check_settings(kind: str, settings: Mapping[str, str]) -> None:
-    """ValueError names what is missing or unknown in a connection's settings."""
+    """ValueError names what is missing or unknown in a connection's settings; LookupError where there is no such kind."""
     if kind in SOURCES:
-        HubSpotSettings.from_mapping(settings)
+        SOURCES[kind].check_settings(settings)
     else:
-        GoogleSettings.from_mapping(settings)
+        DESTINATIONS[kind].check_settings(settings)
 
 
 def open_source(
@@ -39,7 +89,7 @@ def open_source(
     time_zone: str | None = None,
 ) -> CrmSource:
     """A CRM connector; LookupError where there is none of this kind. `time_zone`: the account's, where it was described."""
-    return SOURCES[kind](http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
+    return SOURCES[kind].open(settings, http, clock, hooks, sleep, time_zone)
 
 
 def open_destination(
@@ -50,7 +100,7 @@ def open_destination(
     lock: Lock,
     clock: Clock,
     hooks: Hooks,
+    sleep: Sleep,
 ) -> AdDestination:
     """An ad platform connector; LookupError where there is none of this kind."""
-    chosen = GoogleSettings.from_mapping(settings)
-    return DESTINATIONS[kind](http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks)
+    return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks, sleep)

@@ -18,8 +18,12 @@ from app.dispatch.model import MilestoneTerms, SourceTerms
 from app.ingest.context import DestinationTerms, SourceContext
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
-from app.mapping.checking import check_document
-from app.mapping.document import DocumentInvalid, MappingDocument, parse_document
+from app.mapping.checking import check_document, check_rename
+from app.mapping.document import MappingDocument, Milestone, parse_document
+from app.mapping.mistakes import DocumentInvalid
+from app.mapping.rates import OLDEST as OLDEST_RATE
+from app.mapping.rates import Rates
+from app.mapping.repository import ActiveMapping
 from app.mapping.selection import selection_of
 from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
@@ -27,12 +31,12 @@ from connectors.contract.source import SourceSchema
 
 
 class Contexts:
-    """Reads the active mappings; a context is kept until `forget`, or until another version is active."""
+    """Reads the active mappings; a context is kept until `forget`, or until mapping, account, destinations or rates change."""
 
     def __init__(self, database: Database, openers: Openers) -> None:
         self._database = database
         self._openers = openers
-        self._kept: dict[int, tuple[int, SourceContext]] = {}
+        self._kept: dict[int, tuple[object, SourceContext]] = {}
 
     def forget(self) -> None:
         """Read everything anew."""
@@ -43,29 +47,47 @@ class Contexts:
         async with self._database.read() as connection:
             active = await mappings.active(connection, row.id)
             destinations = await connections.list_destinations(connection)
-        if active is None or row.schema_json is None:
-            return None
-        kept = self._kept.get(row.id)
-        if kept is not None and kept[0] == active.version:
-            return kept[1]
+            if active is None or row.schema_json is None:
+                return None
+            kept = self._kept.get(row.id)
+            is_converting = kept is None or bool(_currencies(kept[1].document))
+            rates_version = await mappings.rates_version(connection) if is_converting else 0
+            named = tuple((one.id, one.name, one.kind, str(one.mode), one.created_at) for one in destinations)
+            key = (active.version, row.schema_json, named, rates_version)
+            if kept is not None and kept[0] == key:
+                return kept[1]
+            context = await self._read(connection, row, active, destinations)
+        self._kept[row.id] = (key if _currencies(context.document) else (*key[:3], 0), context)
+        return context
+
+    async def _read(
+        self,
+        connection: AsyncConnection,
+        row: SourceRow,
+        active: ActiveMapping,
+        destinations: Sequence[DestinationRow],
+    ) -> SourceContext:
         document = parse_document(orjson.loads(active.document_json))
-        schema = decode_schema(row.schema_json)
-        context = SourceContext(
+        schema = decode_schema(row.schema_json or "")
+        start = document.start or from_ms(active.first_activated_at)
+        named_since = _named_since(await mappings.activations(connection, row.id))
+        currencies = _currencies(document)
+        oldest = min(start, from_ms(active.first_activated_at) - document.history) - OLDEST_RATE
+        return SourceContext(
             id=row.id,
             name=row.name,
             kind=row.kind,
             document=document,
             facts=AccountFacts(row.kind, schema, active.version),
             selection=selection_of(document, schema),
-            start=document.start or from_ms(active.first_activated_at),
+            start=start,
             destinations=tuple(
-                _terms(document, one, self._openers, active.first_activated_at)
+                _terms(document, one, self._openers, named_since.get(one.name), active.first_activated_at)
                 for one in destinations
                 if one.name in document.destinations
             ),
+            rates=await mappings.load_rates(connection, currencies, oldest.date()) if currencies else Rates(),
         )
-        self._kept[row.id] = (active.version, context)
-        return context
 
     async def terms_of(self, source_id: int) -> SourceTerms:
         """What dispatching must know of a source's mapping."""
@@ -74,20 +96,7 @@ class Contexts:
         context = None if row is None else await self.of_source(row)
         if context is None:
             return SourceTerms("", {})
-        document = context.document
-        return SourceTerms(
-            context.kind,
-            {
-                (name, milestone.name): MilestoneTerms(
-                    send_when=str(targets.get("send_when", "any")),
-                    minimum_micros=parse_amount(str(targets.get("minimum_value") or milestone.minimum_value or 0)) or 0,
-                    prefer=document.person.prefer,
-                )
-                for name, targets in document.destinations.items()
-                for milestone in document.milestones
-                if targets.get(milestone.name) is not None
-            },
-        )
+        return SourceTerms(context.kind, _milestone_terms(context))
 
     async def targets(self) -> Mapping[str, Mapping[str, Target]]:
         """By destination name: the target of each milestone, over all active mappings."""
@@ -103,9 +112,51 @@ class Contexts:
         return found
 
 
-def _terms(document: MappingDocument, row: DestinationRow, openers: Openers, first_activated_at: int) -> DestinationTerms:
+def _currencies(document: MappingDocument) -> frozenset[str]:
+    """The currencies that values are converted to."""
+    models = (milestone.value for milestone in document.milestones)
+    return frozenset(model.currency for model in models if model is not None and model.model != "fixed" and model.currency)
+
+
+def _named_since(activations: Sequence[tuple[int, str]]) -> dict[str, int]:
+    """By destination of the newest version: since when every version names it."""
+    since: dict[str, int] = {}
+    for activated_at, document_json in activations:
+        named = orjson.loads(document_json).get("destinations") or {}
+        since = {name: since.get(name, activated_at) for name in named}
+    return since
+
+
+def _names(milestone: Milestone) -> tuple[str, ...]:
+    """The names under which conversions of a milestone are filed: its own, and the one before it was renamed."""
+    return (milestone.name,) if milestone.renamed_from is None else (milestone.name, milestone.renamed_from)
+
+
+def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneTerms]:
+    document = context.document
+    limits = {terms.name: terms.limits for terms in context.destinations}
+    found: dict[tuple[str, str], MilestoneTerms] = {}
+    for destination, targets in document.destinations.items():
+        default = limits[destination].send_when if destination in limits else "any"
+        for milestone in document.milestones:
+            if targets.get(milestone.name) is None:
+                continue
+            given = (targets.get("minimum_value"), milestone.minimum_value, document.minimum_value)
+            minimum = next((value for value in given if value is not None), 0)
+            terms = MilestoneTerms(
+                send_when=str(targets.get("send_when") or default),
+                minimum_micros=parse_amount(str(minimum)) or 0,
+                prefer=document.person.prefer,
+            )
+            found.update({(destination, name): terms for name in _names(milestone)})
+    return found
+
+
+def _terms(
+    document: MappingDocument, row: DestinationRow, openers: Openers, named_since: int | None, first_activated_at: int
+) -> DestinationTerms:
     targets = document.destinations[row.name]
-    names = {milestone.name for milestone in document.milestones}
+    owed_from = max(row.created_at, named_since or 0)
     return DestinationTerms(
         id=row.id,
         name=row.name,
@@ -113,11 +164,12 @@ def _terms(document: MappingDocument, row: DestinationRow, openers: Openers, fir
         mode=str(row.mode),
         targets={
             name: orjson.dumps(target, option=orjson.OPT_SORT_KEYS).decode()
-            for name, target in targets.items()
-            if name in names and target is not None
+            for milestone in document.milestones
+            if (target := targets.get(milestone.name)) is not None
+            for name in _names(milestone)
         },
         # A destination that came later is owed from then on; what is older goes by backfill only.
-        owed_from=from_ms(row.created_at) if row.created_at > first_activated_at else None,
+        owed_from=from_ms(owed_from) if owed_from > first_activated_at else None,
     )
 
 
@@ -135,6 +187,9 @@ def document_applier(
         for row in await connections.list_destinations(connection):
             settings.setdefault(row.name, openers.limits(row.kind).target_settings)
         mistakes = check_document(document, schemas[name], settings) if name in schemas else ()
+        before = await mappings.active(connection, source_id)
+        if before is not None and not mistakes:
+            mistakes = check_rename(parse_document(orjson.loads(before.document_json)), document)
         if mistakes:
             return [Mistake(one.path, one.message, one.nearest) for one in mistakes]
         text = orjson.dumps(dict(data), default=str).decode()

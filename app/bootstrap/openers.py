@@ -52,6 +52,8 @@ class Openers:
         self._allow_custom = allow_custom_base_urls
         self._hooks = hooks
         self._sleep = sleep
+        self._sources: dict[int, tuple[Mapping[str, str], int | None, CrmSource]] = {}
+        self._destinations: dict[int, tuple[Mapping[str, str], AdDestination]] = {}
 
     def limits(self, kind: str) -> DestinationLimits:
         """The limits of a kind of destination, as data."""
@@ -62,17 +64,26 @@ class Openers:
         return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep, time_zone)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
-        """The connector of a stored source."""
-        time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
-        return self.source(row.kind, self._resolved(row.settings_sealed), time_zone)
+        """The connector of a stored source; the same one, with its rate limits, while settings and account stay the same."""
+        settings = self._resolved(row.settings_sealed)
+        kept = self._sources.get(row.id)
+        if kept is None or kept[:2] != (settings, row.described_at):
+            time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
+            kept = self._sources[row.id] = (settings, row.described_at, self.source(row.kind, settings, time_zone))
+        return kept[2]
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
-        """The connector of a stored destination."""
-        name = token_name(Role.DESTINATION, row.name)
-        store = DatabaseTokenStore(self._database, self._keyring, name)
-        return registry.open_destination(
-            row.kind, self._resolved(row.settings_sealed), self._http, store, self._lock(name), self._clock, self._hooks
-        )
+        """The connector of a stored destination; the same one while its settings stay the same."""
+        settings = self._resolved(row.settings_sealed)
+        kept = self._destinations.get(row.id)
+        if kept is None or kept[0] != settings:
+            name = token_name(Role.DESTINATION, row.name)
+            store = DatabaseTokenStore(self._database, self._keyring, name)
+            opened = registry.open_destination(
+                row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks, self._sleep
+            )
+            kept = self._destinations[row.id] = (settings, opened)
+        return kept[1]
 
     async def open_destination(self, destination_id: int) -> OpenDestination:
         """A destination ready to send."""

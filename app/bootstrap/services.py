@@ -6,7 +6,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -21,26 +21,28 @@ from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import encode_schema
 from app.connections.settings import resolve_settings
-from app.db.instants import to_ms
+from app.db.instants import optional_ms, to_ms
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
+from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
+from app.outbox import repository as outbox
+from app.outbox.policy import pause_until
 from app.outbox.states import REASON_SENTENCES
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
+from connectors.contract.errors import ConnectorError
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.source import SourceSchema
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
 
-PAUSE_AFTER_FAILURE = timedelta(minutes=1)
 MOST_ROUNDS = 1000
 
 
@@ -130,24 +132,20 @@ class Services:
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
         context = await self.contexts.of_source(row)
-        if context is None or (only_due and not await self.poller.is_due(context, self.clock())):
+        if context is None:
             return Pulled()
         crm = self.openers.stored_source(row)
         try:
-            return await self.poller.pull(context, crm)
+            return await self.poller.pull(context, crm, only_due=only_due)
         except ConnectorError as error:
             await self._pause_source(row, error)
             raise
 
     async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until: int | None = to_ms(self.clock() + PAUSE_AFTER_FAILURE)
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            until = to_ms(self.clock() + error.retry_after)
-        if isinstance(error, AuthenticationFailed):
-            until = None
+        until = pause_until(error, self.clock())
         log.warning("source.paused", source=row.name, code=error.code, message=error.message)
         async with self.database.write() as connection:
-            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, until)
+            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))
 
     async def sources(self) -> list[SourceRow]:
         """All sources."""
@@ -176,12 +174,17 @@ class Services:
                 continue
             summary.records += pulled.recorded.records
             summary.conversions += pulled.recorded.new_conversions
-        for destination in await self.destinations():
+        async with self.database.read() as connection:
+            destinations = await connections.list_destinations(connection)
+            due = await outbox.due_at_destinations(connection, now_ms)
+        for destination in destinations:
             if destination.is_paused(now_ms):
                 summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
                 continue
-            drained = await self.dispatcher.drain(destination.id)
-            await self.verdicts.collect(destination.id)
+            has_delivery, has_verdict = due[destination.id]
+            drained = await self.dispatcher.drain(destination.id) if has_delivery else DrainSummary()
+            if has_verdict:
+                await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
             summary.sent += drained.sent

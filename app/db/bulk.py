@@ -1,10 +1,11 @@
 """Statements over many rows in one round trip: unnest on PostgreSQL, executemany and json_each on SQLite."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Integer, LargeBinary, Table, Text, bindparam, text
+from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Integer, LargeBinary, Table, Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +18,8 @@ _ARRAY_TYPES: Mapping[type, str] = {
     Boolean: "boolean[]",
     LargeBinary: "bytea[]",
 }
+
+_EACH = text("SELECT value FROM json_each(:among_values)")
 
 
 def is_sqlite(connection: AsyncConnection) -> bool:
@@ -40,18 +43,9 @@ async def insert_rows(
     """
     if not rows:
         return 0
-    names = list(rows[0])
-    quoted = ", ".join(f'"{name}"' for name in names)
+    names = tuple(rows[0])
     tail = _on_conflict(conflict, update, where)
-    if is_sqlite(connection):
-        values = ", ".join(f":{name}" for name in names)
-        sql = f"INSERT INTO {table.name} ({quoted}) VALUES ({values}){tail}"  # noqa: S608 names are the schema's own
-        result = await connection.execute(text(sql), [dict(row) for row in rows])
-        return result.rowcount
-    arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
-    sql = f"INSERT INTO {table.name} ({quoted}) SELECT * FROM unnest({arrays}){tail}"  # noqa: S608 names are the schema's own
-    result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
-    return result.rowcount
+    return await _execute(connection, _insert(table, names, tail, for_sqlite=is_sqlite(connection)), rows, names)
 
 
 async def update_rows(
@@ -64,20 +58,56 @@ async def update_rows(
     """
     if not rows:
         return 0
-    names = list(rows[0])
+    names = tuple(rows[0])
+    return await _execute(connection, _update(table, names, tuple(key), where, for_sqlite=is_sqlite(connection)), rows, names)
+
+
+async def _execute(connection: AsyncConnection, statement: TextClause, rows: Sequence[Row], names: Sequence[str]) -> int:
+    """Rows as they are on SQLite (executemany), as one array a column on PostgreSQL."""
+    given: Any = [dict(row) for row in rows] if is_sqlite(connection) else _columns(rows, names)
+    result = await connection.execute(statement, given)
+    return result.rowcount
+
+
+# The statements are the same every time, so each is built once.
+@lru_cache(maxsize=200)
+def _insert(table: Table, names: tuple[str, ...], tail: str, *, for_sqlite: bool) -> TextClause:
+    quoted = ", ".join(f'"{name}"' for name in names)
+    if for_sqlite:
+        values = ", ".join(f":{name}" for name in names)
+        return text(f"INSERT INTO {table.name} ({quoted}) VALUES ({values}){tail}")  # noqa: S608 names are the schema's own
+    arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
+    sql = f"INSERT INTO {table.name} ({quoted}) SELECT * FROM unnest({arrays}){tail}"  # noqa: S608 names are the schema's own
+    return _typed(sql, table, names)
+
+
+@lru_cache(maxsize=200)
+def _update(table: Table, names: tuple[str, ...], key: tuple[str, ...], where: str, *, for_sqlite: bool) -> TextClause:
     assigned = [name for name in names if name not in key and not name.startswith("_")]
     condition = " AND ".join([f't."{name}" = x."{name}"' for name in key] + ([f"({where})"] if where else []))
     sets = ", ".join(f'"{name}" = x."{name}"' for name in assigned)
-    if is_sqlite(connection):
+    if for_sqlite:
         given = ", ".join(f':{name} AS "{name}"' for name in names)
-        sql = f"UPDATE {table.name} AS t SET {sets} FROM (SELECT {given}) AS x WHERE {condition}"  # noqa: S608 names are the schema's own
-        changed = 0
-        result = await connection.execute(text(sql), [dict(row) for row in rows])
-        changed += result.rowcount
-        return changed
+        return text(f"UPDATE {table.name} AS t SET {sets} FROM (SELECT {given}) AS x WHERE {condition}")  # noqa: S608 names are the schema's own
     arrays = ", ".join(f"CAST(:{name} AS {_array_type(_column(table, name))})" for name in names)
     columns = ", ".join(f'"{name}"' for name in names)
     sql = f"UPDATE {table.name} AS t SET {sets} FROM unnest({arrays}) AS x({columns}) WHERE {condition}"  # noqa: S608 names are the schema's own
+    return _typed(sql, table, names)
+
+
+async def delete_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> int:
+    """Delete the rows that equal any of these in all the columns given, in one statement."""
+    if not rows:
+        return 0
+    names = list(rows[0])
+    if is_sqlite(connection):
+        condition = " AND ".join(f'"{name}" = :{name}' for name in names)
+        result = await connection.execute(text(f"DELETE FROM {table.name} WHERE {condition}"), [dict(row) for row in rows])  # noqa: S608 names are the schema's own
+        return result.rowcount
+    arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
+    columns = ", ".join(f'"{name}"' for name in names)
+    condition = " AND ".join(f't."{name}" = x."{name}"' for name in names)
+    sql = f"DELETE FROM {table.name} AS t USING unnest({arrays}) AS x({columns}) WHERE {condition}"  # noqa: S608 names are the schema's own
     result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
     return result.rowcount
 
@@ -87,10 +117,7 @@ def among(connection: AsyncConnection, column: ColumnElement[Any], values: Seque
     if is_sqlite(connection):
         if isinstance(column.type, LargeBinary):
             return column.in_(list(values))
-        inner = text("SELECT value FROM json_each(:among_values)").bindparams(
-            bindparam("among_values", orjson.dumps(list(values)).decode(), unique=True)
-        )
-        return column.in_(inner)
+        return column.in_(_EACH.bindparams(bindparam("among_values", orjson.dumps(list(values)).decode(), unique=True)))
     kind = column.type
     return column == bindparam(None, list(values), type_=ARRAY(kind), unique=True).any_()
 
@@ -103,7 +130,7 @@ def _array_type(column: Column[Any]) -> str:
     return _ARRAY_TYPES[type(column.type)]
 
 
-def _typed(sql: str, table: Table, names: Sequence[str]) -> Any:
+def _typed(sql: str, table: Table, names: Sequence[str]) -> TextClause:
     return text(sql).bindparams(*(bindparam(name, type_=ARRAY(_column(table, name).type)) for name in names))
 
 

@@ -1,7 +1,7 @@
 """Engines and transactions: one writer on SQLite (BEGIN IMMEDIATE), plain READ COMMITTED transactions on PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,8 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.db.sqlite import WRITE_LOCK, OneTripConnection, connect, connect_writer
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -24,8 +26,8 @@ class Database:
         self.url = parsed.set(drivername=driver)
         self.holds_lock = asyncio.Lock()
         if self.is_sqlite:
-            self._writer = _sqlite_engine(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
-            self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN")
+            self._writer = _sqlite_engine(self.url, pool_size=1, begin=WRITE_LOCK, connect=connect_writer)
+            self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN", connect=connect)
         else:
             self._writer = self._reader = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
 
@@ -59,13 +61,13 @@ class Database:
         await self._reader.dispose()
 
 
-def _sqlite_engine(url: Any, *, pool_size: int, begin: str) -> AsyncEngine:
+def _sqlite_engine(url: Any, *, pool_size: int, begin: str, connect: Callable[..., OneTripConnection]) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
-        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "async_creator_fn": connect},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

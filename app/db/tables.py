@@ -254,6 +254,12 @@ records = Table(
     UniqueConstraint("id"),
 )
 Index("ix_records_lead_id", records.c.lead_id)
+Index(
+    "ix_records_merged_into",
+    records.c.merged_into,
+    sqlite_where=text("merged_into IS NOT NULL"),
+    postgresql_where=text("merged_into IS NOT NULL"),
+)
 
 deal_people = Table(
     "deal_people",
@@ -389,6 +395,7 @@ deliveries = Table(
     Column("first_unknown_at", BigInteger),
     Column("upload_id", BigInteger),
     Column("position", Integer),
+    Column("most_together", Integer),
     Column("identity_id", BigInteger),
     Column("person_id", BigInteger),
     Column("person_why", Text),

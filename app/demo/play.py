@@ -16,54 +16,15 @@ from rich.table import Table
 
 from app.bootstrap.services import Services, open_services
 from app.config import Settings
+from app.demo.config import ACTIONS, config_text
 from app.demo.summary import Books, read_books
-from app.demo.world import Happening, What, World, build_world
-from connectors.simulators.google import Account, Click, ConversionAction, GooglePlatform, create_google
+from app.demo.world import CUSTOM_PROPERTIES, Happening, What, World, build_world
+from connectors.simulators.google import Account, Click, ConversionAction, GooglePlatform, Person, create_google
 from connectors.simulators.hubspot import Portal, create_hubspot
 
 TICKS_A_DAY = 4
 SEED = 2026
-ACTIONS = {"qualified_lead": "7302219941", "opportunity": "7302219950", "closed_revenue": "7302219958"}
 ACCOUNT = "4812093377"
-
-CONFIG = """
-sources:
-  hubspot: {{kind: hubspot, access_token: {crm_token}, base_url: "http://hubspot.demo"}}
-destinations:
-  google: {{kind: google, account_id: "{account}", access_token: {ads_token}, base_url: "http://google.demo"}}
-mappings:
-  hubspot:
-    start: "{start}"
-    history: 400d
-    identity:
-      email: [contact.email]
-      phone: [contact.phone]
-      first_name: [contact.firstname]
-      last_name: [contact.lastname]
-      country: [contact.country]
-      gclid: [contact.hs_google_click_id]
-      default_country: US
-    consent:
-      ad_user_data: {{field: contact.ads_consent, granted: ["yes"]}}
-      ad_personalization: {{field: contact.ads_consent, granted: ["yes"]}}
-    milestones:
-      - name: lead
-        when: [{{object: contact, created: true}}]
-      - name: qualified_lead
-        when: [{{object: contact, property: lifecyclestage, enters: [salesqualifiedlead]}}]
-        value: {{model: fixed, amount: 50, currency: USD}}
-      - name: opportunity
-        when: [{{object: deal, property: dealstage, pipeline: default, enters: [qualifiedtobuy]}}]
-      - name: closed_revenue
-        when: [{{object: deal, property: dealstage, pipeline: default, enters: [closedwon]}}]
-        value: {{model: field, field: deal.amount}}
-    destinations:
-      google:
-        lead: null
-        qualified_lead: {{conversion_action: "{qualified_lead}"}}
-        opportunity: {{conversion_action: "{opportunity}"}}
-        closed_revenue: {{conversion_action: "{closed_revenue}"}}
-"""
 
 
 class SimulatedClock:
@@ -112,7 +73,12 @@ class Stage:
             case What.UPDATE:
                 self.portal.update(one.kind, self.ids[one.key], dict(one.properties), one.at)
             case What.ASSOCIATE:
-                self.portal.associate(self.ids[one.key], self.ids[one.other], at=one.at)
+                self.portal.associate(self.ids[one.key], self.ids[one.other], one.label or None, at=one.at)
+            case What.MERGE:
+                kept, gone, is_new = self.ids[one.key], self.ids[one.other], bool(one.new_key)
+                self.ids[one.new_key or one.key] = self.portal.merge(one.kind, kept, gone, one.at, new_id=is_new)
+            case What.DELETE:
+                self.portal.archive(one.kind, self.ids[one.key], one.at)
 
 
 def set_stage(*, days: int, most_deals: int, ends_at: datetime, seed: int = SEED) -> Stage:
@@ -121,12 +87,15 @@ def set_stage(*, days: int, most_deals: int, ends_at: datetime, seed: int = SEED
     begins_at = ends_at - timedelta(days=days)
     crm_token, ads_token = f"pat-na1-{secrets.token_hex(16)}", secrets.token_hex(24)
     portal = Portal(tokens=(crm_token,), has_limits=False)
-    portal.define_property("contacts", "ads_consent")
+    for kind, names in CUSTOM_PROPERTIES.items():
+        for name in names:
+            portal.define_property(kind, name)
     created = begins_at - timedelta(days=30)
     account = Account(ACCOUNT, {action: ConversionAction(action, created) for action in ACTIONS.values()})
     google = GooglePlatform((account,), seed=seed)
     google.add_token(ads_token, frozenset({ACCOUNT}), ends_at + timedelta(days=60))
-    google.add_clicks(*(Click(click, ACCOUNT, at) for click, at in world.clicks.items()))
+    google.add_clicks(*(Click(click.id, ACCOUNT, click.at) for click in world.google_clicks.values()))
+    google.add_people(*(Person(one.digests, ACCOUNT, one.clicked_at) for one in world.known_to_google))
     return Stage(portal, google, SimulatedClock(begins_at), world, {}, crm_token, ads_token)
 
 
@@ -135,10 +104,9 @@ async def open_stage(stage: Stage, database_url: str, folder: Path, start: datet
     settings = Settings(database_url=database_url, secret_key=SecretStr(secrets.token_urlsafe(32)), allow_custom_base_urls=True)
     services = await open_services(settings, clock=stage.clock, environ={}, http=stage.http, sleep=stage.clock.sleep)
     file = folder / "leadloop.yaml"
-    file.write_text(
-        CONFIG.format(crm_token=stage.crm_token, ads_token=stage.ads_token, account=ACCOUNT, start=start.isoformat(), **ACTIONS),
-        encoding="utf-8",
-    )
+    source = f'{{kind: hubspot, access_token: {stage.crm_token}, base_url: "http://hubspot.demo"}}'
+    google = f'{{kind: google, account_id: "{ACCOUNT}", access_token: {stage.ads_token}, base_url: "http://google.demo"}}'
+    file.write_text(config_text(start=start, source=source, destinations={"google": google}), encoding="utf-8")
     await services.apply_file(file, actor="demo")
     return services
 

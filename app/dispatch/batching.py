@@ -17,21 +17,28 @@ class Batchable(Protocol):
         """Its conversion's id: the same one never twice in a request."""
         ...
 
+    @property
+    def most_together(self) -> int | None:
+        """The most rows of a request in which it may go, where a late verdict named no row; None: no such bound."""
+        ...
+
 
 Row = TypeVar("Row", bound=Batchable)
 
 
 def batches(rows: Sequence[Row], *, most_rows: int, most_targets: int) -> list[list[Row]]:
-    """Fill requests in order; a row that does not fit opens the next one."""
+    """Fill requests in order, rows with a bound of their own first; a row that does not fit opens the next request."""
     made: list[list[Row]] = []
     targets: set[str] = set()
     keys: set[tuple[str, str]] = set()
-    for row in rows:
+    bound: int | None = None
+    for row in sorted(rows, key=lambda one: one.most_together or most_rows):
         key = (row.key, row.target)
-        is_full = not made or len(made[-1]) >= most_rows
+        is_full = not made or row.most_together != bound or len(made[-1]) >= min(most_rows, bound or most_rows)
         if is_full or key in keys or (row.target not in targets and len(targets) >= most_targets):
             made.append([])
             targets, keys = set(), set()
+            bound = row.most_together
         made[-1].append(row)
         targets.add(row.target)
         keys.add(key)

@@ -77,6 +77,11 @@ class Ready:
         """Its conversion's id."""
         return self.row.conversion_uid
 
+    @property
+    def most_together(self) -> int | None:
+        """With how many rows it may go."""
+        return self.row.most_together
+
 
 @dataclass(slots=True)
 class DrainSummary:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import assert_never
 
 import structlog
 
@@ -13,7 +14,17 @@ from app.outbox.policy import settle_verdict
 from app.outbox.verdict_repository import DueVerdict
 from connectors.contract.destination import Confirms
 from connectors.contract.errors import ConnectorError
-from connectors.contract.results import Confirmed, Retry, StillProcessing, VerdictLost, VerdictReply, Verdicts
+from connectors.contract.results import (
+    Confirmed,
+    Rejected,
+    Retry,
+    StillProcessing,
+    Unnamed,
+    VerdictLost,
+    VerdictReply,
+    VerdictResult,
+    Verdicts,
+)
 
 log = structlog.get_logger()
 
@@ -59,9 +70,23 @@ class VerdictCollector:
                 log.warning("verdict.lost", destination=destination.name, code=reply.code)
                 return 0
             rows = await outbox.accepted_of(connection, upload.id)
-            outcomes = []
-            for delivery_id, position, counted, deadline in rows:
-                result = reply.by_position.get(position, Confirmed()) if isinstance(reply, Verdicts) else Retry(reply.code)
-                outcomes.append((delivery_id, settle_verdict(result, counted, deadline, now)))
-            await outbox.settle_verdicts(connection, upload.id, outcomes, to_ms(now))
+            outcomes = [
+                (row, settle_verdict(_result(reply, row.position, upload.sent), row.counted, row.deadline_at, now))
+                for row in rows
+            ]
+            halved = max(1, upload.sent // 2) if isinstance(reply, Unnamed) else None
+            await outbox.settle_verdicts(connection, upload.id, outcomes, to_ms(now), most_together=halved)
         return 1
+
+
+def _result(reply: Verdicts | Unnamed, position: int, sent: int) -> VerdictResult:
+    """The verdict on one row. Where the platform names no row, all go again in halves, and a row alone is the one meant."""
+    match reply:
+        case Verdicts(by_position):
+            return by_position.get(position, Confirmed())
+        case Unnamed(code=code) if sent == 1:
+            return Rejected(code)
+        case Unnamed(code=code):
+            return Retry(code)
+        case _:
+            assert_never(reply)

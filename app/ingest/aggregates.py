@@ -1,17 +1,19 @@
-"""Load, in a constant number of statements, every person and deal whose conversions a page may change."""
+"""Every person and deal whose conversions a page may change: read in three statements, then brought up to date in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.instants import from_ms, optional_from_ms
+from app.db.bulk import Row
+from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.ingest import repository
 from app.ingest.repository import DealPersonRow, LeadRow, RecordRow
-from app.ingest.storing import PERSON_KINDS, Touched
-from app.mapping.aggregate import Deal, DealPerson, KnownRecord, Person
+from app.ingest.storing import NEVER_READ, PERSON_KINDS, Fields, PagePlan
+from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
 from app.mapping.engine import principal
 from app.secrets import Keyring
 from connectors.contract.records import Entry, EntryOrigin, RecordState
@@ -19,31 +21,43 @@ from connectors.contract.records import Entry, EntryOrigin, RecordState
 
 @dataclass(slots=True)
 class Neighbourhood:
-    """The touched persons and deals with all that bears on them. Keys are row ids."""
+    """The touched persons and deals with all that bears on them, as they are after the page. Keys are row ids.
+
+    What is to be written: `changed` records, `new_entries`, links `gone` and `fresh`, `merged_leads` (old -> survivor).
+    """
 
     records: dict[int, RecordRow]
-    opened: dict[int, KnownRecord]
     leads: dict[int, LeadRow]
+    opened: dict[int, KnownRecord] = field(default_factory=dict)
     links: dict[int, list[DealPersonRow]] = field(default_factory=dict)
     touched_leads: set[int] = field(default_factory=set)
     work_leads: set[int] = field(default_factory=set)
     orphan_deals: set[int] = field(default_factory=set)
     prefer: Sequence[str] = ()
+    changed: list[RecordRow] = field(default_factory=list)
+    new_entries: list[Row] = field(default_factory=list)
+    gone: list[tuple[int, int]] = field(default_factory=list)
+    fresh: list[DealPersonRow] = field(default_factory=list)
+    merged_leads: dict[int, int] = field(default_factory=dict)
+    held_by: dict[int, list[KnownRecord]] = field(default_factory=dict)
+    swallowed: dict[int, list[KnownRecord]] = field(default_factory=dict)
 
     def person_records(self, lead_id: int) -> tuple[KnownRecord, ...]:
         """The records of a lead: survivors first, newest modification first within each."""
-        mine = [self.opened[row.id] for row in self.records.values() if row.lead_id == lead_id and row.ref.kind in PERSON_KINDS]
-        return tuple(sorted(mine, key=lambda known: (known.state is RecordState.MERGED, -known.modified_at.timestamp())))
+        mine = self.held_by.get(lead_id, ())
+        return tuple(
+            sorted(mine, key=lambda one: (one.state is RecordState.MERGED, -one.modified_at.timestamp(), one.ref.external_id))
+        )
 
     def person(self, lead_id: int, email_key: bytes | None) -> Person:
         """The engine's view of a lead."""
         held = self.person_records(lead_id)
-        created = min((record.created_at or record.modified_at for record in held), default=from_ms(0))
-        return Person(lead_id=lead_id, created_at=created, records=held, email_key=email_key)
+        return Person(lead_id=lead_id, created_at=created_of(held) or from_ms(0), records=held, email_key=email_key)
 
     def deal(self, deal_id: int) -> Deal:
-        """The engine's view of a deal with its people."""
-        return Deal(record=self.opened[deal_id], people=tuple(self._deal_people(deal_id)))
+        """The engine's view of a deal with its people and the deals that it swallowed."""
+        merged = tuple(sorted(self.swallowed.get(deal_id, ()), key=lambda one: one.ref.external_id))
+        return Deal(self.opened[deal_id], tuple(self._deal_people(deal_id)), merged)
 
     def principal_of(self, deal_id: int) -> int | None:
         """The lead whose aggregate the deal belongs to."""
@@ -77,46 +91,138 @@ class Neighbourhood:
         return found
 
 
+def created_of(held: Iterable[KnownRecord]) -> datetime | None:
+    """When the CRM first had this person; a record known only by its name says nothing."""
+    read = [record for record in held if record.created_at is not None or to_ms(record.modified_at) != NEVER_READ]
+    return min((record.created_at or record.modified_at for record in read), default=None)
+
+
 async def load_neighbourhood(
-    connection: AsyncConnection, keyring: Keyring, touched: Touched, prefer: Sequence[str]
+    connection: AsyncConnection, keyring: Keyring, plan: PagePlan, prefer: Sequence[str]
 ) -> Neighbourhood:
-    """Touched people and deals, the principals of those deals, and all deals of these people."""
-    links = await repository.people_of_deals_or_persons(connection, list(touched.deals), list(touched.persons))
-    first_deals = touched.deals | {link.deal_id for link in links}
-    others = {link.person_id for link in links} - touched.persons
-    missing_deals = first_deals - touched.deals
-    if others or missing_deals:
-        links = _joined(links, await repository.people_of_deals_or_persons(connection, list(missing_deals), list(others)))
-        further = {link.deal_id for link in links} - first_deals
-        if further:
-            links = _joined(links, await repository.people_of_deals_or_persons(connection, list(further), ()))
-    deal_ids = first_deals | {link.deal_id for link in links}
-    person_ids = touched.persons | {link.person_id for link in links}
-    rows = await repository.records_by_ids_or_leads(connection, list(deal_ids | person_ids), ())
-    lead_ids = {row.lead_id for row in rows.values() if row.lead_id is not None}
-    rows |= await repository.records_by_ids_or_leads(connection, (), list(lead_ids))
-    history = await repository.entries_of(connection, list(rows))
-    near = Neighbourhood(
-        records=rows,
-        opened=_open_all(keyring, rows, history),
-        leads=await repository.leads_by_ids(connection, list(lead_ids)),
-        prefer=prefer,
-    )
-    near.links = {deal_id: [] for deal_id in deal_ids if deal_id in rows}
-    for link in links:
-        if link.deal_id in near.links:
-            near.links[link.deal_id].append(link)
-    _choose_work(near, touched, first_deals)
+    """Touched people and deals, the principals of those deals, and all deals of these people, with the page applied."""
+    stored_links = await repository.links_around(connection, list(plan.deals), list(plan.persons))
+    links = _links_after(stored_links, plan)
+    ids = plan.deals | plan.persons | {link.deal_id for link in links} | {link.person_id for link in links}
+    rows, leads = await repository.records_around(connection, sorted(ids))
+    history = await repository.entries_of(connection, sorted(rows))
+    near = Neighbourhood(rows, leads, prefer=prefer)
+    _apply_rows(near, plan)
+    fresh = _apply_entries(near, plan, history)
+    near.opened = {
+        row.id: _open(keyring, row, plan.fields.get(row.id), history.get(row.id, ()), fresh) for row in near.records.values()
+    }
+    for known in near.opened.values():
+        lead_id = near.records[known.id].lead_id
+        if lead_id is not None and known.ref.kind in PERSON_KINDS:
+            near.held_by.setdefault(lead_id, []).append(known)
+        if known.merged_into is not None:
+            near.swallowed.setdefault(known.merged_into, []).append(known)
+    _apply_links(near, plan, stored_links, links)
+    _choose_work(near, plan)
     return near
 
 
-def _choose_work(near: Neighbourhood, touched: Touched, first_deals: Iterable[int]) -> None:
+def _links_after(stored: Sequence[DealPersonRow], plan: PagePlan) -> list[DealPersonRow]:
+    """Links as they should be: as read, and those of merged contacts and deals the survivor's."""
+    found = {(link.deal_id, link.person_id): link for link in stored if link.deal_id not in plan.links}
+    for link in (link for links in plan.links.values() for link in links):
+        found[link.deal_id, link.person_id] = link
+    after: dict[tuple[int, int], DealPersonRow] = {}
+    for link in sorted(found.values(), key=lambda one: (one.deal_id in plan.moves, one.person_id in plan.moves)):
+        deal_id = plan.moves.get(link.deal_id, link.deal_id)
+        if deal_id != link.deal_id and deal_id in plan.links:
+            continue  # the survivor's people were read
+        person_id = plan.moves.get(link.person_id, link.person_id)
+        after.setdefault((deal_id, person_id), replace(link, deal_id=deal_id, person_id=person_id))
+    return list(after.values())
+
+
+def _apply_rows(near: Neighbourhood, plan: PagePlan) -> None:
+    """The page's readings over the stored rows, then its merges."""
+    rows = near.records
+    changed = dict(plan.rows)
+    rows.update(changed)
+    for old, new in plan.moves.items():
+        if old in rows and new in rows and rows[old].lead_id is not None and rows[new].lead_id is not None:
+            near.merged_leads[int(rows[old].lead_id or 0)] = int(rows[new].lead_id or 0)
+    near.merged_leads = {old: _last(new, near.merged_leads) for old, new in near.merged_leads.items() if old != new}
+    for row in list(rows.values()):
+        target = plan.moves.get(row.id, row.merged_into)
+        target = plan.moves.get(target, target) if target is not None else None
+        lead_id = near.merged_leads.get(row.lead_id, row.lead_id) if row.lead_id is not None else None
+        state = RecordState.MERGED.value if target is not None else row.state
+        moved = replace(row, merged_into=target, lead_id=lead_id, state=state)
+        if moved != row:
+            rows[row.id] = changed[row.id] = moved
+    near.changed = list(changed.values())
+
+
+def _last(lead_id: int, moves: Mapping[int, int]) -> int:
+    seen: set[int] = set()
+    while lead_id in moves and lead_id not in seen:
+        seen.add(lead_id)
+        lead_id = moves[lead_id]
+    return lead_id
+
+
+def _apply_entries(
+    near: Neighbourhood, plan: PagePlan, history: dict[int, list[Mapping[str, object]]]
+) -> dict[int, frozenset[EntryKey]]:
+    """Entries that are not stored yet; what is new of each record."""
+    fresh: dict[int, frozenset[EntryKey]] = {}
+    for record_id, told in plan.entries.items():
+        stored = {(str(row["property"]), int(str(row["entered_at"])), str(row["value"])) for row in history.get(record_id, ())}
+        new = {(one.property, to_ms(one.entered_at), one.value): one for one in told}
+        for key in stored & new.keys():
+            del new[key]
+        rows = [_entry_row(record_id, at, one) for (_, at, _), one in new.items()]
+        near.new_entries.extend(rows)
+        history.setdefault(record_id, []).extend(rows)
+        fresh[record_id] = frozenset((name, from_ms(at), value) for name, at, value in new)
+    return fresh
+
+
+def _entry_row(record_id: int, at: int, entry: Entry) -> dict[str, object]:
+    return {
+        "record_id": record_id,
+        "property": entry.property,
+        "entered_at": at,
+        "value": entry.value,
+        "pipeline": entry.pipeline,
+        "origin": entry.origin.value,
+        "approximate": entry.is_approximate,
+        "vendor_ref": entry.vendor_ref,
+    }
+
+
+def _apply_links(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPersonRow], links: Sequence[DealPersonRow]) -> None:
+    before = {(link.deal_id, link.person_id): link for link in stored}
+    after = {(link.deal_id, link.person_id): link for link in links}
+    near.gone = sorted(before.keys() - after.keys())
+    near.fresh = [
+        link
+        for key, link in after.items()
+        if key not in before or (before[key].label, before[key].is_primary) != (link.label, link.is_primary)
+    ]
+    survivors = {plan.moves.get(deal_id, deal_id) for deal_id in plan.deals}
+    deals = survivors | {link.deal_id for link in links}
+    near.links = {deal_id: [] for deal_id in sorted(deals) if deal_id in near.records}
+    for link in links:
+        if link.deal_id in near.links:
+            near.links[link.deal_id].append(link)
+
+
+def _choose_work(near: Neighbourhood, plan: PagePlan) -> None:
+    persons = {plan.moves.get(one, one) for one in plan.persons}
     near.touched_leads = {
-        row.lead_id for person in touched.persons if (row := near.records.get(person)) is not None and row.lead_id is not None
+        row.lead_id for one in persons if (row := near.records.get(one)) is not None and row.lead_id is not None
     }
     near.work_leads = set(near.touched_leads)
-    for deal_id in first_deals:
-        if deal_id not in near.links:
+    mine = {known.id for lead_id in near.touched_leads for known in near.held_by.get(lead_id, ())}
+    touched = {plan.moves.get(one, one) for one in plan.deals}
+    for deal_id, links in near.links.items():
+        if deal_id not in touched and not any(link.person_id in mine for link in links):
             continue
         lead_id = near.principal_of(deal_id)
         if lead_id is None:
@@ -125,33 +231,27 @@ def _choose_work(near: Neighbourhood, touched: Touched, first_deals: Iterable[in
             near.work_leads.add(lead_id)
 
 
-def _joined(links: Iterable[DealPersonRow], more: Iterable[DealPersonRow]) -> list[DealPersonRow]:
-    return list({(link.deal_id, link.person_id): link for link in (*links, *more)}.values())
-
-
-def _open_all(
-    keyring: Keyring, rows: Mapping[int, RecordRow], history: Mapping[int, list[Mapping[str, object]]]
-) -> dict[int, KnownRecord]:
-    swallowed: dict[int, list[str]] = defaultdict(list)
-    for row in rows.values():
-        if row.merged_into is not None:
-            swallowed[row.merged_into].append(row.ref.external_id)
-    return {
-        row.id: KnownRecord(
-            id=row.id,
-            ref=row.ref,
-            state=RecordState(row.state),
-            modified_at=from_ms(row.modified_at),
-            created_at=optional_from_ms(row.created_at),
-            fields=orjson.loads(keyring.open(row.fields_sealed)),
-            entries=tuple(_entry(entry) for entry in history.get(row.id, ())),
-            pipeline=row.pipeline,
-            stage=row.stage,
-            company_ref=row.company_ref,
-            aliases=tuple(sorted(swallowed.get(row.id, ()))),
-        )
-        for row in rows.values()
-    }
+def _open(
+    keyring: Keyring,
+    row: RecordRow,
+    fields: Fields | None,
+    history: Sequence[Mapping[str, object]],
+    fresh: Mapping[int, frozenset[EntryKey]],
+) -> KnownRecord:
+    return KnownRecord(
+        id=row.id,
+        ref=row.ref,
+        state=RecordState(row.state),
+        modified_at=from_ms(row.modified_at),
+        created_at=optional_from_ms(row.created_at),
+        fields=orjson.loads(keyring.open(row.fields_sealed)) if fields is None else fields,
+        entries=tuple(map(_entry, history)),
+        pipeline=row.pipeline,
+        stage=row.stage,
+        company_ref=row.company_ref,
+        merged_into=row.merged_into,
+        fresh=fresh.get(row.id, frozenset()),
+    )
 
 
 def _entry(row: Mapping[str, object]) -> Entry:

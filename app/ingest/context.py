@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app.mapping.aggregate import AccountFacts
 from app.mapping.document import MappingDocument
+from app.mapping.rates import Rates
 from connectors.contract.destination import DestinationLimits
 from connectors.contract.records import ObjectKind, Record
 from connectors.contract.selection import Selection
@@ -35,6 +36,7 @@ class SourceContext:
     selection: Selection
     start: datetime
     destinations: tuple[DestinationTerms, ...] = ()
+    rates: Rates = field(default_factory=Rates, repr=False)
 
     @property
     def prefer(self) -> Sequence[str]:

@@ -1,53 +1,95 @@
 """SQL of conversions and valuations. Bulk statements only; never commits."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, insert_rows, update_rows
+from app.db.bulk import Row, among, insert_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
-from app.db.tables import conversions, valuations
+from app.db.tables import conversions, deliveries, leads, records, valuations
 from app.mapping.aggregate import ConversionState, EndReason, ValueState
-from connectors.contract.conversions import Money
+from connectors.contract.conversions import DeliveryKind, Money
+from connectors.contract.records import ObjectKind
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """A row of `deliveries`, as far as recording may change it or must know it. Instants are epoch milliseconds."""
+
+    id: int
+    conversion_id: int
+    destination_id: int
+    kind: str
+    seq: int
+    state: str
+    reason: str
+    target: str
+    tries: int
+    frozen: bool
+    deadline_at: int
+    created_at: int
+    due_at: int | None = None
+    settled_at: int | None = None
+    sent_amount_micros: int | None = None
+    sent_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredConversion:
-    """A row of `conversions`: its id, its value's number, and the state the engine knows."""
+    """A row of `conversions`: its id, its value's number, the state the engine knows, and what is owed or was sent of it."""
 
     id: int
     value_seq: int
     state: ConversionState
+    email_key: bytes | None = field(default=None, repr=False)
+    deliveries: tuple[StoredDelivery, ...] = ()
+
+
+_DELIVERY = {name: deliveries.c[name].label(f"delivery_{name}") for name in StoredDelivery.__slots__}
 
 
 async def conversions_by(
     connection: AsyncConnection,
     source_id: int,
     *,
-    lead_ids: Iterable[int] = (),
-    record_ids: Iterable[int] = (),
-    companies: Iterable[str] = (),
+    lead_ids: Sequence[int] = (),
+    record_ids: Sequence[int] = (),
+    companies: Sequence[str] = (),
+    email_keys: Sequence[bytes] = (),
 ) -> dict[str, StoredConversion]:
-    """Stored conversions of these leads, records and companies, by uid."""
-    wanted = []
-    for column, values in ((conversions.c.lead_id, list(lead_ids)), (conversions.c.record_id, list(record_ids))):
+    """Stored conversions of these leads, records, companies and e-mails (as HMAC), by uid, each with its deliveries."""
+    wanted: list[ColumnElement[bool]] = []
+    for column, values in ((conversions.c.lead_id, lead_ids), (conversions.c.record_id, record_ids)):
         if values:
             wanted.append(among(connection, column, values))
-    keys = list(companies)
-    if keys:
-        wanted.append(and_(conversions.c.scope_kind == "company", among(connection, conversions.c.scope_key, keys)))
+    if companies:
+        wanted.append(and_(conversions.c.scope_kind == "company", among(connection, conversions.c.scope_key, companies)))
+    if email_keys:
+        mates = select(leads.c.id).where(leads.c.source_id == source_id, among(connection, leads.c.email_hmac, email_keys))
+        wanted.append(conversions.c.lead_id.in_(mates))
     if not wanted:
         return {}
+    chosen = union(*(select(conversions.c.id).where(conversions.c.source_id == source_id, one) for one in wanted)).cte("chosen")
     result = await connection.execute(
-        select(conversions).where(conversions.c.source_id == source_id, or_(*wanted)).order_by(conversions.c.id)
+        select(conversions, leads.c.email_hmac, *_DELIVERY.values())
+        .select_from(
+            chosen.join(conversions, conversions.c.id == chosen.c.id)
+            .outerjoin(leads, leads.c.id == conversions.c.lead_id)
+            .outerjoin(deliveries, deliveries.c.conversion_id == conversions.c.id)
+        )
+        .order_by(conversions.c.id, deliveries.c.id)
     )
-    return {row["uid"]: _stored(dict(row)) for row in result.mappings()}
+    found: dict[int, tuple[Mapping[str, object], list[StoredDelivery]]] = {}
+    for row in result.mappings():
+        _, owed = found.setdefault(row["id"], (dict(row), []))
+        if row["delivery_id"] is not None:
+            owed.append(StoredDelivery(**{name: row[f"delivery_{name}"] for name in StoredDelivery.__slots__}))
+    return {str(row["uid"]): _stored(row, owed) for row, owed in found.values()}
 
 
-def _stored(row: Mapping[str, object]) -> StoredConversion:
-    values = dict(row)
+def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> StoredConversion:
     amount, currency = values["amount_micros"], values["currency"]
     state = ConversionState(
         uid=str(values["uid"]),
@@ -69,8 +111,12 @@ def _stored(row: Mapping[str, object]) -> StoredConversion:
         duplicate_of=None if values["duplicate_of"] is None else str(values["duplicate_of"]),
         ended_at=optional_from_ms(_optional(values["ended_at"])),
         ended_why=None if values["ended_why"] is None else EndReason(str(values["ended_why"])),
+        is_tried=any(one.kind == DeliveryKind.UPLOAD.value and one.frozen for one in owed),
+        is_withdrawn=any(one.kind == DeliveryKind.RETRACT.value and one.frozen for one in owed),
     )
-    return StoredConversion(_integer(values["id"]), _integer(values["value_seq"]), state)
+    email = values["email_hmac"]
+    email_key = bytes(email) if isinstance(email, bytes | memoryview) else None
+    return StoredConversion(_integer(values["id"]), _integer(values["value_seq"]), state, email_key, tuple(owed))
 
 
 def _integer(value: object) -> int:
@@ -110,18 +156,52 @@ def row_of(conversion_id: int, source_id: int, state: ConversionState, value_seq
     }
 
 
-async def insert_conversions(connection: AsyncConnection, rows: Sequence[Row]) -> int:
-    """Add conversions; one that is there already stays."""
-    return await insert_rows(connection, conversions, rows, conflict=("uid",))
+_CHANGES = (
+    "record_id", "lead_id", "occurred_at", "implied", "amount_micros", "currency", "value_state", "value_basis", "value_why",
+    "value_seq", "duplicate_of", "explain", "ended_at", "ended_why", "live",
+)  # fmt: skip
 
 
-async def update_conversions(connection: AsyncConnection, rows: Sequence[Row]) -> int:
-    """Write the changed columns of conversions by id; uid, scope and occurrence never change."""
-    frozen = {"uid", "source_id", "milestone", "scope_kind", "scope_key", "occurrence", "mapping_version"}
-    kept = [{name: value for name, value in row.items() if name not in frozen} for row in rows]
-    return await update_rows(connection, conversions, kept, key=("id",))
+async def write_conversions(connection: AsyncConnection, rows: Sequence[Row]) -> int:
+    """Add new conversions and write the changed columns of known ones; uid, scope, occurrence and version never change."""
+    return await insert_rows(
+        connection, conversions, rows, conflict=("uid",), update=_CHANGES, where="excluded.id = conversions.id"
+    )
 
 
 async def insert_valuations(connection: AsyncConnection, rows: Sequence[Row]) -> int:
     """Add valuations (seq 1 and up; seq 0 stands in `conversions`)."""
     return await insert_rows(connection, valuations, rows, conflict=("conversion_id", "seq"))
+
+
+async def write_deliveries(connection: AsyncConnection, source_id: int, rows: Sequence[StoredDelivery]) -> int:
+    """Add deliveries, and change the state of those that are not being sent at this moment."""
+    values = [
+        {"source_id": source_id, **{name: getattr(one, name) for name in StoredDelivery.__slots__ if name not in _SENT}}
+        for one in rows
+    ]
+    return await insert_rows(
+        connection,
+        deliveries,
+        values,
+        conflict=("conversion_id", "destination_id", "kind", "seq"),
+        update=("state", "reason", "due_at", "deadline_at", "settled_at"),
+        where="deliveries.state IN ('pending', 'skipped') AND deliveries.tries = excluded.tries",
+    )
+
+
+_SENT = frozenset({"sent_amount_micros", "sent_currency"})
+
+
+async def waiting_for_rate(connection: AsyncConnection, source_id: int, limit: int) -> tuple[set[int], set[int]]:
+    """The records of conversions whose value waits for a currency rate: deals, and others."""
+    result = await connection.execute(
+        select(records.c.id, records.c.object)
+        .join(conversions, conversions.c.record_id == records.c.id)
+        .where(conversions.c.source_id == source_id, conversions.c.value_state == ValueState.RATE.value, conversions.c.live)
+        .order_by(conversions.c.occurred_at.desc())
+        .limit(limit)
+    )
+    rows = list(result)
+    deals = {row.id for row in rows if row.object == ObjectKind.DEAL.value}
+    return deals, {row.id for row in rows} - deals

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -36,6 +36,10 @@ class CursorRow:
     next_poll_at: int | None
     swept_at: int | None
     deep_swept_at: int | None
+
+    def is_due(self, now: datetime) -> bool:
+        """True where a window is open, or the next poll has come."""
+        return self.next_poll_at is None or from_ms(self.next_poll_at) <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +92,6 @@ async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[Object
     }
 
 
-async def hold_cursor(connection: AsyncConnection, source_id: int, kind: ObjectKind) -> None:
-    """Lock the cursor row, made where it is missing: one writer per source and object."""
-    fresh = {"source_id": source_id, "object": kind.value, "settled_to": 0, "fence": 0}
-    await insert_rows(connection, cursors, [fresh], conflict=("source_id", "object"))
-    await connection.execute(
-        select(cursors.c.fence).where(cursors.c.source_id == source_id, cursors.c.object == kind.value).with_for_update()
-    )
-
-
 async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, move: CursorMove) -> bool:
     """Write the page's position under the lease's fence; False where a newer holder has written since."""
     values: dict[str, object] = {
@@ -113,9 +108,12 @@ async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, m
             values["swept_at"] = to_ms(move.window_end)
         if move.sweep is Sweep.DEEP:
             values["deep_swept_at"] = to_ms(move.window_end)
-    result = await connection.execute(
-        update(cursors)
-        .where(cursors.c.source_id == source_id, cursors.c.object == move.kind.value, cursors.c.fence <= fence)
-        .values(**values)
+    written = await insert_rows(
+        connection,
+        cursors,
+        [{"source_id": source_id, "object": move.kind.value, "settled_to": 0, **values}],
+        conflict=("source_id", "object"),
+        update=tuple(values),
+        where="cursors.fence <= excluded.fence",
     )
-    return result.rowcount == 1
+    return written == 1

@@ -1,6 +1,5 @@
 """The people of a neighbourhood become leads: identity, consent, attribution, from the opened fields of their records."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,20 +7,17 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row
-from app.db.ids import take_ids
+from app.db.ids import IdBlock
 from app.db.instants import from_ms, optional_ms, to_ms
 from app.ingest import repository
-from app.ingest.aggregates import Neighbourhood
+from app.ingest.aggregates import Neighbourhood, created_of
 from app.ingest.context import SourceContext
 from app.ingest.people import People, SealedPerson
 from app.ingest.repository import LeadRow
 from app.mapping.aggregate import KnownRecord
-from app.mapping.people import attribution_of, dimensions_of, identity_candidates, judge_consent
+from app.mapping.people import Lookup, attribution_of, dimensions_of, identity_candidates, judge_consent
 from connectors.contract.conversions import Identifier
-from connectors.contract.records import ObjectKind
 from connectors.identity import RawIdentity, country_code
-
-Lookup = Callable[[ObjectKind, str], str | None]
 
 _CLICK_PLATFORMS = (
     (frozenset({Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}), "google"),
@@ -47,7 +43,7 @@ class LeadWriter:
         self._people = people
 
     async def write(
-        self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, now: datetime
+        self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, ids: IdBlock, now: datetime
     ) -> PeopleWritten:
         """Bring every touched lead up to date."""
         written = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
@@ -69,7 +65,7 @@ class LeadWriter:
                 written.changed.add(lead_id)
             lead_rows.append(row)
         if identity_rows:
-            first = await take_ids(connection, len(identity_rows))
+            first = await ids.take(len(identity_rows))
             by_lead = {row["lead_id"]: first + place for place, row in enumerate(identity_rows)}
             identity_rows = [{**row, "id": by_lead[row["lead_id"]]} for row in identity_rows]
             lead_rows = [{**row, "identity_id": by_lead.get(row["id"], row["identity_id"])} for row in lead_rows]
@@ -81,9 +77,9 @@ class LeadWriter:
 def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:
     """The first non-empty value of a property among a person's records, survivors first."""
 
-    def look(kind: ObjectKind, name: str) -> str | None:
+    def look(kind: str, name: str) -> str | None:
         for record in held:
-            value = record.fields.get(name) if record.ref.kind is kind else None
+            value = record.fields.get(name) if record.ref.kind == kind else None
             if value:
                 return value
         return None
@@ -95,7 +91,7 @@ def _raw_identity(source: SourceContext, held: tuple[KnownRecord, ...]) -> tuple
     candidates, clicked_at = identity_candidates(source.document, held)
     countries = candidates.get("country", ())
     country = next((code for text in countries if (code := country_code(text)) is not None), None)
-    created = min((record.created_at or record.modified_at for record in held), default=None)
+    created = created_of(held)
     raw = RawIdentity(
         **candidates,
         clicked_at=clicked_at or created,
@@ -119,7 +115,7 @@ def _lead_row(
     platform, campaign_id, utm_campaign = attribution_of(source.document, look)
     if platform is None and sealed is not None:
         platform = next((name for ids, name in _CLICK_PLATFORMS if ids & sealed.identifiers), None)
-    created = min((record.created_at or record.modified_at for record in held), default=now)
+    created = created_of(held) or now
     return {
         "id": lead_id,
         "source_id": source.id,

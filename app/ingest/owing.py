@@ -1,126 +1,225 @@
-"""New and changed conversions become deliveries owed, in the recording transaction."""
+"""What new and changed conversions owe their destinations: uploads, corrections, and what is judged again (pure)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from app.db.bulk import Row
-from app.db.ids import take_ids
-from app.db.instants import optional_ms, to_ms
+from app.db.instants import from_ms, optional_ms, to_ms
 from app.ingest.context import DestinationTerms, SourceContext
+from app.ingest.conversion_repository import StoredConversion, StoredDelivery
 from app.ingest.difference import Difference
 from app.mapping.aggregate import ConversionState
-from app.outbox import repository as outbox
-from app.outbox.policy import initial
+from app.outbox.policy import Opening, initial
 from app.outbox.states import DeliveryState, Reason
-from connectors.contract.conversions import DeliveryKind
+from connectors.contract.conversions import DeliveryKind, Money
+
+UPLOAD, RESTATE, RETRACT = DeliveryKind.UPLOAD.value, DeliveryKind.RESTATE.value, DeliveryKind.RETRACT.value
+PENDING, SKIPPED = DeliveryState.PENDING.value, DeliveryState.SKIPPED.value
+# Skipped for a reason that a later fact of the CRM may lift.
+LIFTED = frozenset({Reason.DUPLICATE.value, Reason.WITHDRAWN.value, Reason.BEFORE_START.value})
+WAITS = frozenset({Reason.PERSON.value, Reason.VALUE.value, Reason.RATE.value})
+LACKED = frozenset({Reason.NO_CONSENT.value, Reason.NO_IDENTIFIER.value})
+KNOWN = frozenset({DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value})
+NEW_ID = 0
 
 
 @dataclass(slots=True)
-class OwedNow:
-    """How many deliveries were made, and whose bell to ring."""
+class Owed:
+    """Rows to add (their ids are 0 as yet) and rows to change."""
 
-    deliveries: int = 0
-    destinations: set[int] = field(default_factory=set)
+    added: list[StoredDelivery] = field(default_factory=list)
+    changed: dict[int, StoredDelivery] = field(default_factory=dict)
+
+    @property
+    def destinations(self) -> set[int]:
+        """Whose bell to ring: something of theirs is due."""
+        return {one.destination_id for one in (*self.added, *self.changed.values()) if one.due_at is not None}
 
 
-async def owe(
-    connection: AsyncConnection,
+def owe(
     source: SourceContext,
     found: Difference,
     ids: Mapping[str, int],
+    woken: Iterable[StoredConversion],
     now: datetime,
-    *,
-    woken_leads: Iterable[int],
-    woken_records: Iterable[int],
-) -> OwedNow:
-    """Enqueue uploads of new (or now real) conversions, corrections of changed ones, and wake what waited for them."""
-    owed = OwedNow()
-    rows: list[Row] = []
-    fresh = [*found.new, *(state for _, state in found.made_real)]
-    for state in fresh:
-        if state.is_implied and _implied_mode(source, state.milestone) != "send":
-            continue
-        rows += [
-            _row(source, terms, state, ids[state.uid], now) for terms in source.destinations if state.milestone in terms.targets
-        ]
-    if rows:
-        first = await take_ids(connection, len(rows))
-        rows = [{**row, "id": first + place} for place, row in enumerate(rows)]
-        await outbox.enqueue(connection, rows)
-    owed.deliveries = len(rows)
-    owed.destinations = {int(str(row["destination_id"])) for row in rows if row["due_at"] is not None}
-    ended = {before.id for before, _ in found.ended}
-    if ended:
-        await outbox.withdraw(connection, sorted(ended), to_ms(now))
-        await _correct(connection, source, ended, DeliveryKind.RETRACT, now)
-    revalued = {before.id for before, state in found.revalued if state.is_live and state.money is not None} - ended
-    if revalued:
-        await _correct(connection, source, revalued, DeliveryKind.RESTATE, now)
-    await outbox.wake(connection, list(woken_leads), list(woken_records), to_ms(now))
+) -> Owed:
+    """All that this recording owes. `ids` are the new conversions', `woken` are conversions whose people or deal changed."""
+    owed = Owed()
+    for state in found.new:
+        owed.added += _uploads(source, state, ids[state.uid], (), now)
+    for before, state in found.changed:
+        owed.added += _uploads(source, state, before.id, before.deliveries, now)
+        _reopen(owed, source, before, state, now)
+        _correct(owed, source, before, state, now)
+    revalued = [before for before, _ in found.revalued]
+    for stored in (*woken, *revalued):
+        for row in stored.deliveries:
+            row = owed.changed.get(row.id, row)  # noqa: PLW2901 as it was changed above
+            if _is_woken(row, now):
+                owed.changed[row.id] = replace(row, state=PENDING, reason=Reason.NEW.value, due_at=to_ms(now), settled_at=None)
     return owed
 
 
-def _implied_mode(source: SourceContext, name: str) -> str:
-    return next((one.implied for one in source.document.milestones if one.name == name), "report")
+def _is_woken(row: StoredDelivery, now: datetime) -> bool:
+    """What waited for a person, a value or a rate, or lacked consent or an identifier, is judged again."""
+    if row.state == PENDING:
+        return row.reason in WAITS
+    return row.state == SKIPPED and row.reason in LACKED and row.deadline_at > to_ms(now)
 
 
-def _row(source: SourceContext, terms: DestinationTerms, state: ConversionState, conversion_id: int, now: datetime) -> Row:
-    opening = initial(
+def _uploads(
+    source: SourceContext, state: ConversionState, conversion_id: int, known: Iterable[StoredDelivery], now: datetime
+) -> Iterator[StoredDelivery]:
+    """One for each destination that the mapping names; an implied conversion that is only reported owes none."""
+    milestone = source.document.named(state.milestone)
+    if state.is_implied and (milestone is None or milestone.implied != "send"):
+        return
+    have = {row.destination_id for row in known if row.kind == UPLOAD}
+    for terms in source.destinations:
+        target = terms.targets.get(state.milestone)
+        if target is None or terms.id in have:
+            continue
+        opening = _opening(source, terms, state, now)
+        yield StoredDelivery(
+            id=NEW_ID,
+            conversion_id=conversion_id,
+            destination_id=terms.id,
+            kind=UPLOAD,
+            seq=0,
+            state=opening.state.value,
+            reason=opening.reason.value,
+            target=target,
+            tries=0,
+            frozen=False,
+            deadline_at=_deadline(terms, state),
+            created_at=to_ms(now),
+            due_at=optional_ms(opening.due_at),
+            settled_at=None if opening.due_at is not None else to_ms(now),
+        )
+
+
+def _opening(source: SourceContext, terms: DestinationTerms, state: ConversionState, now: datetime) -> Opening:
+    is_excluded = bool(state.excluded) or terms.name in state.excluded_for
+    return initial(
         occurred_at=state.occurred_at,
         start=max(source.start, terms.owed_from or source.start),
         is_live=state.is_live,
-        is_duplicate=state.duplicate_of is not None,
-        is_excluded=bool(state.excluded) or terms.name in state.excluded_for,
+        # Of two reasons the lasting one is told: a duplicate may come to count, what is excluded may not.
+        is_duplicate=state.duplicate_of is not None and not is_excluded,
+        is_excluded=is_excluded,
         now=now,
     )
-    return {
-        "id": 0,
-        "source_id": source.id,
-        "conversion_id": conversion_id,
-        "destination_id": terms.id,
-        "kind": DeliveryKind.UPLOAD.value,
-        "seq": 0,
-        "state": opening.state.value,
-        "reason": opening.reason.value,
-        "due_at": optional_ms(opening.due_at),
-        "deadline_at": to_ms(state.occurred_at + terms.limits.age_with_click),
-        "target": terms.targets[state.milestone],
-        "created_at": to_ms(now),
-        "settled_at": None if opening.due_at is not None else to_ms(now),
-    }
 
 
-async def _correct(
-    connection: AsyncConnection, source: SourceContext, conversion_ids: set[int], kind: DeliveryKind, now: datetime
-) -> None:
-    """Corrections go only to destinations that recorded the upload; at most one untried stands, a newer replaces it."""
-    for terms in source.destinations:
-        able = terms.limits.restates if kind is DeliveryKind.RESTATE else terms.limits.retracts
-        sent = await outbox.sent_uploads(connection, terms.id, sorted(conversion_ids))
-        await outbox.supersede(connection, [row.conversion_id for row in sent], terms.id, to_ms(now))
-        rows: list[Row] = []
-        for row in sent:
-            due = max(now, row.settled_at + terms.limits.correction_after)
-            rows.append(
-                {
-                    "id": 0,
-                    "source_id": source.id,
-                    "conversion_id": row.conversion_id,
-                    "destination_id": terms.id,
-                    "kind": kind.value,
-                    "seq": row.next_seq,
-                    "state": (DeliveryState.PENDING if able else DeliveryState.SKIPPED).value,
-                    "reason": (Reason.NEW if able else Reason.UNSUPPORTED).value,
-                    "due_at": to_ms(due) if able else None,
-                    "deadline_at": to_ms(row.settled_at + terms.limits.correction_within),
-                    "target": row.target,
-                    "created_at": to_ms(now),
-                    "settled_at": None if able else to_ms(now),
-                }
+def _deadline(terms: DestinationTerms, state: ConversionState) -> int:
+    return to_ms(state.occurred_at + terms.limits.age_with_click)
+
+
+def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:
+    """Untried uploads begin anew where the conversion ended, lives again, moved, or (no longer) is a duplicate."""
+    old = before.state
+    if (old.is_live, old.occurred_at, old.duplicate_of) == (state.is_live, state.occurred_at, state.duplicate_of):
+        return
+    by_id = {terms.id: terms for terms in source.destinations}
+    for row in before.deliveries:
+        terms = by_id.get(row.destination_id)
+        if row.kind != UPLOAD or row.frozen or row.tries or terms is None:
+            continue
+        if row.state != PENDING and not (row.state == SKIPPED and row.reason in LIFTED):
+            continue
+        opening, deadline = _opening(source, terms, state, now), _deadline(terms, state)
+        if opening.state is not DeliveryState.PENDING:
+            if (row.state, row.reason) != (opening.state.value, opening.reason.value):
+                owed.changed[row.id] = replace(
+                    row,
+                    state=opening.state.value,
+                    reason=opening.reason.value,
+                    due_at=None,
+                    deadline_at=deadline,
+                    settled_at=to_ms(now),
+                )
+        elif row.state == PENDING:
+            owed.changed[row.id] = replace(row, deadline_at=deadline)
+        elif deadline > to_ms(now):
+            due = optional_ms(opening.due_at)
+            owed.changed[row.id] = replace(
+                row, state=PENDING, reason=Reason.NEW.value, due_at=due, deadline_at=deadline, settled_at=None
             )
-        if rows:
-            first = await take_ids(connection, len(rows))
-            await outbox.enqueue(connection, [{**row, "id": first + place} for place, row in enumerate(rows)])
+
+
+def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:
+    """Corrections of what a platform has, or may have: a try is under way, or its effect is unknown."""
+    for terms in source.destinations:
+        mine = [row for row in before.deliveries if row.destination_id == terms.id]
+        upload = next((row for row in mine if row.kind == UPLOAD), None)
+        if upload is None or not _is_there(upload):
+            continue
+        corrections = [row for row in mine if row.kind != UPLOAD]
+        standing = [row for row in corrections if row.state == PENDING and not row.frozen]
+        kind = _due_correction(before.state, state, upload, corrections)
+        for row in standing:
+            if row.kind != kind:
+                owed.changed[row.id] = replace(
+                    row, state=SKIPPED, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=to_ms(now)
+                )
+        if kind is not None and all(row.kind != kind for row in standing):
+            owed.added.append(_correction(terms, upload, kind, corrections, now))
+
+
+def _is_there(row: StoredDelivery) -> bool:
+    if row.state == PENDING:
+        return row.frozen
+    return row.state in KNOWN or row.state == DeliveryState.SENDING.value
+
+
+def _due_correction(
+    before: ConversionState, state: ConversionState, upload: StoredDelivery, corrections: list[StoredDelivery]
+) -> str | None:
+    """What the platform must be told, None where it knows the truth. Money counts against what was sent last."""
+    if not state.is_live:
+        is_told = any(row.kind == RETRACT and (row.frozen or row.state == PENDING) for row in corrections)
+        is_standing = any(row.kind == RETRACT and row.state == PENDING and not row.frozen for row in corrections)
+        return RETRACT if is_standing or (before.is_live and not is_told) else None
+    sent = max(
+        (row for row in (upload, *corrections) if row.kind != RETRACT and row.frozen and _is_there(row)),
+        key=lambda row: row.seq,
+        default=None,
+    )
+    if state.money is None or sent is None:
+        return None
+    is_standing = any(row.kind == RESTATE and row.state == PENDING and not row.frozen for row in corrections)
+    if (before.money, before.is_live) == (state.money, state.is_live) and not is_standing:
+        return None
+    told = None
+    if sent.sent_amount_micros is not None and sent.sent_currency:
+        told = Money(sent.sent_amount_micros, sent.sent_currency)
+    return RESTATE if told != state.money else None
+
+
+def _correction(
+    terms: DestinationTerms, upload: StoredDelivery, kind: str, corrections: list[StoredDelivery], now: datetime
+) -> StoredDelivery:
+    """Due once the upload is known to be recorded; past the platform's window it is told as unsupported."""
+    limits = terms.limits
+    taken = from_ms(upload.settled_at) if upload.settled_at is not None else now
+    wait = limits.correction_after
+    if upload.state != DeliveryState.CONFIRMED.value and limits.verdict_after is not None:
+        wait = max(wait, limits.verdict_after)
+    deadline = taken + limits.correction_within
+    able = (limits.restates if kind == RESTATE else limits.retracts) and now < deadline
+    return StoredDelivery(
+        id=NEW_ID,
+        conversion_id=upload.conversion_id,
+        destination_id=terms.id,
+        kind=kind,
+        seq=1 + max((row.seq for row in corrections), default=0),
+        state=PENDING if able else SKIPPED,
+        reason=(Reason.NEW if able else Reason.UNSUPPORTED).value,
+        target=upload.target,
+        tries=0,
+        frozen=False,
+        deadline_at=to_ms(deadline),
+        created_at=to_ms(now),
+        due_at=to_ms(max(now, taken + wait)) if able else None,
+        settled_at=None if able else to_ms(now),
+    )

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from app.db.instants import from_ms, to_ms
+from app.db.instants import to_ms
 from app.db.session import Database
 from app.ingest import repository
 from app.ingest.context import SourceContext
-from app.ingest.cursors import CursorMove, cursors_of, next_window
-from app.ingest.inbox import done_with, waiting_hints
-from app.ingest.recorder import PullLease, Recorded, Recorder
+from app.ingest.cursors import CursorMove, CursorRow, cursors_of, next_window
+from app.ingest.inbox import WaitingHint, waiting_hints
+from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import CrmSource, Stored
 
-LEASE = timedelta(minutes=5)
 HINTS_A_FETCH = 200
 
 
@@ -38,29 +37,40 @@ class Poller:
         self._holder = holder
         self._clock = clock
 
-    async def pull(self, source: SourceContext, crm: CrmSource) -> Pulled:
-        """Read every due window of every object of the selection, then the hints."""
-        name = f"pull:{source.id}"
-        lease = await self._acquire(name)
+    async def pull(self, source: SourceContext, crm: CrmSource, *, only_due: bool = False) -> Pulled:
+        """Read the hints, then the windows of the selection's objects: all of them, or only those whose poll has come."""
+        async with self._database.read() as connection:
+            cursors = await cursors_of(connection, source.id)
+            hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
+        now = self._clock()
+        kinds = [
+            kind
+            for kind in sorted(source.selection.objects, key=_people_first)
+            if not only_due or (row := cursors.get(kind)) is None or row.is_due(now)
+        ]
+        if not kinds and not hints:
+            return Pulled()
+        lease = await self._acquire(source)
         if lease is None:
             return Pulled(is_busy=True)
         try:
-            pulled = await self._hints(source, crm, lease)
-            for kind in sorted(source.selection.objects, key=_people_first):
-                pulled = _sum(pulled, await self._window(source, crm, kind, lease))
+            pulled = await self._hints(source, crm, hints, lease)
+            for kind in kinds:
+                pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease))
             return pulled
         finally:
             async with self._database.write() as connection:
-                await release(connection, name, self._holder)
+                await release(connection, lease.name, self._holder)
 
-    async def _acquire(self, name: str) -> PullLease | None:
+    async def _acquire(self, source: SourceContext) -> PullLease | None:
+        name = f"pull:{source.id}"
         async with self._database.write() as connection:
-            fence = await acquire(connection, name, self._holder, to_ms(self._clock()), int(LEASE.total_seconds() * 1000))
+            fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
         return None if fence is None else PullLease(name, self._holder, fence)
 
-    async def _window(self, source: SourceContext, crm: CrmSource, kind: ObjectKind, lease: PullLease) -> Pulled:
-        async with self._database.read() as connection:
-            row = (await cursors_of(connection, source.id)).get(kind)
+    async def _window(
+        self, source: SourceContext, crm: CrmSource, kind: ObjectKind, row: CursorRow | None, lease: PullLease
+    ) -> Pulled:
         now = self._clock()
         reach = _reach(source, kind)
         window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
@@ -68,7 +78,6 @@ class Poller:
         pulled = Pulled()
         async for page in crm.changes(window, source.selection, self._stored(source, refetches=refetches)):
             now = self._clock()
-            await self._acquire(lease.name)
             move = CursorMove(
                 kind=kind,
                 window_start=window.since,
@@ -83,19 +92,17 @@ class Poller:
             pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
         return pulled
 
-    async def _hints(self, source: SourceContext, crm: CrmSource, lease: PullLease) -> Pulled:
+    async def _hints(self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease) -> Pulled:
         pulled = Pulled()
-        while True:
+        while hints:
+            records = await crm.fetch([hint.ref for hint in hints], source.selection, self._stored(source, refetches=False))
+            recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
+            pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
+            if len(hints) < HINTS_A_FETCH:
+                break
             async with self._database.read() as connection:
                 hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
-            if not hints:
-                return pulled
-            records = await crm.fetch([hint.ref for hint in hints], source.selection)
-            await self._acquire(lease.name)
-            recorded = await self._recorder.record(source, records, self._clock(), lease)
-            async with self._database.write() as connection:
-                await done_with(connection, source.id, hints)
-            pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
+        return pulled
 
     def _stored(self, source: SourceContext, *, refetches: bool) -> Stored:
         async def unchanged(kind: ObjectKind, rows: Mapping[str, datetime]) -> frozenset[str]:
@@ -110,16 +117,6 @@ class Poller:
                 return frozenset(await repository.versions(connection, source.id, kind, ids))
 
         return Stored(unchanged, known)
-
-    async def is_due(self, source: SourceContext, now: datetime) -> bool:
-        """True where a window is open or its next poll has come, for any object, or hints wait."""
-        async with self._database.read() as connection:
-            rows = await cursors_of(connection, source.id)
-            hints = await waiting_hints(connection, source.id, 1)
-        return bool(hints) or any(
-            (row := rows.get(kind)) is None or row.next_poll_at is None or from_ms(row.next_poll_at) <= now
-            for kind in source.selection.objects
-        )
 
 
 def _people_first(kind: ObjectKind) -> int:

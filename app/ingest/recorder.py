@@ -1,12 +1,13 @@
 """Recording: one transaction turns a page of records into facts, conversions and deliveries owed. All doors come through here."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.ids import take_ids
+from app.db.bulk import Row
+from app.db.ids import IdBlock
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
@@ -14,20 +15,24 @@ from app.ingest import repository
 from app.ingest.aggregates import Neighbourhood, load_neighbourhood
 from app.ingest.context import SourceContext
 from app.ingest.conversion_repository import StoredConversion
-from app.ingest.cursors import CursorMove, hold_cursor, move_cursor
+from app.ingest.cursors import CursorMove, move_cursor
+from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference
 from app.ingest.identities import LeadWriter, PeopleWritten
+from app.ingest.inbox import WaitingHint, done_with
 from app.ingest.owing import owe
+from app.ingest.pages import readings_of
 from app.ingest.people import People
-from app.ingest.storing import RecordStore, Touched
-from app.leases.repository import still_held
-from app.mapping.aggregate import Aggregate, ConversionState
-from app.mapping.engine import derive
+from app.ingest.storing import PagePlan, PagePlanner, refs_in
+from app.leases.repository import renew
 from app.mapping.rates import Rates
 from app.secrets import Keyring
 from connectors.contract.records import Record
 
+PULL_LEASE_MS = 5 * 60 * 1000
+
 Bell = Callable[[Iterable[int]], None]
+MOST_REVALUED = 1000
 
 
 class LeaseLost(Exception):
@@ -65,7 +70,6 @@ class Recorder:
     def __init__(self, database: Database, keyring: Keyring, people: People, ring: Bell) -> None:
         self._database = database
         self._keyring = keyring
-        self._store = RecordStore(keyring)
         self._leads = LeadWriter(people)
         self._ring = ring
 
@@ -77,123 +81,140 @@ class Recorder:
         lease: PullLease,
         *,
         move: CursorMove | None = None,
+        hints: Sequence[WaitingHint] = (),
         rates: Rates | None = None,
     ) -> Recorded:
-        """Record a page and move the cursor with it: all or nothing. Raises LeaseLost where another reader took over."""
+        """Record a page, move the cursor and drop the hints with it: all or nothing.
+
+        The lease is renewed with each page. Raises LeaseLost where another reader took over.
+        """
         async with self._database.write() as connection:
-            if move is not None:
-                await hold_cursor(connection, source.id, move.kind)
-            if not await still_held(connection, lease.name, lease.holder, lease.fence, to_ms(now)):
+            # The lease's row is locked to the commit: one writer a source. The cursor moves last, under the same fence.
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             recorded, destinations = Recorded(), set[int]()
             if page:
-                recorded, destinations = await self._record(connection, source, page, now, rates or Rates())
+                recorded, destinations = await self._record(connection, source, page, now, rates)
             if move is not None and not await move_cursor(connection, source.id, lease.fence, move):
                 raise LeaseLost(lease.name)
+            await done_with(connection, source.id, hints)
+        self._ring(destinations)
+        return recorded
+
+    async def revalue(self, source: SourceContext, now: datetime, lease: PullLease, *, rates: Rates | None = None) -> Recorded:
+        """Value again what waits for a currency rate: to be called when rates have come. Raises LeaseLost like `record`."""
+        async with self._database.write() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            deals, persons = await conversions.waiting_for_rate(connection, source.id, MOST_REVALUED)
+            recorded, destinations = Recorded(), set[int]()
+            if deals or persons:
+                plan = PagePlan(deals=deals, persons=persons)
+                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, rates)
         self._ring(destinations)
         return recorded
 
     async def _record(
-        self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates
+        self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
     ) -> tuple[Recorded, set[int]]:
-        touched = await self._store.store(connection, source, page, now)
-        near = await load_neighbourhood(connection, self._keyring, touched, source.prefer)
-        people = await self._leads.write(connection, source, near, now)
-        stored, siblings = await self._stored(connection, source, near, touched, people)
-        states = _derive_all(source, near, people, stored, siblings, rates)
+        readings = readings_of(page)
+        known = await repository.records_by_refs(connection, source.id, refs_in(readings))
+        planner = PagePlanner(source, self._keyring, known, to_ms(now))
+        kept = planner.wanted(readings)
+        new = planner.new_refs(kept)
+        ids = IdBlock(connection, _ids_for(source, len(kept), len(new)))
+        plan = planner.plan(kept, new, await ids.take(2 * len(new)) if new else 0)
+        return await self._write(connection, source, plan, ids, now, rates)
+
+    async def _write(
+        self,
+        connection: AsyncConnection,
+        source: SourceContext,
+        plan: PagePlan,
+        ids: IdBlock,
+        now: datetime,
+        rates: Rates | None,
+    ) -> tuple[Recorded, set[int]]:
+        near = await load_neighbourhood(connection, self._keyring, plan, source.prefer)
+        await repository.upsert_records(connection, source.id, near.changed)
+        await repository.append_entries(connection, near.new_entries)
+        await repository.write_links(connection, near.gone, near.fresh)
+        people = await self._leads.write(connection, source, near, ids, now)
+        await repository.merge_leads(connection, near.merged_leads)
+        stored = await self._stored(connection, source, near, people)
+        states = derive_all(source, near, people.email_keys, stored, source.rates if rates is None else rates)
         found = difference(stored, states)
-        ids = await self._write(connection, source, found, now)
-        owed = await owe(connection, source, found, ids, now, woken_leads=people.changed, woken_records=touched.deals)
+        conversion_ids = await _write_conversions(connection, source, found, ids, now)
+        woken = _woken(stored, near, plan, people)
+        owed = owe(source, found, conversion_ids, woken, now)
+        added = owed.added
+        if added:
+            first = await ids.take(len(added))
+            added = [replace(one, id=first + place) for place, one in enumerate(added)]
+        await conversions.write_deliveries(connection, source.id, [*added, *owed.changed.values()])
         recorded = Recorded(
-            records=touched.stored,
-            entries=touched.new_entries,
+            records=plan.stored,
+            entries=len(near.new_entries),
             new_conversions=len(found.new),
             revalued=len(found.revalued),
             ended=len(found.ended),
-            deliveries=owed.deliveries,
+            deliveries=len(added),
         )
         return recorded, owed.destinations
 
     async def _stored(
-        self,
-        connection: AsyncConnection,
-        source: SourceContext,
-        near: Neighbourhood,
-        touched: Touched,
-        people: PeopleWritten,
-    ) -> tuple[dict[str, StoredConversion], dict[int, list[ConversionState]]]:
-        keys = {key for lead_id in near.work_leads if (key := people.email_keys.get(lead_id)) is not None}
-        by_key = await repository.leads_by_email(connection, source.id, sorted(keys))
-        shared = {lead_id: key for key, leads in by_key.items() for lead_id in leads}
+        self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, people: PeopleWritten
+    ) -> dict[str, StoredConversion]:
         companies = {row.company_ref for row in near.records.values() if row.company_ref is not None}
-        stored = await conversions.conversions_by(
+        keys = {key for lead_id in near.work_leads if (key := people.email_keys.get(lead_id)) is not None}
+        swallowed = {known.id for deal_id in near.links for known in near.swallowed.get(deal_id, ())}
+        return await conversions.conversions_by(
             connection,
             source.id,
-            lead_ids=near.work_leads | set(shared) | set(touched.merged_leads),
-            record_ids=set(near.links),
-            companies=companies if source.counts_companies else (),
+            lead_ids=sorted(near.work_leads | set(near.merged_leads)),
+            record_ids=sorted(set(near.links) | swallowed),
+            companies=sorted(companies) if source.counts_companies else (),
+            email_keys=sorted(keys),
         )
-        siblings: dict[int, list[ConversionState]] = {}
-        for lead_id in near.work_leads:
-            key = people.email_keys.get(lead_id)
-            others = set(by_key.get(key, ())) - {lead_id} if key is not None else set()
-            siblings[lead_id] = [held.state for held in stored.values() if held.state.lead_id in others and held.state.is_live]
-        return stored, siblings
-
-    async def _write(
-        self, connection: AsyncConnection, source: SourceContext, found: Difference, now: datetime
-    ) -> dict[str, int]:
-        first = await take_ids(connection, len(found.new)) if found.new else 0
-        ids = {state.uid: first + place for place, state in enumerate(found.new)}
-        await conversions.insert_conversions(
-            connection, [conversions.row_of(ids[state.uid], source.id, state, 0) for state in found.new]
-        )
-        revalued = {before.id for before, _ in found.revalued}
-        rows, valuations = [], []
-        for before, state in found.changed:
-            ids[state.uid] = before.id
-            value_seq = before.value_seq + (before.id in revalued)
-            rows.append(conversions.row_of(before.id, source.id, state, value_seq))
-            if before.id in revalued:
-                valuations.append(
-                    {
-                        "conversion_id": before.id,
-                        "seq": value_seq,
-                        "amount_micros": state.money.amount_micros if state.money else None,
-                        "currency": state.money.currency if state.money else None,
-                        "why": state.value_why,
-                        "rates_version": state.rates_version,
-                        "at": to_ms(now),
-                    }
-                )
-        await conversions.update_conversions(connection, rows)
-        await conversions.insert_valuations(connection, valuations)
-        return ids
 
 
-def _derive_all(
-    source: SourceContext,
-    near: Neighbourhood,
-    people: PeopleWritten,
-    stored: dict[str, StoredConversion],
-    siblings: dict[int, list[ConversionState]],
-    rates: Rates,
-) -> list[ConversionState]:
-    by_lead = near.deals_by_lead()
-    states: list[ConversionState] = []
-    for lead_id in sorted(near.work_leads):
-        deals = tuple(near.deal(deal_id) for deal_id in sorted(by_lead.get(lead_id, ())))
-        records = {record.id for record in near.person_records(lead_id)} | {deal.record.id for deal in deals}
-        held = tuple(one.state for one in stored.values() if one.state.record_id in records or one.state.lead_id == lead_id)
-        aggregate = Aggregate(
-            person=near.person(lead_id, people.email_keys.get(lead_id)),
-            deals=deals,
-            conversions=held,
-            siblings=tuple(siblings.get(lead_id, ())),
-        )
-        states.extend(derive(aggregate, source.document, source.facts, rates))
-    for deal_id in sorted(near.orphan_deals):
-        held = tuple(one.state for one in stored.values() if one.state.record_id == deal_id)
-        aggregate = Aggregate(person=None, deals=(near.deal(deal_id),), conversions=held)
-        states.extend(derive(aggregate, source.document, source.facts, rates))
-    return states
+def _ids_for(source: SourceContext, kept: int, new: int) -> int:
+    """Enough for what a page usually makes: rows, identities, and of each milestone a conversion with its deliveries."""
+    return max(1, 2 * new + kept * (1 + len(source.document.milestones) * (1 + len(source.destinations))))
+
+
+def _woken(
+    stored: Mapping[str, StoredConversion], near: Neighbourhood, plan: PagePlan, people: PeopleWritten
+) -> list[StoredConversion]:
+    """Conversions whose person or consent changed, or whose deal did: what waits of them may go now."""
+    persons = {known.id for lead_id in people.changed for known in near.held_by.get(lead_id, ())}
+    deals = plan.deals | {deal_id for deal_id, links in near.links.items() if any(link.person_id in persons for link in links)}
+    return [one for one in stored.values() if one.state.lead_id in people.changed or one.state.record_id in deals]
+
+
+async def _write_conversions(
+    connection: AsyncConnection, source: SourceContext, found: Difference, ids: IdBlock, now: datetime
+) -> dict[str, int]:
+    first = await ids.take(len(found.new)) if found.new else 0
+    numbers = {state.uid: first + place for place, state in enumerate(found.new)}
+    rows = [conversions.row_of(numbers[state.uid], source.id, state, 0) for state in found.new]
+    revalued = {before.id for before, _ in found.revalued}
+    valuations: list[Row] = []
+    for before, state in found.changed:
+        value_seq = before.value_seq + (before.id in revalued)
+        rows.append(conversions.row_of(before.id, source.id, state, value_seq))
+        if before.id in revalued:
+            valuations.append(
+                {
+                    "conversion_id": before.id,
+                    "seq": value_seq,
+                    "amount_micros": state.money.amount_micros if state.money else None,
+                    "currency": state.money.currency if state.money else None,
+                    "why": state.value_why,
+                    "rates_version": state.rates_version,
+                    "at": to_ms(now),
+                }
+            )
+    await conversions.write_conversions(connection, rows)
+    await conversions.insert_valuations(connection, valuations)
+    return numbers

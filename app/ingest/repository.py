@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, insert_rows, update_rows
+from app.db.bulk import Row, among, delete_rows, insert_rows, update_rows
 from app.db.tables import deal_people, entries, identities, leads, records
 from connectors.contract.records import ObjectKind, RecordRef
 
@@ -73,6 +73,10 @@ _RECORD_COLUMNS = (
 )
 
 
+_LEAD_COLUMNS = {name: leads.c[name] for name in LeadRow.__slots__}
+_OWN = records.alias("own")
+
+
 async def records_by_refs(connection: AsyncConnection, source_id: int, refs: Iterable[RecordRef]) -> dict[RecordRef, RecordRow]:
     """The stored records among these refs, in one statement."""
     by_kind: dict[ObjectKind, list[str]] = defaultdict(list)
@@ -103,18 +107,30 @@ async def versions(connection: AsyncConnection, source_id: int, kind: ObjectKind
     return {row.external_id: row.modified_at for row in result}
 
 
-async def records_by_ids_or_leads(
-    connection: AsyncConnection, ids: Sequence[int], lead_ids: Sequence[int]
-) -> dict[int, RecordRow]:
-    """The records with these ids, and all records of these leads."""
-    if not ids and not lead_ids:
-        return {}
+async def records_around(connection: AsyncConnection, ids: Sequence[int]) -> tuple[dict[int, RecordRow], dict[int, LeadRow]]:
+    """The records with these ids, all records of their leads, and all that were merged into them; with their leads."""
+    if not ids:
+        return {}, {}
+    own, mate = records.alias("own"), records.alias("mate")
+    wanted = union(
+        select(records.c.id).where(among(connection, records.c.id, ids)),
+        select(mate.c.id).select_from(own.join(mate, mate.c.lead_id == own.c.lead_id)).where(among(connection, own.c.id, ids)),
+        select(records.c.id).where(records.c.merged_into.is_not(None), among(connection, records.c.merged_into, ids)),
+    ).cte("wanted")
+    query = (
+        select(*_RECORD_COLUMNS, *(column.label(f"{name}_of_lead") for name, column in _LEAD_COLUMNS.items()))
+        .select_from(wanted.join(records, records.c.id == wanted.c.id).outerjoin(leads, leads.c.id == records.c.lead_id))
+        .order_by(records.c.id)
+    )
     found: dict[int, RecordRow] = {}
-    for column, values in ((records.c.id, ids), (records.c.lead_id, lead_ids)):
-        if values:
-            result = await connection.execute(select(*_RECORD_COLUMNS).where(among(connection, column, values)))
-            found.update((row.id, row) for row in map(_record_row, result))
-    return found
+    known: dict[int, LeadRow] = {}
+    for row in await connection.execute(query):
+        record = _record_row(row)
+        found[record.id] = record
+        values = row._mapping  # noqa: SLF001 SQLAlchemy's documented accessor
+        if values["lead_id"] is not None and values["id_of_lead"] is not None and values["lead_id"] not in known:
+            known[values["lead_id"]] = _lead_row({name: values[f"{name}_of_lead"] for name in _LEAD_COLUMNS})
+    return found, known
 
 
 def _record_row(row: object) -> RecordRow:
@@ -134,12 +150,29 @@ def _record_row(row: object) -> RecordRow:
     )
 
 
-async def upsert_records(connection: AsyncConnection, rows: Sequence[Row]) -> int:
+async def upsert_records(connection: AsyncConnection, source_id: int, rows: Sequence[RecordRow]) -> int:
     """Insert or replace records; an older reading never replaces a newer one."""
     return await insert_rows(
         connection,
         records,
-        rows,
+        [
+            {
+                "id": row.id,
+                "source_id": source_id,
+                "object": row.ref.kind.value,
+                "external_id": row.ref.external_id,
+                "lead_id": row.lead_id,
+                "merged_into": row.merged_into,
+                "state": row.state,
+                "pipeline": row.pipeline,
+                "stage": row.stage,
+                "company_ref": row.company_ref,
+                "created_at": row.created_at,
+                "modified_at": row.modified_at,
+                "fields_sealed": row.fields_sealed,
+            }
+            for row in rows
+        ],
         conflict=("source_id", "object", "external_id"),
         update=(
             "state",
@@ -175,69 +208,43 @@ async def entries_of(connection: AsyncConnection, record_ids: Sequence[int]) -> 
     return found
 
 
-async def people_of_deals_or_persons(
-    connection: AsyncConnection, deal_ids: Sequence[int], person_ids: Sequence[int]
-) -> list[DealPersonRow]:
-    """Links of these deals, and links of these people."""
-    found: dict[tuple[int, int], DealPersonRow] = {}
-    for column, values in ((deal_people.c.deal_id, deal_ids), (deal_people.c.person_id, person_ids)):
-        if values:
-            result = await connection.execute(select(deal_people).where(among(connection, column, values)))
-            for row in result.mappings():
-                link = DealPersonRow(row["deal_id"], row["person_id"], row["label"], bool(row["primary"]), row["since"])
-                found[link.deal_id, link.person_id] = link
-    return list(found.values())
-
-
-async def replace_deal_people(
-    connection: AsyncConnection, rows: Sequence[Row], known: Sequence[DealPersonRow], read_deals: Iterable[int]
-) -> set[int]:
-    """Make the links of the deals that were read equal `rows`; returns the deals whose links changed."""
-    read = set(read_deals)
-    wanted = {(row["deal_id"], row["person_id"]): row for row in rows}
-    stored = {(link.deal_id, link.person_id): link for link in known if link.deal_id in read}
-    gone: dict[int, list[int]] = defaultdict(list)
-    for deal_id, person_id in stored.keys() - wanted.keys():
-        gone[deal_id].append(person_id)
-    if gone:
-        await connection.execute(
-            delete(deal_people).where(
-                or_(*(and_(deal_people.c.deal_id == deal, deal_people.c.person_id.in_(people)) for deal, people in gone.items()))
-            )
-        )
-    fresh = [
-        row
-        for key, row in wanted.items()
-        if key not in stored or (stored[key].label, stored[key].is_primary) != (row["label"], row["primary"])
+async def links_around(connection: AsyncConnection, deal_ids: Sequence[int], person_ids: Sequence[int]) -> list[DealPersonRow]:
+    """Links of these deals and of the deals of these people, and of all deals of the people on any of them."""
+    if not deal_ids and not person_ids:
+        return []
+    link = deal_people
+    mine = union(
+        select(link.c.deal_id).where(among(connection, link.c.deal_id, deal_ids)),
+        select(link.c.deal_id).where(link.c.person_id.in_(_mates(among(connection, _OWN.c.id, person_ids)))),
+    ).cte("mine")
+    people = select(link.c.person_id).where(link.c.deal_id.in_(select(mine.c.deal_id))).cte("people")
+    theirs = select(link.c.deal_id).where(link.c.person_id.in_(_mates(_OWN.c.id.in_(select(people.c.person_id)))))
+    query = select(link).where(or_(link.c.deal_id.in_(select(mine.c.deal_id)), link.c.deal_id.in_(theirs)))
+    result = await connection.execute(query.order_by(link.c.deal_id, link.c.person_id))
+    return [
+        DealPersonRow(row["deal_id"], row["person_id"], row["label"], bool(row["primary"]), row["since"])
+        for row in result.mappings()
     ]
-    await insert_rows(connection, deal_people, fresh, conflict=("deal_id", "person_id"), update=("label", "primary"))
-    return set(gone) | {int(str(row["deal_id"])) for row in fresh}
 
 
-async def leads_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> dict[int, LeadRow]:
-    """The leads with these ids."""
-    if not ids:
-        return {}
-    result = await connection.execute(select(leads).where(among(connection, leads.c.id, ids)))
-    return {row["id"]: _lead_row(dict(row)) for row in result.mappings()}
+def _mates(of: ColumnElement[bool]) -> Select[tuple[int]]:
+    """All records of the leads of these records."""
+    mate = records.alias()
+    return select(mate.c.id).select_from(_OWN.join(mate, mate.c.lead_id == _OWN.c.lead_id)).where(of)
 
 
-async def leads_by_email(connection: AsyncConnection, source_id: int, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-    """Ids of the leads that have these e-mails (as HMAC)."""
-    found: dict[bytes, list[int]] = defaultdict(list)
-    if keys:
-        result = await connection.execute(
-            select(leads.c.id, leads.c.email_hmac).where(
-                leads.c.source_id == source_id, among(connection, leads.c.email_hmac, keys)
-            )
-        )
-        for row in result:
-            found[bytes(row.email_hmac)].append(row.id)
-    return found
+async def write_links(connection: AsyncConnection, gone: Sequence[tuple[int, int]], fresh: Sequence[DealPersonRow]) -> None:
+    """Remove the links (deal, person) that are gone, add or change the fresh ones."""
+    await delete_rows(connection, deal_people, [{"deal_id": deal, "person_id": person} for deal, person in gone])
+    rows = [
+        {"deal_id": one.deal_id, "person_id": one.person_id, "label": one.label, "primary": one.is_primary, "since": one.since}
+        for one in fresh
+    ]
+    await insert_rows(connection, deal_people, rows, conflict=("deal_id", "person_id"), update=("label", "primary"))
 
 
 def _lead_row(row: Mapping[str, object]) -> LeadRow:
-    values = {name: row[name] for name in LeadRow.__slots__}
+    values = dict(row)
     for name in ("raw_hmac", "email_hmac", "phone_hmac"):
         value = values[name]
         values[name] = bytes(value) if isinstance(value, bytes | memoryview) else None
@@ -256,37 +263,7 @@ async def insert_identities(connection: AsyncConnection, rows: Sequence[Row]) ->
 
 
 async def merge_leads(connection: AsyncConnection, moves: Mapping[int, int]) -> None:
-    """The people of merged records become the survivor's: records, identities, deal links; the old leads go."""
-    pairs = [{"lead_id": old, "into": new} for old, new in moves.items()]
-    if not pairs:
-        return
-    for old, new in moves.items():
-        for table in (records, identities):
-            await connection.execute(update(table).where(table.c.lead_id == old).values(lead_id=new))
-    await connection.execute(delete(leads).where(among(connection, leads.c.id, list(moves))))
-
-
-async def move_links(connection: AsyncConnection, moves: Mapping[int, int], links: Sequence[DealPersonRow]) -> None:
-    """Deal links of merged contacts become the survivor's (record ids old -> new)."""
-    moved = [link for link in links if link.person_id in moves]
-    if not moved:
-        return
-    rows = [
-        {
-            "deal_id": link.deal_id,
-            "person_id": moves[link.person_id],
-            "label": link.label,
-            "primary": link.is_primary,
-            "since": link.since,
-        }
-        for link in moved
-    ]
-    unique = {(row["deal_id"], row["person_id"]): row for row in rows}
-    await insert_rows(connection, deal_people, list(unique.values()), conflict=("deal_id", "person_id"))
-    await connection.execute(delete(deal_people).where(among(connection, deal_people.c.person_id, list(moves))))
-
-
-async def mark_merged(connection: AsyncConnection, moves: Mapping[int, int]) -> None:
-    """Records merged away point at the survivor (record ids old -> new)."""
-    rows = [{"id": old, "merged_into": new, "state": "merged"} for old, new in moves.items()]
-    await update_rows(connection, records, rows, key=("id",))
+    """The identities of merged leads become the survivor's, so that they can be forgotten with it; the old leads go."""
+    rows = [{"_lead_id": old, "lead_id": new} for old, new in moves.items()]
+    await update_rows(connection, identities, rows, key=(), where='t.lead_id = x."_lead_id"')
+    await delete_rows(connection, leads, [{"id": old} for old in moves])

@@ -1,201 +1,201 @@
-"""First half of a recording: a page of records becomes rows of records, entries and deal people."""
+"""First half of a recording: a page, and what is stored of it, become a plan of rows, entries, links and merges (pure)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import orjson
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row
-from app.db.ids import take_ids
 from app.db.instants import optional_ms, to_ms
-from app.ingest import repository
 from app.ingest.context import SourceContext, people_on_deals
-from app.ingest.repository import RecordRow
+from app.ingest.repository import DealPersonRow, RecordRow
 from app.secrets import Keyring
-from connectors.contract.records import ObjectKind, Record, RecordRef, RecordState
+from connectors.contract.records import Entry, ObjectKind, Record, RecordRef, RecordState
 
 PERSON_KINDS = frozenset({ObjectKind.CONTACT, ObjectKind.LEAD})
+NEVER_READ = 0  # the modification of a survivor that is only known by its name: any reading of it is newer
+
+Fields = Mapping[str, str | None]
 
 
 @dataclass(slots=True)
-class Touched:
-    """What a page changed: record ids by role, and merges as old -> new ids."""
+class PagePlan:
+    """What a page does, before its neighbourhood is read. Keys are row ids.
 
+    `rows` are new or newer readings, `fields` their open fields. `moves`: merged record -> survivor. `links`: the people of the
+    deals that were read with theirs. `entries` are all that the page tells, stored or not.
+    """
+
+    rows: dict[int, RecordRow] = field(default_factory=dict)
+    fields: dict[int, Fields] = field(default_factory=dict)
+    entries: dict[int, tuple[Entry, ...]] = field(default_factory=dict)
+    links: dict[int, list[DealPersonRow]] = field(default_factory=dict)
+    moves: dict[int, int] = field(default_factory=dict)
     deals: set[int] = field(default_factory=set)
     persons: set[int] = field(default_factory=set)
-    merged_records: dict[int, int] = field(default_factory=dict)
-    merged_leads: dict[int, int] = field(default_factory=dict)
     stored: int = 0
-    new_entries: int = 0
 
 
-@dataclass(slots=True)
-class _Plan:
-    records: list[Row] = field(default_factory=list)
-    entries: list[Row] = field(default_factory=list)
-    links: list[Row] = field(default_factory=list)
-    read_deals: set[int] = field(default_factory=set)
-
-
-class RecordStore:
-    """Writes records; the caller owns the transaction."""
-
-    def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
-
-    async def store(self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime) -> Touched:
-        """Upsert what is newer, append unseen entries, make deal people equal what was read."""
-        newest = _newest(page)
-        known = await repository.records_by_refs(connection, source.id, _refs_in(newest))
-        linked = people_on_deals(newest)
-        kept = [record for record in newest if _is_wanted(record, source, known, linked)]
-        fresh = [record.ref for record in kept if record.ref not in known]
-        first_id = await take_ids(connection, 2 * len(fresh)) if fresh else 0
-        ids = {ref: row.id for ref, row in known.items()} | {ref: first_id + 2 * place for place, ref in enumerate(fresh)}
-        touched = Touched(stored=len(kept))
-        plan = _Plan()
-        for record in kept:
-            self._plan_record(plan, touched, source, record, known, ids, now)
-        await repository.upsert_records(connection, plan.records)
-        touched.new_entries = await repository.append_entries(connection, plan.entries)
-        await self._store_links(connection, plan, touched)
-        return touched
-
-    def _plan_record(
-        self,
-        plan: _Plan,
-        touched: Touched,
-        source: SourceContext,
-        record: Record,
-        known: dict[RecordRef, RecordRow],
-        ids: dict[RecordRef, int],
-        now: datetime,
-    ) -> None:
-        record_id = ids[record.ref]
-        stored = known.get(record.ref)
-        role = touched.deals if record.ref.kind is ObjectKind.DEAL else touched.persons
-        if record.ref.kind is not ObjectKind.COMPANY:
-            role.add(record_id)
-        lead_id = None
-        if record.ref.kind in PERSON_KINDS:
-            lead_id = stored.lead_id if stored else record_id + 1
-        plan.records.append(self._row(source, record, record_id, lead_id, stored))
-        plan.entries.extend(_entry_rows(record_id, record))
-        for old in _merged_away(record, known):
-            touched.merged_records[old.id] = record_id
-            if old.lead_id is not None and lead_id is not None and old.lead_id != lead_id:
-                touched.merged_leads[old.lead_id] = lead_id
-        if record.people is not None:
-            plan.read_deals.add(record_id)
-            plan.links.extend(_link_rows(record_id, record, ids, touched, to_ms(now)))
-
-    def _row(self, source: SourceContext, record: Record, record_id: int, lead_id: int | None, stored: RecordRow | None) -> Row:
-        fields: dict[str, str | None] = dict(record.fields)
-        sealed = self._keyring.seal(orjson.dumps(fields))
-        if record.state is RecordState.DELETED and stored is not None:
-            sealed = stored.fields_sealed
-        return {
-            "id": record_id,
-            "source_id": source.id,
-            "object": record.ref.kind.value,
-            "external_id": record.ref.external_id,
-            "lead_id": lead_id,
-            "merged_into": None,
-            "state": record.state.value,
-            "pipeline": record.pipeline if record.pipeline is not None or stored is None else stored.pipeline,
-            "stage": record.stage if record.stage is not None or stored is None else stored.stage,
-            "company_ref": record.company.external_id if record.company else stored.company_ref if stored else None,
-            "created_at": optional_ms(record.created_at) if record.created_at or stored is None else stored.created_at,
-            # A deletion keeps the CRM's last modification, so that a restored record is not older than its deletion.
-            "modified_at": stored.modified_at if stored and record.state is not RecordState.LIVE else to_ms(record.modified_at),
-            "fields_sealed": sealed,
-        }
-
-    async def _store_links(self, connection: AsyncConnection, plan: _Plan, touched: Touched) -> None:
-        persons = list(touched.merged_records)
-        known = await repository.people_of_deals_or_persons(connection, list(plan.read_deals), persons)
-        if plan.read_deals:
-            await repository.replace_deal_people(connection, plan.links, known, plan.read_deals)
-        if touched.merged_records:
-            moving = [link for link in known if link.deal_id not in plan.read_deals]
-            await repository.move_links(connection, touched.merged_records, moving)
-            await repository.mark_merged(connection, touched.merged_records)
-            await repository.merge_leads(connection, touched.merged_leads)
-            touched.deals.update(link.deal_id for link in moving if link.person_id in touched.merged_records)
-
-
-def _newest(page: Sequence[Record]) -> list[Record]:
-    """One reading a record: the newest modification wins, entries of all readings are kept."""
-    best: dict[RecordRef, Record] = {}
-    for record in page:
-        before = best.get(record.ref)
-        if before is None or record.modified_at >= before.modified_at:
-            best[record.ref] = record
-    return list(best.values())
-
-
-def _refs_in(page: Sequence[Record]) -> set[RecordRef]:
+def refs_in(page: Sequence[Record]) -> set[RecordRef]:
+    """Every record that a page names."""
     refs = {record.ref for record in page}
     for record in page:
         refs.update(link.ref for link in record.people or ())
         refs.update(RecordRef(record.ref.kind, old) for old in record.merged_ids)
+        if record.merged_into is not None:
+            refs.add(record.merged_into)
     return refs
 
 
-def _is_wanted(record: Record, source: SourceContext, known: dict[RecordRef, RecordRow], linked: frozenset[object]) -> bool:
-    """A person is stored only with a mapped entry, a creation after `start`, or a deal; a deleted stranger never."""
-    stored = known.get(record.ref)
-    if stored is not None:
-        return stored.state != RecordState.MERGED.value
-    if record.state is not RecordState.LIVE:
-        return False
-    if record.ref.kind not in PERSON_KINDS:
-        return True
-    if source.makes_a_milestone(record):
-        return True
-    if any(RecordRef(record.ref.kind, old) in known for old in record.merged_ids):
-        return True
-    return record.ref in linked
+class PagePlanner:
+    """Plans one page. `known` are the stored records that it names, `ids` makes the ids of new ones (record, then lead)."""
+
+    def __init__(
+        self,
+        source: SourceContext,
+        keyring: Keyring,
+        known: Mapping[RecordRef, RecordRow],
+        now_ms: int,
+    ) -> None:
+        self._source = source
+        self._keyring = keyring
+        self._known = dict(known)
+        self._now_ms = now_ms
+        self._plan = PagePlan()
+
+    def wanted(self, page: Sequence[Record]) -> list[Record]:
+        """The records of the page that are stored, or are worth it."""
+        linked = people_on_deals(page)
+        return [record for record in page if self._is_wanted(record, linked)]
+
+    def new_refs(self, kept: Sequence[Record]) -> list[RecordRef]:
+        """The records that get a row: those not stored yet, and those known only as merged away or as a survivor."""
+        refs = [record.ref for record in kept]
+        for record in kept:
+            refs.extend(_merged_refs(record))
+            if record.merged_into is not None:
+                refs.append(record.merged_into)
+        return [ref for ref in dict.fromkeys(refs) if ref not in self._known]
+
+    def plan(self, kept: Sequence[Record], new: Sequence[RecordRef], first_id: int) -> PagePlan:
+        """Plan these records; `new` get ids from `first_id` on, two each."""
+        in_page = {record.ref for record in kept}
+        for place, ref in enumerate(new):
+            row = _blank(ref, first_id + 2 * place)
+            self._known[ref] = row
+            if ref not in in_page:
+                self._put(row, {})
+        for record in kept:
+            self._add(record)
+        for record in kept:
+            self._merge(record)
+        self._plan.moves = {old: _end(new, self._plan.moves) for old, new in self._plan.moves.items()}
+        for record in kept:
+            self._link(record)
+        return self._plan
+
+    def _is_wanted(self, record: Record, linked: frozenset[object]) -> bool:
+        """A person is stored only with a mapped entry, a creation after `start`, or a deal; a deleted stranger never."""
+        stored = self._known.get(record.ref)
+        if stored is not None:
+            return stored.state != RecordState.MERGED.value
+        if record.state is RecordState.MERGED and record.merged_into is not None:
+            return record.merged_into in self._known
+        if record.state is not RecordState.LIVE:
+            return False
+        if record.ref.kind not in PERSON_KINDS or self._source.makes_a_milestone(record):
+            return True
+        return record.ref in linked or any(ref in self._known for ref in _merged_refs(record))
+
+    def _add(self, record: Record) -> None:
+        before = self._known[record.ref]
+        plan = self._plan
+        plan.stored += 1
+        if record.ref.kind is ObjectKind.DEAL:
+            plan.deals.add(before.id)
+        elif record.ref.kind in PERSON_KINDS:
+            plan.persons.add(before.id)
+        if record.entries:
+            plan.entries[before.id] = record.entries
+        if record.state is RecordState.LIVE and to_ms(record.modified_at) < before.modified_at:
+            return  # an older reading: only its entries tell something
+        if record.state is RecordState.LIVE:
+            sealed = self._keyring.seal(orjson.dumps(dict(record.fields)))
+            row = replace(
+                before,
+                state=record.state.value,
+                pipeline=record.pipeline if record.pipeline is not None else before.pipeline,
+                stage=record.stage if record.stage is not None else before.stage,
+                company_ref=record.company.external_id if record.company else before.company_ref,
+                created_at=optional_ms(record.created_at) if record.created_at else before.created_at,
+                modified_at=to_ms(record.modified_at),
+                fields_sealed=sealed,
+            )
+            self._put(row, record.fields)
+        elif record.state is RecordState.DELETED:
+            # A deletion keeps fields and modification, so that a restored record is not older than its own deletion.
+            self._put(replace(before, state=record.state.value), None)
+
+    def _put(self, row: RecordRow, fields: Fields | None) -> None:
+        if not row.fields_sealed:
+            row = replace(row, fields_sealed=self._keyring.seal(orjson.dumps({})))
+        self._known[row.ref] = row
+        self._plan.rows[row.id] = row
+        if fields is not None:
+            self._plan.fields[row.id] = fields
+
+    def _merge(self, record: Record) -> None:
+        survivor = self._known[record.ref] if record.merged_into is None else self._known.get(record.merged_into)
+        if survivor is None:
+            return
+        olds = [self._known[ref] for ref in _merged_refs(record) if ref in self._known]
+        if record.state is RecordState.MERGED and record.merged_into is not None:
+            olds.append(self._known[record.ref])
+        for old in olds:
+            if old.id != survivor.id and old.merged_into is None:
+                self._plan.moves[old.id] = target = survivor.merged_into or survivor.id
+                role = self._plan.deals if old.ref.kind is ObjectKind.DEAL else self._plan.persons
+                role.update((old.id, target))
+                self._put(old, None)
+
+    def _link(self, record: Record) -> None:
+        row = self._known[record.ref]
+        if record.people is None or record.state is not RecordState.LIVE or to_ms(record.modified_at) < row.modified_at:
+            return
+        rows: dict[int, DealPersonRow] = {}
+        for link in record.people:
+            person = self._known.get(link.ref)
+            if person is None:
+                continue
+            person_id = self._plan.moves.get(person.id, person.merged_into or person.id)
+            self._plan.persons.add(person_id)
+            rows[person_id] = DealPersonRow(row.id, person_id, "\n".join(link.labels), link.is_primary, self._now_ms)
+        self._plan.links[row.id] = list(rows.values())
 
 
-def _entry_rows(record_id: int, record: Record) -> list[Row]:
-    unique = {(entry.property, to_ms(entry.entered_at), entry.value): entry for entry in record.entries}
-    return [
-        {
-            "record_id": record_id,
-            "property": name,
-            "entered_at": at,
-            "value": value,
-            "pipeline": entry.pipeline,
-            "origin": entry.origin.value,
-            "approximate": entry.is_approximate,
-            "vendor_ref": entry.vendor_ref,
-        }
-        for (name, at, value), entry in unique.items()
-    ]
+def _merged_refs(record: Record) -> Iterator[RecordRef]:
+    return (RecordRef(record.ref.kind, old) for old in record.merged_ids if old != record.ref.external_id)
 
 
-def _merged_away(record: Record, known: dict[RecordRef, RecordRow]) -> list[RecordRow]:
-    """Stored records that this one swallowed and that do not yet say so."""
-    candidates = (known.get(RecordRef(record.ref.kind, old)) for old in record.merged_ids if old != record.ref.external_id)
-    return [row for row in candidates if row is not None and row.merged_into is None]
+def _end(new: int, moves: Mapping[int, int]) -> int:
+    """The last survivor of a chain of merges."""
+    seen: set[int] = set()
+    while new in moves and new not in seen:
+        seen.add(new)
+        new = moves[new]
+    return new
 
 
-def _link_rows(record_id: int, record: Record, ids: dict[RecordRef, int], touched: Touched, now_ms: int) -> list[Row]:
-    rows: dict[int, Row] = {}
-    for link in record.people or ():
-        person_id = ids.get(link.ref)
-        if person_id is None:
-            continue
-        person_id = touched.merged_records.get(person_id, person_id)
-        touched.persons.add(person_id)
-        rows[person_id] = {
-            "deal_id": record_id,
-            "person_id": person_id,
-            "label": "\n".join(link.labels),
-            "primary": link.is_primary,
-            "since": now_ms,
-        }
-    return list(rows.values())
+def _blank(ref: RecordRef, record_id: int) -> RecordRow:
+    return RecordRow(
+        id=record_id,
+        ref=ref,
+        lead_id=record_id + 1 if ref.kind in PERSON_KINDS else None,
+        merged_into=None,
+        state=RecordState.LIVE.value,
+        pipeline=None,
+        stage=None,
+        company_ref=None,
+        created_at=None,
+        modified_at=NEVER_READ,
+        fields_sealed=b"",
+    )

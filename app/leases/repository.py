@@ -1,6 +1,6 @@
 """SQL of leases. A fence rises with every change of holder; writes under a lease carry it. Never commits."""
 
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import leases
@@ -25,11 +25,8 @@ async def release(connection: AsyncConnection, name: str, holder: str) -> None:
     await connection.execute(update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=0, holder=""))
 
 
-async def still_held(connection: AsyncConnection, name: str, holder: str, fence: int, now_ms: int) -> bool:
-    """True where this very lease is ours and has not run out; locks the row on PostgreSQL until the commit."""
-    row = (
-        await connection.execute(
-            select(leases.c.holder, leases.c.fence, leases.c.until).where(leases.c.name == name).with_for_update()
-        )
-    ).one_or_none()
-    return row is not None and row.holder == holder and row.fence == fence and row.until > now_ms
+async def renew(connection: AsyncConnection, name: str, holder: str, fence: int, now_ms: int, ttl_ms: int) -> bool:
+    """Hold on to this very lease; False where it has run out or another took it. Locks its row until the commit."""
+    mine = (leases.c.name == name, leases.c.holder == holder, leases.c.fence == fence, leases.c.until > now_ms)
+    result = await connection.execute(update(leases).where(*mine).values(until=now_ms + ttl_ms))
+    return result.rowcount == 1

@@ -5,14 +5,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from app.mapping.stages import StageBook
 from connectors.contract.conversions import Money
 from connectors.contract.records import Entry, RecordRef, RecordState
 from connectors.contract.source import SourceSchema
 
+EntryKey = tuple[str, datetime, str]
+
 
 @dataclass(frozen=True, slots=True)
 class KnownRecord:
-    """A stored record with its opened fields and all its entries, oldest first. `aliases`: ids merged into it."""
+    """A stored record with its opened fields and all its entries. `aliases`: ids merged into it.
+
+    `merged_into` is the row id of the record that swallowed it. `fresh` names the entries (property, instant, value) that are
+    recorded for the first time now, None where all are: a condition is judged for them even if the stage was left since.
+    """
 
     id: int
     ref: RecordRef
@@ -25,6 +32,8 @@ class KnownRecord:
     stage: str | None = None
     company_ref: str | None = None
     aliases: tuple[str, ...] = ()
+    merged_into: int | None = None
+    fresh: frozenset[EntryKey] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +62,11 @@ class DealPerson:
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """A deal with the people on it."""
+    """A deal with the people on it, and the deals that were merged into it."""
 
     record: KnownRecord
     people: tuple[DealPerson, ...] = ()
+    merged: tuple[KnownRecord, ...] = ()
 
 
 class ValueState(StrEnum):
@@ -86,7 +96,8 @@ class ConversionState:
     `scope_key` is the frozen scope ref. `record_id` is the record whose entry made it. `value_basis` is the frozen value
     model (JSON text) that later revaluations use; `value_why` a sentence for the trace. `explain` says which trigger fired.
     `duplicate_of` is the uid that counts instead (another record of the same e-mail). `excluded` names why nothing is sent
-    anywhere ("" where not); `excluded_for` names destinations whose own `where` is false.
+    anywhere ("" where not); `excluded_for` names destinations whose own `where` is false. `is_tried`: an upload of it was
+    tried, so its instant is frozen; `is_withdrawn`: a platform was told to take it back, so it never lives again.
     """
 
     uid: str
@@ -111,6 +122,8 @@ class ConversionState:
     ended_why: EndReason | None = None
     excluded: str = ""
     excluded_for: frozenset[str] = frozenset()
+    is_tried: bool = False
+    is_withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +132,12 @@ class Aggregate:
 
     `deals` are those of which this person is the principal (see `engine.principal`); with `person` None there is exactly
     one deal, which has no people. `conversions`: those already stored for the person, the deals and their companies.
-    `siblings`: live conversions of other leads with the same e-mail (for `once_per: person`).
+    Other people of the same e-mail are not in here: see `duplicates.py`.
     """
 
     person: Person | None
     deals: tuple[Deal, ...] = ()
     conversions: tuple[ConversionState, ...] = ()
-    siblings: tuple[ConversionState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +147,8 @@ class AccountFacts:
     source_kind: str
     schema: SourceSchema
     mapping_version: int
+    stages: StageBook = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Read the schema once for all aggregates."""
+        object.__setattr__(self, "stages", StageBook.of(self.schema))

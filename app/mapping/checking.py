@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from app.mapping.document import IdentityRules, MappingDocument, Milestone, Mistake, Trigger, nearest
-from app.mapping.people import split_field
+from app.mapping.document import IdentityRules, MappingDocument, Milestone, Trigger
+from app.mapping.mistakes import Mistake, nearest
+from app.mapping.people import EMAIL_DOMAIN, split_field
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceSchema
+
+# Where a condition stands: only there a field of the person, which the CRM does not have, can be named.
+CONDITIONS = ("exclude", "milestones", "destinations")
 
 
 def check_document(
@@ -17,7 +21,10 @@ def check_document(
         found += _field(path, text, schema)
     for place, milestone in enumerate(document.milestones):
         for number, trigger in enumerate(milestone.when):
-            found += _trigger(f"milestones[{place}].when[{number}]", trigger, schema)
+            path = f"milestones[{place}].when[{number}]"
+            found += _trigger(path, trigger, schema)
+            if milestone.repeat == "every_entry" and not _has_history(trigger, schema):
+                found.append(Mistake(f"{path}.property", "the CRM keeps no history of it, so `every_entry` cannot be told"))
     for name, targets in document.destinations.items():
         if name not in destinations:
             found.append(Mistake(f"destinations.{name}", "no destination has this name", nearest(name, sorted(destinations))))
@@ -42,22 +49,27 @@ def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
         yield "attribution.platform.field", rules.platform.field
     for place, condition in enumerate(document.exclude):
         yield from ((f"exclude[{place}]", text) for text in sorted(condition.fields()))
-    for name, condition in document.destination_conditions().items():
+    for name, condition in document.destination_conditions.items():
         yield from ((f"destinations.{name}.where", text) for text in sorted(condition.fields()))
     for place, milestone in enumerate(document.milestones):
         if milestone.value is not None and milestone.value.field is not None:
             yield f"milestones[{place}].value.field", milestone.value.field
+            probability = milestone.value.probability or ""
+            if "." in probability and probability[0].isalpha():
+                yield f"milestones[{place}].value.probability", probability
         if milestone.where is not None:
             yield from ((f"milestones[{place}].where", text) for text in sorted(milestone.where.fields()))
 
 
 def _field(path: str, text: str, schema: SourceSchema) -> list[Mistake]:
+    if text == EMAIL_DOMAIN and path.startswith(CONDITIONS):
+        return []
     try:
         kind, name = split_field(text)
+        known = schema.properties.get(ObjectKind(kind), {})
     except ValueError:
         kinds = [f"{kind}." for kind in ObjectKind]
         return [Mistake(path, f"`{text}` names no kind of record", nearest(text, kinds))]
-    known = schema.properties.get(kind, {})
     if name in known:
         return []
     close = nearest(name, sorted(known))
@@ -83,6 +95,36 @@ def _trigger(path: str, trigger: Trigger, schema: SourceSchema) -> list[Mistake]
             if value not in known
         ]
     return mistakes
+
+
+def _has_history(trigger: Trigger, schema: SourceSchema) -> bool:
+    described = schema.properties.get(trigger.object, {}).get(trigger.property or "")
+    return described is None or described.has_history
+
+
+def check_rename(before: MappingDocument, after: MappingDocument) -> tuple[Mistake, ...]:
+    """A milestone that is gone while a new one has one of its triggers: it must say `renamed_from`, else facts count twice."""
+    gone = [one for one in before.milestones if after.named(one.name) is None]
+    known = {one.name for one in before.milestones}
+    return tuple(
+        Mistake(
+            f"milestones[{place}].renamed_from",
+            f"`{milestone.name}` has a trigger of `{old.name}`, which is gone: say `renamed_from: {old.name}`, "
+            "so that nothing is counted twice",
+            old.name,
+        )
+        for place, milestone in enumerate(after.milestones)
+        if milestone.name not in known and milestone.renamed_from is None
+        for old in gone
+        if any(_overlap(one, other) for one in milestone.when for other in old.when)
+    )
+
+
+def _overlap(one: Trigger, other: Trigger) -> bool:
+    if (one.object, one.property) != (other.object, other.property):
+        return False
+    is_same_pipeline = None in (one.pipeline, other.pipeline) or one.pipeline == other.pipeline
+    return one.property is None or (is_same_pipeline and bool(set(one.enters or ()) & set(other.enters or ())))
 
 
 def _targets(

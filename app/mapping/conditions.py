@@ -9,6 +9,8 @@ from app.mapping.people import Lookup, parse_instant, split_field
 
 _RELATIVE_DAYS = "d"
 SECONDS_A_DAY = 86_400
+_ORDERED = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE, Operator.BETWEEN})
+_DATED = frozenset({Operator.BEFORE, Operator.AFTER, Operator.WITHIN_DAYS})
 
 
 def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[bool, str]:
@@ -33,7 +35,16 @@ def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[boo
     field, operator = condition.field or "", condition.op or Operator.IS_SET
     value = look(*split_field(field))
     text = f"{field} {operator} {_shown(condition.value)}".rstrip()
+    if value and not _fits(operator, value):
+        return False, f"{text} (its value is no {'number' if operator in _ORDERED else 'date'})"
     return _compare(operator, value, condition.value, entered_at), text
+
+
+def _fits(operator: Operator, value: str) -> bool:
+    """A value whose type does not fit its operator is false, and the trace says so."""
+    if operator in _ORDERED:
+        return _number(value) is not None
+    return operator not in _DATED or parse_instant(value) is not None
 
 
 def _shown(value: object) -> str:

@@ -1,78 +1,19 @@
 """The mapping document as YAML or JSON becomes typed values; a mistake names its place and the nearest valid word."""
 
-import difflib
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+import orjson
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from app.mapping.mistakes import DocumentInvalid, Mistake, nearest, not_yet
+from app.mapping.words import AMOUNT, Amount, Duration, Instant, Part, Texts, read_amount
 from connectors.contract.records import ObjectKind
 
-_DURATION = re.compile(r"(\d{1,4})([dhm])")
-_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
-_AMOUNT = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
-NOT_YET = {"average", "predicted"}
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """What is wrong, where, and the nearest word that would be right."""
-
-    path: str
-    message: str
-    nearest: str | None = None
-
-    def __str__(self) -> str:
-        """One line for people."""
-        hint = f" (did you mean `{self.nearest}`?)" if self.nearest else ""
-        return f"{self.path}: {self.message}{hint}"
-
-
-class DocumentInvalid(Exception):
-    """The document cannot be used; every mistake is listed."""
-
-    def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        super().__init__("; ".join(str(mistake) for mistake in mistakes))
-        self.mistakes = tuple(mistakes)
-
-
-def _duration(value: object) -> timedelta:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if isinstance(value, timedelta):
-        return value
-    if match is None:
-        raise ValueError("a duration reads like 90d, 12h or 30m")
-    return int(match.group(1)) * _UNITS[match.group(2)]
-
-
-def _instant(value: object) -> datetime | None:
-    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
-        return value
-    if isinstance(value, date):
-        value = value.isoformat()
-    if not isinstance(value, str):
-        raise ValueError("a date reads like 2026-11-22")  # noqa: TRY004 pydantic collects ValueError
-    parsed = datetime.fromisoformat(value) if "T" in value else datetime.combine(date.fromisoformat(value), time(), UTC)
-    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-
-
-def _texts(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Instant = Annotated[datetime | None, BeforeValidator(_instant)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
-
-
-class Part(BaseModel):
-    """A part of the document: nothing unknown, nothing coerced but what YAML cannot say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+SEND_WHEN = ("any", "own_click_or_lead_id")
 
 
 class Operator(StrEnum):
@@ -151,11 +92,16 @@ class ValueModel(Part):
     probability: Annotated[str, BeforeValidator(str)] | None = None
     if_missing: Literal["wait", "skip", "send_without"] | dict[Literal["amount"], float | int | str] = "wait"
 
+    @cached_property
+    def basis(self) -> str:
+        """The model as JSON text, as it is frozen in a conversion."""
+        return orjson.dumps(self.model_dump(mode="json", exclude_none=True), option=orjson.OPT_SORT_KEYS).decode()
+
     @model_validator(mode="after")
     def _complete(self) -> "ValueModel":
         if self.model == "fixed" and (self.amount is None or self.currency is None):
             raise ValueError("a fixed value needs an amount and a currency")
-        if self.amount is not None and not _AMOUNT.fullmatch(self.amount):
+        if self.amount is not None and not AMOUNT.fullmatch(self.amount):
             raise ValueError(f"`{self.amount}` is no amount; it reads like 50 or 49.90")
         if self.model != "fixed" and self.field is None:
             raise ValueError(f"a {self.model} value needs a field, like deal.amount")
@@ -171,7 +117,7 @@ class Milestone(Part):
     when: tuple[Trigger, ...] = Field(min_length=1)
     where: Condition | None = None
     value: ValueModel | None = None
-    minimum_value: Annotated[str, BeforeValidator(str)] | None = None
+    minimum_value: Amount | None = None
     once_per: Literal["person", "deal", "company"] = "person"
     repeat: Literal["first_only", "every_entry"] = "first_only"
     implied: Literal["ignore", "report", "send"] = "report"
@@ -195,6 +141,29 @@ class Milestone(Part):
             filled.setdefault("on_leave", "retract")
             filled.setdefault("on_delete", "retract")
         return filled
+
+
+class Triggers:
+    """Which milestones a value is inside of, and which triggers a kind of record may meet. Milestones go by rank."""
+
+    def __init__(self, milestones: Sequence[Milestone]) -> None:
+        self._inside: dict[tuple[ObjectKind, str], dict[str, list[tuple[int, str | None]]]] = {}
+        self._of: dict[tuple[int, ObjectKind], list[Trigger]] = {}
+        for rank, milestone in enumerate(milestones):
+            for trigger in milestone.when:
+                self._of.setdefault((rank, trigger.object), []).append(trigger)
+                for value in trigger.enters or ():
+                    known = self._inside.setdefault((trigger.object, trigger.property or ""), {})
+                    known.setdefault(value, []).append((rank, trigger.pipeline))
+
+    def of(self, rank: int, kind: ObjectKind) -> Sequence[Trigger]:
+        """The triggers of a milestone on this kind of record."""
+        return self._of.get((rank, kind), ())
+
+    def ranks(self, kind: ObjectKind, name: str, value: str, pipeline: str | None) -> list[int]:
+        """The milestones that a property's value is inside of."""
+        known = self._inside.get((kind, name), {}).get(value, ())
+        return [rank for rank, wanted in known if wanted is None or pipeline is None or pipeline == wanted]
 
 
 class ConsentRule(Part):
@@ -283,6 +252,7 @@ class MappingDocument(Part):
     exclude: tuple[Condition, ...] = ()
     person: PersonChoice = PersonChoice()
     value_mode: Literal["absolute"] = "absolute"
+    minimum_value: Amount | None = None
     milestones: tuple[Milestone, ...] = Field(min_length=1)
     destinations: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -292,8 +262,12 @@ class MappingDocument(Part):
         doubled = {name for name in names if names.count(name) > 1}
         if doubled:
             raise ValueError(f"milestones named twice: {', '.join(sorted(doubled))}")
+        kept = [milestone.name for milestone in self.milestones if milestone.renamed_from in names]
+        if kept:
+            raise ValueError(f"`renamed_from` of {', '.join(kept)} names a milestone that is still there")
         return self
 
+    @cached_property
     def destination_conditions(self) -> dict[str, Condition]:
         """The condition of each destination that has one of its own."""
         return {
@@ -302,14 +276,30 @@ class MappingDocument(Part):
             if targets.get("where") is not None
         }
 
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {milestone.name: place for place, milestone in enumerate(self.milestones)}
+
     def rank(self, name: str) -> int:
         """The place of a milestone, -1 where the document has none of this name."""
-        return next((place for place, milestone in enumerate(self.milestones) if milestone.name == name), -1)
+        return self._ranks.get(name, -1)
+
+    @cached_property
+    def triggers(self) -> "Triggers":
+        """The triggers of all milestones, made quick to ask."""
+        return Triggers(self.milestones)
+
+    def named(self, name: str) -> Milestone | None:
+        """The milestone of this name, or the one that was renamed from it."""
+        place = self._ranks.get(name)
+        if place is not None:
+            return self.milestones[place]
+        return next((milestone for milestone in self.milestones if milestone.renamed_from == name), None)
 
 
 def parse_document(data: object) -> MappingDocument:
     """Read a document; DocumentInvalid lists every mistake with its path."""
-    mistakes = _not_yet(data)
+    mistakes = not_yet(data)
     document: MappingDocument | None = None
     try:
         document = MappingDocument.model_validate(data)
@@ -321,20 +311,6 @@ def parse_document(data: object) -> MappingDocument:
     if mistakes or document is None:
         raise DocumentInvalid(mistakes)
     return document
-
-
-def _not_yet(data: object) -> list[Mistake]:
-    if not isinstance(data, dict):
-        return []
-    found = []
-    if data.get("value_mode") == "incremental":
-        found.append(Mistake("value_mode", "`incremental` is not available in this version; use `absolute`"))
-    milestones = data.get("milestones")
-    for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
-        value = milestone.get("value") if isinstance(milestone, dict) else None
-        if isinstance(value, dict) and value.get("model") in NOT_YET:
-            found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))
-    return found
 
 
 def _mistake(error: dict[str, Any]) -> Mistake:
@@ -356,12 +332,6 @@ def _known_keys() -> list[str]:
     return sorted({name for model in models for name in model.model_fields})
 
 
-def nearest(word: str, choices: Sequence[str]) -> str | None:
-    """The closest valid word, None where nothing is close."""
-    close = difflib.get_close_matches(word, choices, 1)
-    return close[0] if close else None
-
-
 def _targets(document: MappingDocument) -> list[Mistake]:
     known = [milestone.name for milestone in document.milestones]
     extras = {"where", "send_when", "minimum_value"}
@@ -372,6 +342,7 @@ def _targets(document: MappingDocument) -> list[Mistake]:
         if (key not in known and key not in extras) or not isinstance(target, dict | str | int | float | None)
     ]
     for name, targets in document.destinations.items():
+        mistakes += _own_settings(name, targets)
         if targets.get("where") is None:
             continue
         try:
@@ -381,4 +352,19 @@ def _targets(document: MappingDocument) -> list[Mistake]:
                 found = _mistake(dict(one))
                 inner = "" if found.path == "document" else f".{found.path}"
                 mistakes.append(Mistake(f"destinations.{name}.where{inner}", found.message, found.nearest))
+    return mistakes
+
+
+def _own_settings(name: str, targets: dict[str, Any]) -> list[Mistake]:
+    """`send_when` and `minimum_value`, which stand beside the milestones of a destination."""
+    mistakes = []
+    when, minimum = targets.get("send_when"), targets.get("minimum_value")
+    if when is not None and when not in SEND_WHEN:
+        hint = nearest(str(when), SEND_WHEN)
+        mistakes.append(Mistake(f"destinations.{name}.send_when", f"is one of {', '.join(SEND_WHEN)}", hint))
+    if minimum is not None:
+        try:
+            read_amount(minimum)
+        except ValueError as error:
+            mistakes.append(Mistake(f"destinations.{name}.minimum_value", str(error)))
     return mistakes

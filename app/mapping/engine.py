@@ -1,249 +1,231 @@
 """The engine: what the CRM knows and the mapping, in; the conversions that should be, out. Pure; reads no clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 
-from app.mapping.aggregate import (
-    AccountFacts,
-    Aggregate,
-    ConversionState,
-    EndReason,
-    ValueState,
-)
+from app.mapping.aggregate import AccountFacts, Aggregate, ConversionState, EndReason, ValueState
 from app.mapping.conditions import holds
-from app.mapping.document import Condition, MappingDocument, Milestone
+from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import conversion_uid
-from app.mapping.people import Lookup
+from app.mapping.occurrences import Matched, after_merge, in_order, match_every, match_first
 from app.mapping.rates import Rates
-from app.mapping.scopes import Scope, principal, scopes_of
-from app.mapping.stays import DISQUALIFIED, Stay, joined, stays_of
+from app.mapping.scopes import Scope, Scopes, principal
+from app.mapping.stays import Run, Stay, Stays, runs_of
 from app.mapping.values import Setting, Valuation, first_valuation, value_by
-from connectors.contract.records import ObjectKind
 
 __all__ = ["derive", "principal"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    aggregate: Aggregate
-    document: MappingDocument
-    facts: AccountFacts
-    rates: Rates
 
 
 def derive(aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates) -> tuple[ConversionState, ...]:
     """The full list of conversions of an aggregate: the stored ones as they should be now, and the new ones."""
     work = _Work(aggregate, document, facts, rates)
     found: dict[str, ConversionState] = {}
+    scopes = Scopes(aggregate, document)
     for milestone in document.milestones:
-        for scope in scopes_of(aggregate, milestone):
-            for state in _in_scope(work, milestone, scope):
+        for scope in scopes.of(milestone):
+            for state in work.in_scope(milestone, scope):
                 found.setdefault(state.uid, state)
     for stored in aggregate.conversions:
         found.setdefault(stored.uid, stored)
     return tuple(found.values())
 
 
-def _in_scope(work: _Work, milestone: Milestone, scope: Scope) -> list[ConversionState]:
-    stored = sorted(
-        (one for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one)),
-        key=lambda one: (one.occurred_at, one.uid),
-    )
-    if milestone.repeat == "first_only":
-        stored = _after_merge(stored)
-    real = [
-        stay
-        for record in scope.records
-        for stay in stays_of(record, milestone, work.document, work.facts.schema)
-        if _may_fire(milestone, scope, stay, stored)
-    ]
-    if milestone.repeat == "every_entry":
-        return _every_entry(work, milestone, scope, real, stored)
-    states = _occurrences(work, milestone, scope, joined(real), stored)
-    implied = None if real else _implying(work, milestone, scope)
-    if implied is not None and not stored:
-        states.append(_new(work, milestone, scope, implied, 0, is_implied=True))
-    elif implied is not None:
-        states = [_revalued(work, scope, one, implied) if one.is_live and one.is_implied else one for one in states]
-    return states
+class _Work:
+    """One call of `derive`."""
 
+    def __init__(self, aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates) -> None:
+        self._stored = aggregate.conversions
+        self._document = document
+        self._facts = facts
+        self._rates = rates
+        self._stays = Stays(document, facts)
 
-def _revalued(work: _Work, scope: Scope, stored: ConversionState, stay: Stay) -> ConversionState:
-    """A conversion that lives on, at its present value; a value that was known does not vanish."""
-    valued = value_by(stored.value_basis, _setting(work, scope, stay))
-    if stored.value_state is ValueState.READY and valued.money is None:
-        return stored
-    return _valued(stored, valued)
+    def in_scope(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
+        """The conversions of one milestone in one scope."""
+        names = (milestone.name, milestone.renamed_from)
+        mine = [one for one in self._stored if one.milestone in names]
+        if not mine:
+            return self._first_seen(milestone, scope)
+        owned = after_merge(in_order([one for one in mine if scope.owns(one)]), scope.kind)
+        strange = [one for one in mine if not scope.owns(one) and scope.reads(one.record_id)]
+        of_others = [one for one in strange if one.scope_kind == scope.kind]
+        of_other_kind = [one for one in strange if one.scope_kind != scope.kind]
+        counted = {(one.record_id, one.occurred_at) for one in of_others if not one.is_implied}
+        real = self._firing(milestone, scope, self._stays.real(scope.records, milestone), [*owned, *of_other_kind])
+        real = [stay for stay in real if (stay.record.id, stay.entered_at) not in counted]
+        if milestone.repeat == "every_entry":
+            runs = [Run.of(stay) for stay in _distinct(real)]
+            return self._settled(milestone, scope, match_every(runs, [*owned, *of_other_kind]))
+        implied: list[Stay] = []
+        is_settled = real and _is_for_good(milestone) and all(one.is_live and not one.is_implied for one in mine)
+        if not is_settled:  # else nothing that is implied bears on the answer
+            implied = self._firing(milestone, scope, self._stays.implied(scope.records, milestone), owned)
+        cuts = [one.ended_at for one in owned if one.is_withdrawn and one.ended_at is not None]
+        matched = match_first(runs_of([*real, *implied], cuts), [*owned, *of_other_kind])
+        return [self._by_its_record(milestone, scope, one, of_other_kind) for one in self._settled(milestone, scope, matched)]
 
+    def _first_seen(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
+        """Where nothing is stored: each run is a new occurrence."""
+        real = self._firing(milestone, scope, self._stays.real(scope.records, milestone), ())
+        if milestone.repeat == "every_entry":
+            return self._settled(milestone, scope, match_every([Run.of(stay) for stay in _distinct(real)], ()))
+        if not (real and _is_for_good(milestone)):  # else nothing that is implied bears on the answer
+            real = [*real, *self._firing(milestone, scope, self._stays.implied(scope.records, milestone), ())]
+        return [self._new(milestone, scope, run, occurrence) for occurrence, run in enumerate(runs_of(real))]
 
-def _may_fire(milestone: Milestone, scope: Scope, stay: Stay, stored: Sequence[ConversionState]) -> bool:
-    """A conversion that was made stays made; a new one needs its condition now, while the stage is held."""
-    if milestone.where is None or any(one.occurred_at == stay.entered_at for one in stored):
-        return True
-    return stay.ended_at is None and holds(milestone.where, _look_of(scope, stay), stay.entered_at)[0]
+    def _firing(self, milestone: Milestone, scope: Scope, stays: Sequence[Stay], stored: Sequence[ConversionState]) -> list[Stay]:
+        """A conversion that was made stays made; a new one needs its condition when its entry is recorded, or while it holds."""
+        where = milestone.where
+        if where is None:
+            return list(stays)
+        made = {one.occurred_at for one in stored}
+        return [
+            stay
+            for stay in stays
+            if stay.entered_at in made
+            or ((stay.is_held or stay.is_fresh) and holds(where, scope.look_at(stay.record), stay.entered_at)[0])
+        ]
 
+    def _settled(self, milestone: Milestone, scope: Scope, matched: Matched) -> list[ConversionState]:
+        states = list(matched.untouched)
+        for run, stored, occurrence in matched.pairs:
+            if stored is None:
+                states.append(self._new(milestone, scope, run, occurrence))
+            else:
+                states.append(self._followed(milestone, scope, stored, run, renames=True))
+        states.extend(self._followed(milestone, scope, one, run, renames=False) for run, one in matched.beside)
+        return states
 
-def _after_merge(stored: list[ConversionState]) -> list[ConversionState]:
-    """Two live ones in one scope: two scopes were merged. The earlier lives, the later is a duplicate."""
-    live = [one for one in stored if one.is_live]
-    if len(live) < 2 or len({one.scope_key for one in live}) < 2:  # noqa: PLR2004 a pair
-        return stored
-    keeper = live[0]
-    return [
-        replace(one, is_live=False, ended_at=one.occurred_at, ended_why=EndReason.DUPLICATE_AFTER_MERGE)
-        if one.is_live and one.scope_key != keeper.scope_key
-        else one
-        for one in stored
-    ]
+    def _by_its_record(
+        self, milestone: Milestone, scope: Scope, state: ConversionState, of_other_kind: Sequence[ConversionState]
+    ) -> ConversionState:
+        """A conversion from when the mapping counted otherwise follows the record that made it, and no other."""
+        before = next((one for one in of_other_kind if one.uid == state.uid), None)
+        if before is None:
+            return state
+        records = [record for record in scope.records if record.id == before.record_id]
+        runs = runs_of(self._firing(milestone, scope, self._stays.real(records, milestone), [before]))
+        run = next((one for one in runs if one.covers(before.occurred_at)), None)
+        return before if run is None else self._followed(milestone, scope, before, run, renames=False)
 
+    def _followed(
+        self, milestone: Milestone, scope: Scope, stored: ConversionState, run: Run, *, renames: bool
+    ) -> ConversionState:
+        """A stored conversion as it should be now: real where it was implied, ended where it ended, at its present value."""
+        if stored.scope_kind == "company" and not scope.reads(stored.record_id):
+            return stored  # a colleague's: the record that made it is frozen
+        state = self._belonging(scope, stored)
+        if stored.is_withdrawn and not stored.is_live:
+            return state
+        if renames and run.is_implied <= stored.is_implied:
+            state = _renamed(state, run)
+        if run.ended_at is not None:
+            if stored.is_live or stored.ended_why is not None:
+                state = replace(state, is_live=False, ended_at=run.ended_at, ended_why=run.ended_why)
+        elif not stored.is_live and (stored.ended_why is EndReason.DELETED or milestone.on_leave == "retract"):
+            state = replace(state, is_live=True, ended_at=None, ended_why=None)
+        if not state.is_live:
+            return state
+        stay = run.stay_of(state.record_id)
+        return self._revalued(scope, self._excluding(milestone, scope, state, stay), stay)
 
-def _every_entry(
-    work: _Work, milestone: Milestone, scope: Scope, real: Sequence[Stay], stored: Sequence[ConversionState]
-) -> list[ConversionState]:
-    known = {one.occurrence: one for one in stored}
-    states = []
-    for stay in real:
-        occurrence = int(stay.entered_at.timestamp() * 1000)
-        before = known.get(occurrence)
-        states.append(
-            _new(work, milestone, scope, stay, occurrence, is_implied=False)
-            if before is None
-            else _current(work, scope, before, stay)
+    def _belonging(self, scope: Scope, stored: ConversionState) -> ConversionState:
+        is_followed = stored.scope_kind == "deal" or scope.owns(stored)
+        if scope.lead_id is None or stored.lead_id == scope.lead_id or stored.scope_kind == "company" or not is_followed:
+            return stored
+        return replace(stored, lead_id=scope.lead_id)
+
+    def _revalued(self, scope: Scope, stored: ConversionState, stay: Stay) -> ConversionState:
+        """At its present value; a value that was known does not vanish."""
+        valued = value_by(stored.value_basis, self._setting(scope, stay, stored.occurred_at))
+        if stored.value_state is ValueState.READY and (valued.money is None or valued.is_default):
+            return stored
+        return _valued(stored, valued)
+
+    def _new(self, milestone: Milestone, scope: Scope, run: Run, occurrence: int) -> ConversionState:
+        names = (milestone.name, milestone.renamed_from)
+        earlier = in_order([one for one in self._stored if one.milestone in names and scope.owns(one)])
+        key = earlier[0].scope_key if earlier else scope.new_key
+        stay = run.first
+        valued = first_valuation(milestone, self._setting(scope, stay, stay.entered_at))
+        state = ConversionState(
+            uid=conversion_uid(self._facts.schema.account_ref, scope.kind, key, milestone.name, occurrence),
+            milestone=milestone.name,
+            scope_kind=scope.kind,
+            scope_key=key,
+            occurrence=occurrence,
+            record_id=stay.record.id,
+            lead_id=scope.lead_id,
+            occurred_at=stay.entered_at,
+            is_implied=stay.is_implied,
+            is_live=run.ended_at is None,
+            mapping_version=self._facts.mapping_version,
+            value_state=valued.state,
+            money=valued.money,
+            value_basis=valued.basis,
+            value_why=valued.why,
+            rates_version=valued.rates_version,
+            explain=stay.explain,
+            ended_at=run.ended_at,
+            ended_why=run.ended_why,
         )
-    return states
+        return self._excluding(milestone, scope, state, stay)
+
+    def _excluding(self, milestone: Milestone, scope: Scope, state: ConversionState, stay: Stay) -> ConversionState:
+        """With what the mapping excludes: everywhere, or at destinations whose own condition is false."""
+        conditions = self._document.destination_conditions
+        if not self._document.exclude and not conditions:
+            return state
+        look = scope.look_at(stay.record)
+        for condition in self._document.exclude:
+            is_true, text = holds(condition, look, state.occurred_at)
+            if is_true:
+                return replace(state, excluded=text)
+        closed = frozenset(
+            name
+            for name, where in conditions.items()
+            if milestone.name in self._document.destinations[name] and not holds(where, look, state.occurred_at)[0]
+        )
+        return replace(state, excluded_for=closed) if closed else state
+
+    def _setting(self, scope: Scope, stay: Stay, at: datetime) -> Setting:
+        return Setting(scope.look_at(stay.record), self._facts, stay.pipeline, stay.stage, at, self._rates)
 
 
-def _occurrences(
-    work: _Work, milestone: Milestone, scope: Scope, runs: Sequence[Stay], stored: Sequence[ConversionState]
-) -> list[ConversionState]:
-    """Match the runs of time with the stored occurrences; what is later than the last end is a new one."""
-    states: dict[str, ConversionState] = {one.uid: one for one in stored}
-    for run in runs:
-        match = next((one for one in states.values() if one.occurred_at == run.entered_at), None)
-        if match is None:
-            match = next((one for one in states.values() if one.is_live), None)
-        if match is not None:
-            if match.ended_why is not EndReason.DUPLICATE_AFTER_MERGE:
-                states[match.uid] = _current(work, scope, match, run)
-            continue
-        ends = [one.ended_at for one in states.values() if one.ended_at is not None]
-        if ends and run.entered_at <= max(ends):
-            continue
-        occurrence = max((one.occurrence for one in states.values()), default=-1) + 1
-        made = _new(work, milestone, scope, run, occurrence, is_implied=False)
-        states[made.uid] = made
-    return list(states.values())
+def _is_for_good(milestone: Milestone) -> bool:
+    return milestone.on_leave == "keep" and milestone.on_delete == "keep"
 
 
-def _current(work: _Work, scope: Scope, stored: ConversionState, run: Stay) -> ConversionState:
-    """A stored conversion as it should be now: real where it was implied, ended where it ended, at its present value."""
-    state = replace(stored, lead_id=scope.lead_id if scope.lead_id is not None else stored.lead_id)
-    if stored.is_implied:
-        state = replace(state, is_implied=False, occurred_at=run.entered_at, record_id=run.record.id, explain=run.explain)
-    if run.ended_at is not None and run.entered_at <= state.occurred_at <= run.ended_at:
-        return replace(state, is_live=False, ended_at=run.ended_at, ended_why=run.ended_why)
-    if stored.ended_why is EndReason.DELETED and run.ended_at is None:
-        state = replace(state, is_live=True, ended_at=None, ended_why=None)
-    return _revalued(work, scope, state, run) if state.is_live else state
+def _distinct(stays: Sequence[Stay]) -> list[Stay]:
+    """One stay for each instant of a scope; one that lives before one that ended."""
+    best: dict[datetime, Stay] = {}
+    for stay in sorted(stays, key=lambda one: (one.entered_at, one.ended_at is not None, one.record.ref)):
+        best.setdefault(stay.entered_at, stay)
+    return list(best.values())
 
 
-def _implying(work: _Work, milestone: Milestone, scope: Scope) -> Stay | None:
-    """The earliest real stay in a higher milestone of the same scope."""
-    if milestone.implied == "ignore" or milestone.name == DISQUALIFIED:
-        return None
-    rank = work.document.rank(milestone.name)
-    stays = [
-        stay
-        for higher in work.document.milestones[rank + 1 :]
-        if higher.name != DISQUALIFIED
-        for record in scope.records
-        for stay in stays_of(record, higher, work.document, work.facts.schema)
-    ]
-    earliest = min(stays, key=lambda stay: stay.entered_at, default=None)
-    if earliest is None or (milestone.where is not None and not holds(milestone.where, scope.look, earliest.entered_at)[0]):
-        return None
-    stages = [value for trigger in milestone.when for value in trigger.enters or ()]
-    return replace(
-        earliest,
-        stage=_lowest(work, stages) if stages else None,
-        explain=f"implied: {earliest.explain}",
-        ended_at=None,
-        ended_why=None,
-    )
-
-
-def _lowest(work: _Work, stages: Sequence[str]) -> str:
-    order = [stage.id for pipeline in work.facts.schema.pipelines for stage in pipeline.stages]
-    return min(stages, key=lambda stage: order.index(stage) if stage in order else len(order))
-
-
-def _new(work: _Work, milestone: Milestone, scope: Scope, stay: Stay, occurrence: int, *, is_implied: bool) -> ConversionState:
-    stored = (one for one in work.aggregate.conversions if one.milestone == milestone.name and scope.owns(one))
-    first = min(stored, key=lambda one: (one.occurred_at, one.uid), default=None)
-    key = scope.new_key if first is None else first.scope_key
-    state = ConversionState(
-        uid=conversion_uid(work.facts.schema.account_ref, scope.kind, key, milestone.name, occurrence),
-        milestone=milestone.name,
-        scope_kind=scope.kind,
-        scope_key=key,
-        occurrence=occurrence,
-        record_id=stay.record.id,
-        lead_id=scope.lead_id,
-        occurred_at=stay.entered_at,
-        is_implied=is_implied,
-        is_live=stay.ended_at is None,
-        mapping_version=work.facts.mapping_version,
-        value_state=ValueState.NONE,
-        explain=stay.explain,
-        duplicate_of=_sibling(work, milestone, scope),
-        ended_at=stay.ended_at,
-        ended_why=stay.ended_why,
-    )
-    excluded, excluded_for = _exclusions(work, milestone, _look_of(scope, stay), stay)
-    state = replace(state, excluded=excluded, excluded_for=excluded_for)
-    return _valued(state, first_valuation(milestone, _setting(work, scope, stay)))
-
-
-def _sibling(work: _Work, milestone: Milestone, scope: Scope) -> str | None:
-    """The conversion of another record of the same e-mail that counts instead."""
-    if scope.kind != "person":
-        return None
-    others = [one for one in work.aggregate.siblings if one.milestone == milestone.name and one.duplicate_of is None]
-    earliest = min(others, key=lambda one: (one.occurred_at, one.uid), default=None)
-    return None if earliest is None else earliest.uid
-
-
-def _exclusions(work: _Work, milestone: Milestone, look: Lookup, stay: Stay) -> tuple[str, frozenset[str]]:
-    for condition in work.document.exclude:
-        is_true, text = holds(condition, look, stay.entered_at)
-        if is_true:
-            return text, frozenset()
-    closed = set()
-    for name, targets in work.document.destinations.items():
-        where = targets.get("where")
-        if where is None or milestone.name not in targets:
-            continue
-        if not holds(Condition.model_validate(where), look, stay.entered_at)[0]:
-            closed.add(name)
-    return "", frozenset(closed)
-
-
-def _look_of(scope: Scope, stay: Stay) -> Lookup:
-    """The scope's fields; of several deals of a person, the one that the stay is about."""
-    look = scope.look
-    if scope.kind == "person" and stay.record.ref.kind is ObjectKind.DEAL:
-        fields = stay.record.fields
-
-        def of_this_deal(kind: ObjectKind, name: str) -> str | None:
-            return fields.get(name) if kind is ObjectKind.DEAL else scope.look(kind, name)
-
-        look = of_this_deal
-    return look
-
-
-def _setting(work: _Work, scope: Scope, stay: Stay) -> Setting:
-    return Setting(_look_of(scope, stay), work.facts.schema, stay.pipeline, stay.stage, stay.entered_at, work.rates)
+def _renamed(state: ConversionState, run: Run) -> ConversionState:
+    """A real entry takes an implied one's place; an earlier entry that is found late moves an instant never tried."""
+    stay = run.first
+    becomes_real = state.is_implied and not run.is_implied
+    if becomes_real:
+        state = replace(state, is_implied=False)
+    moves = becomes_real or stay.entered_at < state.occurred_at
+    if state.is_tried or not moves:
+        return state
+    return replace(state, occurred_at=stay.entered_at, record_id=stay.record.id, explain=stay.explain)
 
 
 def _valued(state: ConversionState, valued: Valuation) -> ConversionState:
-    return replace(state, value_state=valued.state, money=valued.money, value_basis=valued.basis, value_why=valued.why)
+    is_same = (state.value_state, state.money, state.value_basis) == (valued.state, valued.money, valued.basis)
+    if is_same:
+        return state
+    return replace(
+        state,
+        value_state=valued.state,
+        money=valued.money,
+        value_basis=valued.basis,
+        value_why=valued.why,
+        rates_version=valued.rates_version,
+    )

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from app.mapping.aggregate import KnownRecord
 from app.mapping.document import IdentityRules, MappingDocument
 from connectors.contract.conversions import Consent, ConsentState
 from connectors.contract.records import ObjectKind
 
-Lookup = Callable[[ObjectKind, str], str | None]
+Lookup = Callable[[str, str], str | None]
+
+PERSON = "person"
+EMAIL_DOMAIN = "person.email_domain"
 
 # The European Economic Area as of 2026.
 EEA = frozenset(
@@ -17,10 +21,20 @@ EEA = frozenset(
 _NO_IDENTIFIER = {"clicked_at", "default_country"}
 
 
-def split_field(text: str) -> tuple[ObjectKind, str]:
-    """`contact.email` -> (contact, email); ValueError where the kind is none of the four."""
+@lru_cache(maxsize=4096)
+def split_field(text: str) -> tuple[str, str]:
+    """`contact.email` -> (contact, email); ValueError where the kind is none of the four.
+
+    `person.email_domain` is no field of the CRM: it is read from the person's first e-mail.
+    """
     kind, _, name = text.partition(".")
-    return ObjectKind(kind), name
+    return (PERSON, name) if text == EMAIL_DOMAIN else (ObjectKind(kind), name)
+
+
+def email_domain(emails: tuple[str, ...]) -> str | None:
+    """The part behind the @ of the first candidate that has one, in lower case."""
+    domains = (email.strip().casefold().rpartition("@")[2] for email in emails if "@" in email)
+    return next((domain for domain in domains if domain), None)
 
 
 def identity_candidates(
@@ -29,15 +43,16 @@ def identity_candidates(
     """Candidates by identifier, fields in the mapping's order, survivors before merged records; and when the click was."""
     rules = document.identity
     candidates = {
-        name: _values(getattr(rules, name), held)
+        name: values_of(getattr(rules, name), held)
         for name in IdentityRules.model_fields
         if name not in _NO_IDENTIFIER and getattr(rules, name)
     }
-    clicked = next((at for text in _values(rules.clicked_at, held) if (at := parse_instant(text)) is not None), None)
+    clicked = next((at for text in values_of(rules.clicked_at, held) if (at := parse_instant(text)) is not None), None)
     return candidates, clicked
 
 
-def _values(fields: tuple[str, ...], held: tuple[KnownRecord, ...]) -> tuple[str, ...]:
+def values_of(fields: tuple[str, ...], held: tuple[KnownRecord, ...]) -> tuple[str, ...]:
+    """Every non-empty value of these fields, in the fields' order, of the records in theirs."""
     found: list[str] = []
     for text in fields:
         kind, name = split_field(text)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 OLDEST = timedelta(days=7)
+MILLIONTHS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,15 @@ class Rates:
     version: int = 0
 
     def find(self, day: date, base: str, quote: str) -> int | None:
-        """Millionths of `quote` for one `base`, None where no rate is near enough."""
+        """Millionths of `quote` for one `base`, also from the rate the other way round; None where none is near enough."""
         if base == quote:
-            return 1_000_000
+            return MILLIONTHS
         for back in range(OLDEST.days + 1):
-            rate = self.by_day.get((day - timedelta(days=back), base, quote))
+            on = day - timedelta(days=back)
+            rate = self.by_day.get((on, base, quote))
             if rate is not None:
                 return rate
+            turned = self.by_day.get((on, quote, base))
+            if turned:
+                return round(MILLIONTHS * MILLIONTHS / turned)
         return None

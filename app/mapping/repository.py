@@ -1,13 +1,16 @@
 """SQL of mapping versions: immutable, one active per source. Never commits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
 from app.db.ids import take_ids
-from app.db.tables import mapping_versions
+from app.db.tables import fx_rates, mapping_versions
+from app.mapping.rates import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +61,31 @@ async def active(connection: AsyncConnection, source_id: int) -> ActiveMapping |
         return None
     first = await connection.scalar(select(func.min(mapping_versions.c.activated_at)).where(mine))
     return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(first))
+
+
+async def activations(connection: AsyncConnection, source_id: int) -> list[tuple[int, str]]:
+    """When each version that ever was active first was, with its document, oldest first."""
+    result = await connection.execute(
+        select(mapping_versions.c.activated_at, mapping_versions.c.document_json)
+        .where(mapping_versions.c.source_id == source_id, mapping_versions.c.activated_at.is_not(None))
+        .order_by(mapping_versions.c.activated_at, mapping_versions.c.version)
+    )
+    return [(row.activated_at, row.document_json) for row in result]
+
+
+async def rates_version(connection: AsyncConnection) -> int:
+    """The newest version of the table of rates, 0 where it is empty: it rises whenever rates come."""
+    return int(await connection.scalar(select(func.max(fx_rates.c.version))) or 0)
+
+
+async def load_rates(connection: AsyncConnection, currencies: Iterable[str], since: date) -> Rates:
+    """The rates to and from these currencies, from a day on."""
+    wanted = sorted(set(currencies))
+    result = await connection.execute(
+        select(fx_rates.c.day, fx_rates.c.base, fx_rates.c.quote, fx_rates.c.rate_micros, fx_rates.c.version).where(
+            fx_rates.c.day >= since.isoformat(), or_(fx_rates.c.quote.in_(wanted), fx_rates.c.base.in_(wanted))
+        )
+    )
+    rows = list(result)
+    by_day = {(date.fromisoformat(row.day), row.base, row.quote): int(row.rate_micros) for row in rows}
+    return Rates(by_day, max((row.version for row in rows), default=0))

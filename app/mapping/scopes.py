@@ -1,12 +1,12 @@
 """What a milestone is counted by: a person, a deal, a company, or the record itself where there is none (pure)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.mapping.aggregate import Aggregate, ConversionState, Deal, DealPerson, KnownRecord, Person
-from app.mapping.document import Milestone
+from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import smallest_ref
-from app.mapping.people import Lookup
+from app.mapping.people import PERSON, Lookup, email_domain, values_of
 from connectors.contract.records import ObjectKind
 
 
@@ -24,14 +24,29 @@ class Scope:
         """True where a stored conversion is this scope's, also under the ref of a merged record."""
         if stored.scope_kind != self.kind:
             return False
-        if self.kind == "person" and self.lead_id is not None and stored.lead_id == self.lead_id:
+        if self.kind == PERSON and self.lead_id is not None and stored.lead_id == self.lead_id:
             return True
         return stored.scope_key in self.refs
+
+    def reads(self, record_id: int) -> bool:
+        """True where the record is one of this scope's."""
+        return any(record.id == record_id for record in self.records)
 
     @property
     def new_key(self) -> str:
         """The ref under which a new conversion of this scope is filed, for ever."""
         return smallest_ref(self.refs)
+
+    def look_at(self, record: KnownRecord) -> Lookup:
+        """The scope's fields; of several deals of a person or company, the one that a stay is about."""
+        if self.kind == ObjectKind.DEAL.value or record.ref.kind is not ObjectKind.DEAL:
+            return self.look
+        fields, rest = record.fields, self.look
+
+        def of_this_deal(kind: str, name: str) -> str | None:
+            return fields.get(name) if kind == ObjectKind.DEAL else rest(kind, name)
+
+        return of_this_deal
 
 
 def principal(people: Sequence[DealPerson], prefer: Sequence[str]) -> DealPerson | None:
@@ -49,54 +64,64 @@ def principal(people: Sequence[DealPerson], prefer: Sequence[str]) -> DealPerson
     return min(people, key=order, default=None)
 
 
-def scopes_of(aggregate: Aggregate, milestone: Milestone) -> list[Scope]:
-    """The scopes in which this milestone is counted."""
-    person = aggregate.person
-    if milestone.once_per == "deal" and any(trigger.object is ObjectKind.DEAL for trigger in milestone.when):
-        return [_deal_scope(deal, person) for deal in aggregate.deals]
-    if milestone.once_per == "company":
-        companies = {record.company_ref for record in _all_records(aggregate)} - {None}
-        if companies:
-            return [_company_scope(aggregate, str(company)) for company in sorted(map(str, companies))]
-    if person is None:
-        return [_deal_scope(deal, None) for deal in aggregate.deals]
-    return [_person_scope(aggregate, person)]
+class Scopes:
+    """The scopes of one aggregate, by what a milestone is counted by."""
 
+    def __init__(self, aggregate: Aggregate, document: MappingDocument) -> None:
+        self._aggregate = aggregate
+        self._emails = document.identity.email
+        self._person = aggregate.person
+        deals = tuple(record for deal in aggregate.deals for record in (deal.record, *deal.merged))
+        self._all = (*(self._person.records if self._person else ()), *deals)
+        self._known: dict[str, list[Scope]] = {}
 
-def _all_records(aggregate: Aggregate) -> tuple[KnownRecord, ...]:
-    held = aggregate.person.records if aggregate.person else ()
-    return (*held, *(deal.record for deal in aggregate.deals))
+    def of(self, milestone: Milestone) -> list[Scope]:
+        """The scopes in which this milestone is counted."""
+        by = milestone.once_per
+        if by == "deal" and all(trigger.object is not ObjectKind.DEAL for trigger in milestone.when):
+            by = "person"
+        if by not in self._known:
+            self._known[by] = self._make(by)
+        return self._known[by]
+
+    def _make(self, by: str) -> list[Scope]:
+        if by == "company":
+            companies = {record.company_ref for record in self._all if record.company_ref is not None}
+            if companies:
+                return [self._of_company(company) for company in sorted(companies)]
+        if by == "deal" or self._person is None:
+            return [self._of_deal(deal, self._person) for deal in self._aggregate.deals]
+        return [self._of_person(self._person)]
+
+    def _of_deal(self, deal: Deal, person: Person | None) -> Scope:
+        held = (deal.record, *deal.merged, *(person.records if person else ()))
+        refs = tuple(ref for record in (deal.record, *deal.merged) for ref in _refs(record))
+        return Scope("deal", refs, (deal.record, *deal.merged), self._looking(held), person.lead_id if person else None)
+
+    def _of_person(self, person: Person) -> Scope:
+        refs = tuple(ref for record in person.records for ref in _refs(record)) or (str(person.lead_id),)
+        return Scope(PERSON, refs, self._all, self._looking(self._all), person.lead_id)
+
+    def _of_company(self, company: str) -> Scope:
+        held = tuple(record for record in self._all if record.company_ref == company)
+        lead_id = self._person.lead_id if self._person else None
+        return Scope("company", (company,), held, self._looking(self._all), lead_id)
+
+    def _looking(self, records: tuple[KnownRecord, ...]) -> Lookup:
+        """The first non-empty value of a property among records in order."""
+        emails = self._emails
+
+        def look(kind: str, name: str) -> str | None:
+            if kind == PERSON:
+                return email_domain(values_of(emails, records))
+            for record in records:
+                value = record.fields.get(name) if record.ref.kind == kind else None
+                if value:
+                    return value
+            return None
+
+        return look
 
 
 def _refs(record: KnownRecord) -> tuple[str, ...]:
     return (record.ref.external_id, *record.aliases)
-
-
-def _deal_scope(deal: Deal, person: Person | None) -> Scope:
-    held = (deal.record, *(person.records if person else ()))
-    return Scope("deal", _refs(deal.record), (deal.record,), looking(held), person.lead_id if person else None)
-
-
-def _person_scope(aggregate: Aggregate, person: Person) -> Scope:
-    refs = tuple(ref for record in person.records for ref in _refs(record)) or (str(person.lead_id),)
-    held = _all_records(aggregate)
-    return Scope("person", refs, held, looking(held), person.lead_id)
-
-
-def _company_scope(aggregate: Aggregate, company: str) -> Scope:
-    held = tuple(record for record in _all_records(aggregate) if record.company_ref == company)
-    lead_id = aggregate.person.lead_id if aggregate.person else None
-    return Scope("company", (company,), held, looking(_all_records(aggregate)), lead_id)
-
-
-def looking(records: Sequence[KnownRecord]) -> Callable[[ObjectKind, str], str | None]:
-    """The first non-empty value of a property among records in order."""
-
-    def look(kind: ObjectKind, name: str) -> str | None:
-        for record in records:
-            value = record.fields.get(name) if record.ref.kind is kind else None
-            if value:
-                return value
-        return None
-
-    return look

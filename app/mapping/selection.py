@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from app.mapping.document import IdentityRules, MappingDocument
-from app.mapping.people import split_field
+from app.mapping.people import EMAIL_DOMAIN, split_field
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import SourceSchema
@@ -14,7 +14,10 @@ def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
     """The properties of each kind, the histories behind triggers, and whether people and companies are read."""
     fields: dict[ObjectKind, set[str]] = defaultdict(set)
     for text in fields_of(document):
-        kind, name = split_field(text)
+        if text == EMAIL_DOMAIN:
+            continue
+        word, name = split_field(text)
+        kind = ObjectKind(word)
         fields[kind].add(name)
         described = schema.properties.get(kind, {}).get(name)
         if described is not None and described.currency_property:
@@ -52,7 +55,7 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
     yield from (rule.field for rule in (document.consent.ad_user_data, document.consent.ad_personalization) if rule)
     for condition in document.exclude:
         yield from condition.fields()
-    for condition in document.destination_conditions().values():
+    for condition in document.destination_conditions.values():
         yield from condition.fields()
     for milestone in document.milestones:
         if milestone.where is not None:

@@ -1,4 +1,4 @@
-"""May it go, and what now? All decisions on deliveries, pure: `initial`, `decide`, `settle`."""
+"""May it go, and what now? All decisions on deliveries, pure: `initial`, `decide`, `settle`, `pause_until`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import assert_never
 from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import IDENTIFIER_BITS, Consent, DeliveryKind, Identifier, Money
 from connectors.contract.destination import DestinationLimits
-from connectors.contract.errors import ConnectorError, Effect
+from connectors.contract.errors import AuthenticationFailed, ConnectorError, Effect, RateLimited, Unavailable
 from connectors.contract.results import (
     Accepted,
     AlreadyThere,
@@ -25,6 +25,7 @@ from connectors.contract.results import (
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
+CONNECTION_PAUSE = timedelta(minutes=1)
 TARGET_PAUSE = timedelta(hours=1)
 PERSON_PAUSE = timedelta(hours=6)
 # From a decision to the platform's receipt: the batches before it, a slow request, a clock that differs.
@@ -118,7 +119,9 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
     by_click = bool(chosen.has & _mask(limits.click_identifiers))
     clicked_at = chosen.clicked_at if by_click else None
     window = limits.age_with_click if by_click else limits.age_without_click
-    if now - owed.occurred_at > window or (clicked_at is not None and now - clicked_at > limits.age_with_click):
+    if now - owed.occurred_at > window or (
+        clicked_at is not None and now - clicked_at > (limits.click_age or limits.age_with_click)
+    ):
         return Stop(DeliveryState.SKIPPED, Reason.TOO_OLD)
     if clicked_at is not None and now - clicked_at < limits.too_recent_click:
         return _wait(owed, clicked_at + limits.too_recent_click, Reason.TOO_RECENT)
@@ -250,6 +253,14 @@ def _after_failure(counted: int, due_before: datetime, deadline: datetime, error
         return Settlement(DeliveryState.PENDING, Reason.RETRY, due_before, code, error.message, counts=False)
     due_at = _next_try(counted, deadline, now)
     return Settlement(DeliveryState.PENDING, Reason.RETRY, due_at, code, error.message, is_unknown=True)
+
+
+def pause_until(error: ConnectorError, now: datetime) -> datetime | None:
+    """How long a failed call pauses its connection: as the vendor asks, else a minute; None: until a check is clean."""
+    if isinstance(error, AuthenticationFailed):
+        return None
+    asked = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
+    return now + (CONNECTION_PAUSE if asked is None else asked)
 
 
 def _next_try(counted: int, deadline: datetime, now: datetime) -> datetime:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, func, or_, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
-from app.db.tables import conversions, deal_people, deliveries, tries, uploads
+from app.db.tables import conversions, deal_people, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
 
@@ -44,6 +44,7 @@ class ClaimedRow:
     identity_id: int | None
     person_id: int | None
     first_unknown_at: datetime | None
+    most_together: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,11 @@ async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
 async def claim(
     connection: AsyncConnection, destination_id: int, *, now_ms: int, lease_end_ms: int, upload_id: int, limit: int
 ) -> list[ClaimedRow]:
-    """Claim due deliveries, oldest first. A `sending` row that came due lost its holder, and what it had sent is unknown."""
+    """Claim due deliveries, oldest first.
+
+    A `sending` row that came due lost its holder: a try of unknown effect where its upload was opened, no try at all where the
+    holder died before it came to this row.
+    """
     due = (
         select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)
         .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
@@ -165,13 +170,20 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         identity_id=optional("deliveries_identity_id"),
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
+        most_together=optional("deliveries_most_together"),
     )
 
 
-async def has_due(connection: AsyncConnection, destination_id: int, now_ms: int) -> bool:
-    """True where anything is due: an idle drain then costs this one read."""
-    mine = (deliveries.c.destination_id == destination_id, deliveries.c.due_at <= now_ms)
-    return await connection.scalar(select(deliveries.c.id).where(*mine).limit(1)) is not None
+async def due_at_destinations(connection: AsyncConnection, now_ms: int) -> dict[int, tuple[bool, bool]]:
+    """By destination: whether a delivery is due, and whether a late verdict is."""
+    delivery = exists().where(
+        deliveries.c.destination_id == destinations.c.id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms
+    )
+    verdict = exists().where(
+        uploads.c.destination_id == destinations.c.id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
+    )
+    result = await connection.execute(select(destinations.c.id, delivery.label("delivery"), verdict.label("verdict")))
+    return {row.id: (bool(row.delivery), bool(row.verdict)) for row in result}
 
 
 async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
@@ -218,9 +230,17 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
 
 
 async def settle(
-    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[ClaimedRow, Settlement]], now_ms: int
+    connection: AsyncConnection,
+    upload_id: int,
+    settled: Sequence[tuple[ClaimedRow, Settlement]],
+    now_ms: int,
+    *,
+    most_together: int | None = None,
 ) -> int:
-    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease."""
+    """Write states fenced by the upload's id, and tries that were not accepted; fewer rows than given: a lost lease.
+
+    `most_together`: rows that go again share a request with at most so many.
+    """
     rows = []
     trials = []
     started_ms = now_ms
@@ -239,6 +259,7 @@ async def settle(
                 "counted": row.counted + outcome.counts,
                 "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
                 "position": outcome.position,
+                "most_together": most_together or row.most_together,
                 "settled_at": None if outcome.due_at is not None else now_ms,
                 "_upload_id": upload_id,
             }

@@ -16,12 +16,22 @@ from app.outbox.states import DeliveryState
 
 @dataclass(frozen=True, slots=True)
 class DueVerdict:
-    """An upload whose late verdict may be asked for."""
+    """An upload whose late verdict may be asked for. `sent` are the rows that the platform accepted."""
 
     id: int
     receipt: str = field(repr=False)
     sent: int
     asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRow:
+    """A delivery that waits for its late verdict: its place under the upload, and its counted tries."""
+
+    id: int
+    position: int
+    counted: int
+    deadline_at: datetime
 
 
 async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms: int, limit: int) -> list[DueVerdict]:
@@ -37,8 +47,8 @@ async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms:
     return [DueVerdict(row.id, row.receipt, row.accepted or 0, row.verdict_asked) for row in result]
 
 
-async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[tuple[int, int, int, datetime]]:
-    """The deliveries still accepted under an upload: id, position, counted tries, deadline."""
+async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[AcceptedRow]:
+    """The deliveries still accepted under an upload."""
     result = await connection.execute(
         select(deliveries.c.id, deliveries.c.position, deliveries.c.counted, deliveries.c.deadline_at).where(
             deliveries.c.upload_id == upload_id,
@@ -46,24 +56,31 @@ async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[tuple
             deliveries.c.position.is_not(None),
         )
     )
-    return [(row.id, row.position, row.counted, from_ms(row.deadline_at)) for row in result]
+    return [AcceptedRow(row.id, row.position, row.counted, from_ms(row.deadline_at)) for row in result]
 
 
 async def settle_verdicts(
-    connection: AsyncConnection, upload_id: int, settled: Sequence[tuple[int, Settlement]], now_ms: int
+    connection: AsyncConnection,
+    upload_id: int,
+    settled: Sequence[tuple[AcceptedRow, Settlement]],
+    now_ms: int,
+    *,
+    most_together: int | None = None,
 ) -> None:
-    """Write late verdicts, fenced by the upload."""
+    """Write late verdicts, fenced by the upload; rows that go again share a request with at most `most_together`."""
     rows = [
         {
-            "id": delivery_id,
+            "id": row.id,
             "state": outcome.state.value,
             "reason": outcome.reason.value,
             "code": outcome.code or None,
             "due_at": optional_ms(outcome.due_at),
+            "counted": row.counted + outcome.counts,
+            "most_together": most_together,
             "settled_at": None if outcome.due_at is not None else now_ms,
             "_upload_id": upload_id,
         }
-        for delivery_id, outcome in settled
+        for row, outcome in settled
     ]
     await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
 

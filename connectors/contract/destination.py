@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from connectors.contract.conversions import Identifier, Target, UploadRow
 from connectors.contract.findings import Finding
@@ -17,11 +17,13 @@ class DestinationLimits:
     """A platform's limits, as data.
 
     `rows`: the most in one request; `usual_rows`: what we send by default; `targets`: distinct targets in one request.
-    `age_with_click`: the oldest event (and click) taken when a click id or platform lead id is there; `age_without_click` else.
+    `age_with_click`: the oldest event taken when a click id or platform lead id is there; `age_without_click` else.
+    `click_age`: the oldest click (None: as `age_with_click`).
     `too_recent_click`: how old a click must be. `dedup_window`: inside it a second upload under the same id is not counted
     twice (None: unproven, so a try of unknown effect is never repeated). `verdict_after`: first question for the late verdict.
     `identifiers`: what it takes; `click_identifiers`: those that name the click or the platform's own lead.
     `sufficient`: a row needs one of these sets, each complete. `restates` / `retracts`: can it take corrections.
+    `send_when`: what a mapping that says nothing asks of a person here: any identifier, or this platform's own click or lead id.
     """
 
     rows: int
@@ -32,6 +34,7 @@ class DestinationLimits:
     click_identifiers: frozenset[Identifier]
     sufficient: tuple[frozenset[Identifier], ...]
     targets: int = 1
+    click_age: timedelta | None = None
     too_recent_click: timedelta = timedelta(0)
     dedup_window: timedelta | None = None
     verdict_after: timedelta | None = None
@@ -41,6 +44,7 @@ class DestinationLimits:
     correction_within: timedelta = timedelta(0)
     needs_value: bool = False
     target_settings: frozenset[str] = field(default_factory=frozenset)
+    send_when: Literal["any", "own_click_or_lead_id"] = "any"
 
 
 class AdDestination(Protocol):

@@ -95,7 +95,7 @@ class StillProcessing:
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """Some rows failed and the platform does not say which: the dispatcher sends them again one by one (dedup holds)."""
+    """Some rows failed and the platform does not say which: all go again in halves until a row is alone (dedup holds)."""
 
     failed: int
     code: str

@@ -168,8 +168,11 @@ class CrmSource(Protocol):
         """Yield the records modified in the window, in pages, oldest modification first."""
         ...
 
-    async def fetch(self, refs: Sequence[RecordRef], selection: Selection) -> Sequence[Record]:
-        """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED."""
+    async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
+        """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED.
+
+        The people on them that are not known come with them, before them.
+        """
         ...
 
 

@@ -255,6 +255,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('records', schema=None) as batch_op:
         batch_op.create_index('ix_records_lead_id', ['lead_id'], unique=False)
+        batch_op.create_index('ix_records_merged_into', ['merged_into'], unique=False, sqlite_where=sa.text('merged_into IS NOT NULL'), postgresql_where=sa.text('merged_into IS NOT NULL'))
 
     op.create_table('runs',
     sa.Column('id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -384,6 +385,7 @@ def downgrade() -> None:
 
     op.drop_table('runs')
     with op.batch_alter_table('records', schema=None) as batch_op:
+        batch_op.drop_index('ix_records_merged_into', sqlite_where=sa.text('merged_into IS NOT NULL'), postgresql_where=sa.text('merged_into IS NOT NULL'))
         batch_op.drop_index('ix_records_lead_id')
 
     op.drop_table('records')

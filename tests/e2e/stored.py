@@ -12,6 +12,7 @@ from tests.e2e.kill_world import ACTIONS, Company, Expected, outcomes_of
 
 CORRECTIONS = {("confirmed", "confirmed"), ("confirmed", "already_there"), ("unmatched", "unmatched")}
 NOT_SENT = {("skipped", "superseded"), ("skipped", "withdrawn"), ("skipped", "unsupported")}
+META_FORGETS_AFTER_MS = (48 * 60 - 15) * 60_000
 
 
 async def read_database(database_url: str) -> tuple[Counter[tuple[object, ...]], list[dict[str, Any]]]:
@@ -24,7 +25,13 @@ async def read_database(database_url: str) -> tuple[Counter[tuple[object, ...]],
             )
             rows = [dict(row) for row in made.mappings()]
             owed = await connection.execute(
-                select(deliveries, conversions.c.uid, conversions.c.milestone, destinations.c.name.label("destination"))
+                select(
+                    deliveries,
+                    conversions.c.uid,
+                    conversions.c.milestone,
+                    conversions.c.live,
+                    destinations.c.name.label("destination"),
+                )
                 .join(conversions, conversions.c.id == deliveries.c.conversion_id)
                 .join(destinations, destinations.c.id == deliveries.c.destination_id)
             )
@@ -86,8 +93,16 @@ def check_google(ledger: list[dict[str, Any]], sent: list[dict[str, Any]], expec
 
 
 def check_meta(ledger: list[dict[str, Any]], sent: list[dict[str, Any]]) -> None:
-    """Meta counts no event twice, and each that was accepted."""
-    accepted = {row["uid"] for row in sent if (row["destination"], row["kind"], row["state"]) == ("meta", "upload", "accepted")}
+    """Meta counts what was accepted, each once, besides only what is uncertain; and nothing is uncertain without need."""
+    uploads = [row for row in sent if (row["destination"], row["kind"]) == ("meta", "upload")]
+    accepted, uncertain = ({row["uid"]: row for row in uploads if row["state"] == state} for state in ("accepted", "uncertain"))
+    counted = {entry["uid"]: entry["times"] for entry in ledger if entry["times"]}
+    needless = [
+        uid
+        for uid, row in uncertain.items()
+        if row["live"] and row["settled_at"] - row["first_unknown_at"] < META_FORGETS_AFTER_MS
+    ]
 
-    assert {entry["times"] for entry in ledger} <= {1}
-    assert accepted <= {entry["uid"] for entry in ledger}
+    assert set(counted.values()) <= {1}
+    assert set(accepted) <= set(counted) <= set(accepted) | set(uncertain)
+    assert needless == []

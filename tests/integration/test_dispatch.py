@@ -1,6 +1,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from math import log2
+from math import ceil, log2
 from typing import ClassVar
 
 import orjson
@@ -13,11 +13,12 @@ from app.db.session import Database
 from app.db.tables import conversions, deliveries, destinations, identities, leads, leases, records, tries
 from app.dispatch.dispatcher import LEASE, Dispatcher
 from app.dispatch.model import DrainSummary, MilestoneTerms, OpenDestination, SourceTerms
+from app.dispatch.verdicts import VerdictCollector
 from connectors.contract.conversions import Identifier, Target, UploadRow, bit_mask
-from connectors.contract.destination import DestinationLimits
-from connectors.contract.errors import Effect, Unavailable
+from connectors.contract.destination import FOREVER, DestinationLimits
+from connectors.contract.errors import Effect, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding
-from connectors.contract.results import Accepted, NotProcessed, Rejected, UploadResult
+from connectors.contract.results import Accepted, NotProcessed, Rejected, Unnamed, UploadResult, VerdictReply, Verdicts
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 IDENTIFIERS = {Identifier.EMAIL_SHA256: "aa"}
@@ -64,9 +65,10 @@ class World:
 
     def __init__(self, database: Database, fake: Fake) -> None:
         self.database, self.fake, self.clock = database, fake, Clock()
+        self.batch_rows: int | None = None
 
     async def open_destination(self, destination_id: int) -> OpenDestination:
-        return OpenDestination(destination_id, "fake", self.fake)
+        return OpenDestination(destination_id, "fake", self.fake, batch_rows=self.batch_rows)
 
     async def terms_of(self, source_id: int) -> SourceTerms:
         return SourceTerms("hubspot", {("fake", "lead"): MilestoneTerms()})
@@ -215,6 +217,26 @@ async def test_a_lease_that_ran_out_while_sending_is_a_try_of_unknown_effect(
     assert {row[3] for row in found.values()} == {1 if window is None else 2}
 
 
+async def test_a_row_that_a_dead_drainer_never_came_to_is_no_try(database: Database) -> None:
+    """Claimed together, sent in two requests: who died during the first says nothing about the rows of the second."""
+
+    def die(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
+        raise SystemError
+
+    world = await world_of(database, die, 4)
+    world.batch_rows = 2
+    with pytest.raises(SystemError):
+        await world.drain()
+
+    world.fake.answer = accept
+    world.clock.now += LEASE + timedelta(seconds=1)
+    await world.drain("two")
+
+    found = await world.rows()
+    assert [row[0] for row in found.values()] == ["uncertain", "uncertain", "accepted", "accepted"]
+    assert found["ll3"] == ("accepted", "delivered", 1, 1)
+
+
 async def test_a_drainer_that_lost_its_lease_sends_nothing_more(database: Database) -> None:
     """Two drainers with the same rows would send every conversion twice."""
     world = await world_of(database, accept, 4)
@@ -249,3 +271,55 @@ async def test_a_second_drainer_waits_its_turn(database: Database) -> None:
 
     assert (await world.drain()).is_busy
     assert world.fake.sent == []
+
+
+class Late(Fake):
+    """A platform that takes everything and says later how many failed, but not which."""
+
+    limits: ClassVar[DestinationLimits] = DestinationLimits(
+        **{name: getattr(Fake.limits, name) for name in Fake.limits.__slots__ if name not in ("verdict_after", "dedup_window")},
+        verdict_after=timedelta(minutes=30),
+        dedup_window=FOREVER,
+    )
+
+    async def verdict(self, receipt: str, sent: int, now: datetime) -> VerdictReply:
+        rows = self.sent[int(receipt)]
+        assert len(rows) == sent
+        return Unnamed(1, "BAD_ROW") if "ll7" in rows else Verdicts()
+
+
+async def test_a_late_failure_that_names_no_row_is_cornered_in_halves(database: Database) -> None:
+    """Neighbours of a row that fails late must not circle with it until their windows close."""
+    world = await world_of(database, accept, 100)
+    late = world.fake = Late(lambda rows: [Accepted(str(len(late.sent) - 1), place) for place, _ in enumerate(rows)])
+    collector = VerdictCollector(database, world, world.clock)
+
+    for _ in range(20):
+        await world.drain()
+        world.clock.now += timedelta(hours=12)
+        await collector.collect(1)
+
+    found = await world.rows()
+    assert found.pop("ll7")[0] == "rejected"
+    assert {row[0] for row in found.values()} == {"confirmed"}
+    assert len(late.sent) <= 2 * ceil(log2(100)) + 1
+
+
+async def test_a_row_that_spoils_every_reply_is_cornered_too(database: Database) -> None:
+    """A platform that drops one row and tells only a smaller count must not keep its neighbours uncertain."""
+
+    def answer(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
+        if any(row.conversion_id == "ll7" for row in rows):
+            raise UnexpectedReply("took fewer than were sent", effect=Effect.UNKNOWN)
+        return accept(rows)
+
+    world = await world_of(database, answer, 100)
+    world.fake = Late(answer)
+
+    for _ in range(12):
+        await world.drain()
+        world.clock.now += timedelta(hours=3)
+
+    found = await world.rows()
+    assert found.pop("ll7")[0] == "pending"
+    assert {row[0] for row in found.values()} == {"accepted"}

@@ -1,6 +1,6 @@
 from app.db.ids import take_ids
 from app.db.session import Database
-from app.leases.repository import acquire, release, still_held
+from app.leases.repository import acquire, release, renew
 
 NAME = "poll:1"
 
@@ -19,15 +19,16 @@ async def test_a_fence_rises_with_every_change_of_holder(database: Database) -> 
         assert await acquire(connection, NAME, "one", 153, 100) == 3
 
 
-async def test_still_held_knows_holder_fence_and_time(database: Database) -> None:
+async def test_only_the_very_lease_that_still_runs_is_renewed(database: Database) -> None:
     """A page that was read under a lost lease must not be committed."""
     async with database.write() as connection:
-        assert not await still_held(connection, NAME, "one", 1, 0)
+        assert not await renew(connection, NAME, "one", 1, 0, 100)
         await acquire(connection, NAME, "one", 0, 100)
-        assert await still_held(connection, NAME, "one", 1, 99)
-        assert not await still_held(connection, NAME, "one", 1, 100)
-        assert not await still_held(connection, NAME, "two", 1, 50)
-        assert not await still_held(connection, NAME, "one", 2, 50)
+        assert not await renew(connection, NAME, "two", 1, 50, 100)
+        assert not await renew(connection, NAME, "one", 2, 50, 100)
+        assert await renew(connection, NAME, "one", 1, 99, 100)
+        assert await renew(connection, NAME, "one", 1, 198, 100), "renewed to 199"
+        assert not await renew(connection, NAME, "one", 1, 298, 100)
 
 
 async def test_names_do_not_share_leases(database: Database) -> None:

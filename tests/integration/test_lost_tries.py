@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from app.db.session import Database
 from app.db.tables import conversions, deliveries
-from app.dispatch.dispatcher import LEASE, Dispatcher
+from app.dispatch.dispatcher import LEASE
 from app.outbox import repository as outbox
 from connectors.contract.conversions import UploadRow
 from connectors.contract.errors import Effect, Unavailable
@@ -70,25 +70,6 @@ async def test_a_slow_lost_answer_counts_from_when_it_was_sent(database: Databas
     async with database.read() as connection:
         since = set(await connection.scalars(select(deliveries.c.first_unknown_at)))
     assert since == {int(began.timestamp() * 1000)}
-
-
-async def test_rows_that_were_claimed_and_never_sent_are_no_try(database: Database) -> None:
-    """A process that dies before it sends has told the platform nothing, so nothing is uncertain."""
-    world = await short_memory(database, window=None)
-    world.fake.answer = accept
-
-    async def never(*_: object) -> None:
-        raise SystemError
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Dispatcher, "_send", never)
-        with pytest.raises(SystemError):
-            await world.drain()
-
-    world.clock.now += LEASE + timedelta(seconds=1)
-    await world.drain("two")
-
-    assert set((await world.rows()).values()) == {("accepted", "delivered", 1, 1)}
 
 
 async def test_rows_of_a_refused_request_are_no_try_when_the_process_dies_before_the_next(database: Database) -> None:

@@ -338,9 +338,9 @@ def test_a_full_person_costs_little() -> None:
     rounds = 500
     best = timedelta.max
     for _ in range(5):
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(rounds):
             identify(person)
-        best = min(best, timedelta(seconds=(time.perf_counter() - started) / rounds))
+        best = min(best, timedelta(seconds=(time.process_time() - started) / rounds))
 
     assert best < timedelta(microseconds=150)

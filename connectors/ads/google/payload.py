@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from connectors.ads.google.currencies import CURRENCIES
 from connectors.ads.google.settings import Encoding, GoogleSettings
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, UploadRow
+from connectors.contract.currencies import CURRENCIES
 from connectors.contract.destination import FOREVER, DestinationLimits
 from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
 

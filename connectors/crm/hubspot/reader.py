@@ -34,11 +34,11 @@ class Reader:
     clock: Clock
 
     async def records(
-        self, kind: ObjectKind, ids: Sequence[str], *, known: KnownLookup | None, beside: Collection[str] = ()
+        self, kind: ObjectKind, ids: Sequence[str], *, known: KnownLookup, beside: Collection[str] = ()
     ) -> tuple[Record, ...]:
         """The people on these records that are not known, then the records; what HubSpot does not show is deleted.
 
-        `known` None: every person is read. `beside`: contacts that the caller has read already.
+        `beside`: contacts that the caller has read already.
         """
         unique = list(dict.fromkeys(ids))
         found, people = await self._read(kind, [one for one in unique if is_record_id(one)])
@@ -71,12 +71,12 @@ class Reader:
         return {one: company_of(kind, associations) for one, associations in found.items()}
 
     async def _strangers(
-        self, people: Iterable[Sequence[PersonLink]], known: KnownLookup | None, beside: Collection[str]
+        self, people: Iterable[Sequence[PersonLink]], known: KnownLookup, beside: Collection[str]
     ) -> Sequence[Record]:
         """The linked contacts that the service does not hold: without them a deal would have nobody to be sent for."""
         linked = dict.fromkeys(link.ref.external_id for links in people for link in links)
         wanted = [one for one in linked if one not in beside]
-        if wanted and known is not None:
+        if wanted:
             held = await known(ObjectKind.CONTACT, wanted)
             wanted = [one for one in wanted if one not in held]
         found, _ = await self._read(ObjectKind.CONTACT, wanted)

@@ -1,7 +1,7 @@
 """HubSpot as a CRM source: changes by keyset search, records by batch read. The pure parts live beside this file."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, timedelta, tzinfo
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -64,6 +64,24 @@ class HubSpotSource:
         )
         self._api = HubSpotApi(http, settings.api_version)
 
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        HubSpotSettings.from_mapping(settings)
+
+    @classmethod
+    def open(
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+        time_zone: str | None = None,
+    ) -> "HubSpotSource":
+        """A connector from its text settings."""
+        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
+
     async def check(self) -> Sequence[Finding]:
         """Prove token, scopes and account; one finding each, failed ones with their mend."""
         checked = await check_account(self._api, self._clock())
@@ -102,15 +120,15 @@ class HubSpotSource:
                 seen=len(step.rows),
             )
 
-    async def fetch(self, refs: Sequence[RecordRef], selection: Selection) -> Sequence[Record]:
-        """Read these records with history and people; the contacts on deals and leads come with them, before them."""
+    async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
+        """Read these records with history and people; unknown contacts on deals and leads come with them, before them."""
         reader = Reader(self._api, selection, self._clock)
         contacts = {ref.external_id for ref in refs if ref.kind is ObjectKind.CONTACT}
         records: list[Record] = []
         for kind in (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL):
             ids = [ref.external_id for ref in refs if ref.kind is kind]
             if ids:
-                found = await reader.records(kind, ids, known=None, beside=contacts)
+                found = await reader.records(kind, ids, known=stored.known, beside=contacts)
                 contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
         return records

@@ -19,7 +19,7 @@ _ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
-    """`POST /{version}/{dataset}/events` and `GET /{version}/{dataset}` of one platform on one clock."""
+    """`POST /{version}/{dataset}/events`, `GET /{version}/{dataset}` and its quality report, of one platform on one clock."""
 
     async def send(request: Request) -> Response:
         raw = await request.body()
@@ -38,6 +38,13 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
 
         return _serve(platform, clock(), request, "dataset", answer)
 
+    async def quality(request: Request) -> Response:
+        def answer(now: datetime) -> JsonObject:
+            token = platform.admit(*_credentials(request, {}), now)
+            return platform.quality(request.query_params.get("dataset_id", ""), token)
+
+        return _serve(platform, clock(), request, "quality", answer)
+
     async def nowhere(request: Request) -> Response:
         def answer(_: datetime) -> JsonObject:
             raise GraphError("Unknown path components", 2500)
@@ -47,6 +54,7 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
     return Starlette(
         routes=[
             Route("/{version}/{dataset}/events", send, methods=["POST"]),
+            Route("/{version}/dataset_quality", quality, methods=["GET"]),
             Route("/{version}/{dataset}", describe, methods=["GET"]),
             Route("/{path:path}", nowhere, methods=_ANY),
         ]

@@ -29,16 +29,20 @@ _SOURCES = _words("email website app phone_call chat physical_store system_gener
 _FIELDS = _words(
     "event_name event_time event_id action_source event_source_url opt_out user_data custom_data data_processing_options "
     "data_processing_options_country data_processing_options_state customer_segmentation referrer_url original_event_data "
-    "attribution_data app_data"
+    "attribution_data app_data advanced_measurement_table messaging_channel"
 )
-_HASHED = _words("em ph fn ln ct st zp country db ge")
-_PLAIN = _words("external_id client_ip_address client_user_agent fbc fbp lead_id subscription_id fb_login_id madid")
+_HASHED = _words("em ph fn ln ct st zp country db ge f5first f5last fi dobd dobm doby")
+_PLAIN = _words(
+    "external_id client_ip_address client_user_agent fbc fbp lead_id subscription_id fb_login_id madid anon_id ctwa_clid "
+    "page_id partner_id partner_name"
+)
 _TOO_BROAD = tuple(_words(row) for row in ("ct country st zp ge client_user_agent", "db client_user_agent", "fn ge", "ln ge"))
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LEAD_ID = re.compile(r"[0-9]{15,17}")
 _CLICK_ID = re.compile(r"fb\.[0-9]\.[0-9]{13}\.[^.]+(\.[^.]+)?")
 _LARGEST = 1e15
-_STATES = frozenset({0, *range(1000, 1015)})
+# California to Rhode Island; 0 lets Meta find out.
+_STATES = frozenset({0, *range(1000, 1014)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,17 @@ class Dataset:
 
 @dataclass(slots=True)
 class Token:
-    """An access token and what it may do; with an app secret every call must carry its proof."""
+    """An access token and what it may do; with an app secret every call must carry its proof.
+
+    A token made in Events Manager may send and see the quality report; `may_read` is the right to read the dataset itself.
+    """
 
     value: str = field(repr=False)
     datasets: frozenset[str]
     expires_at: datetime | None = None
     may_send: bool = True
     may_read: bool = True
+    may_see_quality: bool = True
     app_secret: str | None = field(default=None, repr=False)
 
 
@@ -88,7 +92,8 @@ class MetaPlatform:
     """In-memory Meta. Change its parts at any time; times come with each call.
 
     `leads` knows when lead-ad leads were made (earlier events vanish silently), `drops` names event ids that vanish from a
-    batch with only `events_received` telling, `errors_to_come` fails the next uploads with vendor errors.
+    batch with only `events_received` telling, `refuses` gives by event id the error of a rule that only Meta knows,
+    `errors_to_come` fails the next uploads with vendor errors.
     """
 
     def __init__(self, datasets: Iterable[Dataset] = (), *, throttle: Throttle | None = None, seed: int = 0) -> None:
@@ -99,6 +104,7 @@ class MetaPlatform:
         self.versions = {"v26.0"}
         self.leads: dict[str, datetime] = {}
         self.drops: set[str] = set()
+        self.refuses: dict[str, GraphError] = {}
         self.errors_to_come: deque[GraphError] = deque()
         self.ledger = Ledger()
         self.taken: list[tuple[str, JsonObject]] = []
@@ -158,6 +164,9 @@ class MetaPlatform:
         if not isinstance(data, list) or not 1 <= len(data) <= MOST_EVENTS:
             raise invalid(f"Invalid parameter: data must hold 1 to {MOST_EVENTS} events")
         events = [read_event(each, now) for each in data]
+        for event in events:
+            if event.id in self.refuses:
+                raise self.refuses[event.id]
         if any(event.is_in_store for event in events) and not dataset.is_consolidated_container:
             raise invalid("Invalid parameter: the dataset takes no offline events")
         dataset.last_fired_at = now
@@ -186,6 +195,16 @@ class MetaPlatform:
         if unknown is not None:
             raise invalid(f"(#100) Tried accessing nonexisting field ({unknown})")
         return {name: known[name] for name in dict.fromkeys([*asked, "id"]) if known[name] is not None}
+
+    def quality(self, dataset_id: str, token: Token) -> JsonObject:
+        """The quality report: of web events only, so an empty one for a dataset that has none."""
+        dataset = self._dataset(dataset_id, token, "get")
+        if not token.may_see_quality:
+            raise GraphError("(#200) Missing permissions", 200, None, 403)
+        names = sorted(
+            {str(raw["event_name"]) for of, raw in self.taken if of == dataset.id and raw["action_source"] == "website"}
+        )
+        return {"web": [{"event_name": name} for name in names]}
 
     def usage(self, now: datetime) -> Json:
         """The content of X-Business-Use-Case-Usage."""

@@ -51,11 +51,11 @@ def test_what_is_taken_out_and_what_stays(text: str, clean: str | None) -> None:
 @pytest.mark.parametrize("text", ["a" * 200_000, "1 " * 100_000, "a@" * 100_000, "+" * 200_000, "x." * 100_000])
 def test_a_hostile_message_costs_little_and_stays_short(text: str) -> None:
     """A megabyte of error page must not stall the loop."""
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert len(scrub(text)) <= 300
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_no_half_of_an_address_is_left_at_the_cut() -> None:

@@ -154,12 +154,11 @@ def run(
     *deals: Deal,
     by: MappingDocument | None = None,
     known: Sequence[ConversionState] = (),
-    siblings: Sequence[ConversionState] = (),
     rates: Rates = NO_RATES,
 ) -> dict[str, list[ConversionState]]:
     """What the engine answers, by milestone, each list by occurrence and instant."""
     answer: dict[str, list[ConversionState]] = {}
-    aggregate = Aggregate(who, deals, tuple(known), tuple(siblings))
+    aggregate = Aggregate(who, deals, tuple(known))
     for one in derive(aggregate, by or document(), FACTS, rates):
         answer.setdefault(one.milestone, []).append(one)
     for states in answer.values():

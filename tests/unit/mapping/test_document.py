@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from app.mapping.checking import check_document
-from app.mapping.document import DocumentInvalid, Mistake, parse_document
+from app.mapping.document import parse_document
+from app.mapping.mistakes import DocumentInvalid, Mistake
 from app.mapping.selection import selection_of
 from connectors.contract.records import ObjectKind
 from tests.unit.mapping.mapping_rig import DOCUMENT, SCHEMA, document

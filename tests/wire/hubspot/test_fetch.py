@@ -8,7 +8,7 @@ import pytest
 
 from connectors.contract.errors import Unavailable
 from connectors.contract.records import ObjectKind, RecordRef, RecordState
-from tests.wire.hubspot.fake_account import NOW, SELECTION, Account, refusal
+from tests.wire.hubspot.fake_account import NOW, SELECTION, Account, everything_stored, nothing_stored, refusal
 
 BATCH = "POST /crm/objects/2026-09/deals/batch/read"
 
@@ -23,7 +23,7 @@ async def test_refs_that_hubspot_does_not_show_are_deleted() -> None:
     account.put("deals", 1, NOW, num_associated_contacts="0")
     account.put("deals", 2, NOW).archived_at = NOW - timedelta(days=2)
 
-    found = await account.source().fetch(deals("1", "2", "3", "no-id"), SELECTION)
+    found = await account.source().fetch(deals("1", "2", "3", "no-id"), SELECTION, nothing_stored())
 
     assert [(one.ref.external_id, one.state, one.modified_at) for one in found] == [
         ("1", RecordState.LIVE, NOW),
@@ -39,7 +39,7 @@ async def test_a_merged_ref_points_at_its_winner() -> None:
     account = Account()
     account.put("deals", 1, NOW, hs_merged_object_ids="2;3", num_associated_contacts="0")
 
-    found = await account.source().fetch(deals("2", "1"), SELECTION)
+    found = await account.source().fetch(deals("2", "1"), SELECTION, nothing_stored())
 
     assert [(one.ref.external_id, one.state) for one in found] == [("2", RecordState.MERGED), ("1", RecordState.LIVE)]
     assert found[0].merged_into == found[1].ref
@@ -52,7 +52,7 @@ async def test_a_winner_shown_for_a_merged_id_is_told_too() -> None:
     winner = {"id": "9", "properties": {"lastmodifieddate": "2026-11-20T12:00:00Z", "hs_merged_object_ids": "4"}}
     account.on_request = lambda _request: httpx.Response(200, json={"results": [winner]})
 
-    found = await account.source().fetch([RecordRef(ObjectKind.CONTACT, "4")], SELECTION)
+    found = await account.source().fetch([RecordRef(ObjectKind.CONTACT, "4")], SELECTION, nothing_stored())
 
     assert [(one.ref.external_id, one.state) for one in found] == [("4", RecordState.MERGED), ("9", RecordState.LIVE)]
 
@@ -65,9 +65,23 @@ async def test_the_people_of_fetched_deals_come_with_them_once() -> None:
         account.put("contacts", contact, NOW)
         account.link(("deals", "contacts"), "1", contact, (3, None))
 
-    found = await account.source().fetch([*deals("1"), RecordRef(ObjectKind.CONTACT, "22")], SELECTION)
+    found = await account.source().fetch([*deals("1"), RecordRef(ObjectKind.CONTACT, "22")], SELECTION, nothing_stored())
 
     assert [one.ref.external_id for one in found] == ["22", "21", "1"]
+
+
+async def test_people_who_are_held_already_cost_no_read() -> None:
+    """Their own hints and polls keep them fresh; a deal that moves every day must not read them every day."""
+    account = Account()
+    account.put("deals", 1, NOW, num_associated_contacts="1")
+    account.put("contacts", "21", NOW)
+    account.link(("deals", "contacts"), "1", "21", (3, None))
+
+    found = await account.source().fetch(deals("1"), SELECTION, everything_stored())
+
+    assert [one.ref.external_id for one in found] == ["1"]
+    assert [link.ref.external_id for link in found[0].people or ()] == ["21"]
+    assert account.calls["POST /crm/objects/2026-09/contacts/batch/read"] == 0
 
 
 async def test_only_ids_that_failed_are_asked_again() -> None:
@@ -77,7 +91,7 @@ async def test_only_ids_that_failed_are_asked_again() -> None:
     account.put("deals", 2, NOW, num_associated_contacts="0")
     account.on_request = lambda request: _partly(request, account) if account.calls[BATCH] == 1 else None
 
-    found = await account.source().fetch(deals("1", "2"), SELECTION)
+    found = await account.source().fetch(deals("1", "2"), SELECTION, nothing_stored())
 
     asked = [[one["id"] for one in json.loads(request.content)["inputs"]] for request in account.requests]
     assert asked == [["1", "2"], ["2"]]
@@ -91,7 +105,7 @@ async def test_an_id_that_fails_twice_is_no_deletion() -> None:
     account.on_request = lambda request: _partly(request, account)
 
     with pytest.raises(Unavailable, match="could not read 1 of") as caught:
-        await account.source().fetch(deals("1", "2"), SELECTION)
+        await account.source().fetch(deals("1", "2"), SELECTION, nothing_stored())
 
     assert caught.value.code == "INTERNAL_ERROR"
 
@@ -101,7 +115,7 @@ async def test_a_batch_of_which_hubspot_knows_nothing_is_deleted() -> None:
     account = Account()
     account.on_request = lambda _request: refusal(404, "OBJECT_NOT_FOUND", "none of these")
 
-    (gone,) = await account.source().fetch(deals("1"), SELECTION)
+    (gone,) = await account.source().fetch(deals("1"), SELECTION, nothing_stored())
 
     assert gone.state is RecordState.DELETED
 

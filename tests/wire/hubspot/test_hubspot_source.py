@@ -122,7 +122,9 @@ async def test_a_fetched_record_that_is_gone_comes_as_deleted() -> None:
     world = World()
     kept, gone = world.deals(2, timedelta(0))
     world.portal.archive("deals", gone, START)
-    found = await world.source.fetch([RecordRef(ObjectKind.DEAL, kept), RecordRef(ObjectKind.DEAL, gone)], SELECTION)
+    found = await world.source.fetch(
+        [RecordRef(ObjectKind.DEAL, kept), RecordRef(ObjectKind.DEAL, gone)], SELECTION, Stored(unchanged, known)
+    )
     assert [record.state for record in found] == [RecordState.LIVE, RecordState.DELETED]
 
 
@@ -130,7 +132,9 @@ async def test_a_merged_deal_names_its_winner() -> None:
     world = World()
     winner, loser = world.deals(2, timedelta(0))
     world.portal.merge("deals", winner, loser, START + timedelta(minutes=1))
-    found = await world.source.fetch([RecordRef(ObjectKind.DEAL, loser), RecordRef(ObjectKind.DEAL, winner)], SELECTION)
+    found = await world.source.fetch(
+        [RecordRef(ObjectKind.DEAL, loser), RecordRef(ObjectKind.DEAL, winner)], SELECTION, Stored(unchanged, known)
+    )
     assert [record.state for record in found] == [RecordState.MERGED, RecordState.LIVE]
     assert found[0].merged_into == found[1].ref
 

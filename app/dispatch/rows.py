@@ -1,0 +1,85 @@
+"""From a claimed row to what is decided on, frozen and sent (pure)."""
+
+import orjson
+
+from app.dispatch.model import MilestoneTerms, OpenDestination, Ready, SourceTerms
+from app.outbox.policy import Candidate, Owed, Terms
+from app.outbox.repository import Chosen, ClaimedRow
+from connectors.contract.conversions import DeliveryKind, Identifier, Money, Target, UploadRow
+
+
+def owed(row: ClaimedRow) -> Owed:
+    """What the policy looks at."""
+    money = Money(row.amount_micros, row.currency) if row.amount_micros is not None and row.currency else None
+    return Owed(
+        id=row.id,
+        kind=DeliveryKind(row.kind),
+        occurred_at=row.occurred_at,
+        deadline_at=row.deadline_at,
+        tries=row.tries,
+        value_state=row.value_state,
+        money=money,
+        is_live=row.is_live,
+        is_frozen=row.is_frozen,
+        frozen_person=row.person_id if row.is_frozen else None,
+        first_unknown_at=row.first_unknown_at,
+    )
+
+
+def terms(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) -> Terms:
+    """What the mapping and the platform say of a row."""
+    mapped = source.milestones.get((destination.name, row.milestone))
+    own = mapped or MilestoneTerms()
+    return Terms(
+        limits=destination.connector.limits,
+        prefer=own.prefer,
+        send_when=own.send_when,
+        minimum_micros=own.minimum_micros,
+        is_mapped=mapped is not None,
+        is_target_paused=row.target in destination.paused_targets,
+        is_shadow=destination.is_shadow,
+    )
+
+
+def identity(row: ClaimedRow, person: Candidate) -> int | None:
+    """The identity that is sent: frozen at the first try, the person's latest before."""
+    return row.identity_id if row.is_frozen else person.identity_id
+
+
+def content(row: ClaimedRow) -> Money | None:
+    """What is sent: frozen at the first try, the latest value before."""
+    amount, currency = (row.sent_amount_micros, row.sent_currency) if row.is_frozen else (row.amount_micros, row.currency)
+    return Money(amount, currency) if amount is not None and currency else None
+
+
+def identifiers(payload: bytes) -> dict[Identifier, str]:
+    """The identifiers of an opened identity."""
+    return {Identifier(name): value for name, value in orjson.loads(payload).items()}
+
+
+def chosen(one: Ready) -> Chosen:
+    """What is frozen at the first try."""
+    return Chosen(
+        delivery_id=one.row.id,
+        person_id=one.person.lead_id,
+        person_why=one.why,
+        identity_id=identity(one.row, one.person),
+        amount_micros=one.money.amount_micros if one.money else None,
+        currency=one.money.currency if one.money else None,
+    )
+
+
+def upload_row(one: Ready) -> UploadRow:
+    """What the connector is given."""
+    return UploadRow(
+        kind=DeliveryKind(one.row.kind),
+        conversion_id=one.row.conversion_uid,
+        milestone=one.row.milestone,
+        target=Target.of(orjson.loads(one.row.target)),
+        occurred_at=one.row.occurred_at,
+        identifiers=one.identifiers,
+        consent=one.person.consent,
+        money=one.money,
+        clicked_at=one.person.clicked_at,
+        source_kind=one.source_kind,
+    )

@@ -1,0 +1,72 @@
+"""What is wrong with a document: mistakes with their place, and what this version refuses by name (pure)."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+NOT_YET = {"average", "predicted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong, where, and the nearest word that would be right."""
+
+    path: str
+    message: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        hint = f" (did you mean `{self.nearest}`?)" if self.nearest else ""
+        return f"{self.path}: {self.message}{hint}"
+
+
+class DocumentInvalid(Exception):
+    """The document cannot be used; every mistake is listed."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(str(mistake) for mistake in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+def nearest(word: str, choices: Sequence[str]) -> str | None:
+    """The closest valid word, None where nothing is close."""
+    close = difflib.get_close_matches(word, choices, 1)
+    return close[0] if close else None
+
+
+def not_yet(data: object) -> list[Mistake]:
+    """What a raw document asks for that this version does not do: refused by name, never silently ignored."""
+    if not isinstance(data, dict):
+        return []
+    found = []
+    if data.get("value_mode") == "incremental":
+        found.append(Mistake("value_mode", "`incremental` is not available in this version; use `absolute`"))
+    found += [Mistake(path, "points are not available in this version; use all, any, not") for path in _points(data, "")]
+    milestones = data.get("milestones")
+    for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
+        if not isinstance(milestone, dict):
+            continue
+        found += [
+            Mistake(f"milestones[{place}].when[{number}].where", "a trigger by condition alone is not available in this version")
+            for number, trigger in enumerate(milestone["when"] if isinstance(milestone.get("when"), list) else [])
+            if isinstance(trigger, dict) and "where" in trigger
+        ]
+        value = milestone.get("value")
+        if isinstance(value, dict) and value.get("model") in NOT_YET:
+            found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))
+    return found
+
+
+def _points(data: object, path: str) -> Iterator[str]:
+    """Where in the document a condition counts points."""
+    parts: Iterable[tuple[str, object]] = ()
+    if isinstance(data, dict):
+        if "points" in data and ("threshold" in data or isinstance(data["points"], list)):
+            yield f"{path}.points".lstrip(".")
+            return
+        parts = ((f"{path}.{key}".lstrip("."), value) for key, value in data.items())
+    elif isinstance(data, list):
+        parts = ((f"{path}[{place}]", value) for place, value in enumerate(data))
+    for inner, value in parts:
+        yield from _points(value, inner)

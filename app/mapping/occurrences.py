@@ -1,0 +1,107 @@
+"""Runs of time against stored conversions: which run is which conversion, and which is a new occurrence (pure)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from app.mapping.aggregate import ConversionState, EndReason
+from app.mapping.stays import Run
+
+# An `every_entry` occurrence is an epoch millisecond; the others are counted from 0.
+FIRST_INSTANT = 10**11
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Runs with the conversion that each is (None: a new one, with its occurrence), and conversions that no run touches.
+
+    `beside`: further conversions inside a run, which it ends but does not rename.
+    """
+
+    pairs: list[tuple[Run, ConversionState | None, int]]
+    beside: list[tuple[Run, ConversionState]]
+    untouched: list[ConversionState]
+
+
+def in_order(stored: Sequence[ConversionState]) -> list[ConversionState]:
+    """Stored conversions by instant."""
+    return sorted(stored, key=lambda one: (one.occurred_at, one.uid))
+
+
+def match_first(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Matched:
+    """`first_only`: one conversion a run; a new one only where nothing lives and the run began after every end."""
+    duplicates = [one for one in stored if one.ended_why is EndReason.DUPLICATE_AFTER_MERGE]
+    free = in_order([one for one in stored if one.ended_why is not EndReason.DUPLICATE_AFTER_MERGE])
+    ends = [one.ended_at for one in free if one.ended_at is not None]
+    last_end = max(ends, default=None)
+    following = 1 + max((one.occurrence for one in stored if one.occurrence < FIRST_INSTANT), default=-1)
+    found = Matched([], [], duplicates)
+    for run in runs:
+        match = _match(run, free)
+        if match is not None:
+            free.remove(match)
+            inside = [one for one in free if run.covers(one.occurred_at)]
+            free = [one for one in free if one not in inside]
+            found.pairs.append((run, match, match.occurrence))
+            found.beside.extend((run, one) for one in inside)
+        elif last_end is None or run.first.entered_at > last_end:
+            found.pairs.append((run, None, following))
+            following += 1
+    found.untouched.extend(free)
+    return found
+
+
+def _match(run: Run, free: Sequence[ConversionState]) -> ConversionState | None:
+    """By its very instant; else inside the run; else one that lives on from before (its entry is not shown any more)."""
+    for one in free:
+        if one.occurred_at == run.first.entered_at:
+            return one
+    for one in free:
+        if run.covers(one.occurred_at):
+            return one
+    return next((one for one in free if one.is_live and one.occurred_at < run.since), None)
+
+
+def match_every(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Matched:
+    """`every_entry`: each entry is its own occurrence; what `first_only` had counted at that instant is that entry."""
+    free = {one.uid: one for one in in_order(stored)}
+    found = Matched([], [], [])
+    for run in runs:
+        at = run.first.entered_at
+        occurrence = int(at.timestamp() * 1000)
+        match = next((one for one in free.values() if one.occurrence == occurrence or one.occurred_at == at), None)
+        match = match or next((one for one in free.values() if one.is_implied and one.is_live), None)
+        if match is not None:
+            del free[match.uid]
+        found.pairs.append((run, match, occurrence if match is None else match.occurrence))
+    found.untouched.extend(free.values())
+    return found
+
+
+def after_merge(stored: Sequence[ConversionState], scope_kind: str) -> list[ConversionState]:
+    """Two live ones of one kind of scope under two refs: two scopes were merged. The earlier lives, the later is a duplicate.
+
+    One that was a duplicate of the other all along gives way to it, whichever was earlier: it was never sent.
+    """
+    if len(stored) < 2:  # noqa: PLR2004 a pair
+        return list(stored)
+    live = [one for one in stored if one.is_live and one.scope_kind == scope_kind and one.occurrence < FIRST_INSTANT]
+    if len({one.scope_key for one in live}) > 1:
+        keeper = min(live, key=lambda one: (one.duplicate_of is not None, one.is_implied, one.occurred_at, one.uid))
+        stored = [_ended_by(one, keeper) if one in live and one.scope_key != keeper.scope_key else one for one in stored]
+    by_instant: dict[int, ConversionState] = {}
+    found: list[ConversionState] = []
+    for one in stored:
+        is_entry = one.is_live and one.occurrence >= FIRST_INSTANT and one.scope_kind == scope_kind
+        keeper = by_instant.setdefault(one.occurrence, one) if is_entry else one
+        found.append(one if keeper is one or keeper.scope_key == one.scope_key else _ended_by(one, keeper))
+    return found
+
+
+def _ended_by(one: ConversionState, keeper: ConversionState) -> ConversionState:
+    return replace(
+        one,
+        is_live=False,
+        ended_at=one.occurred_at,
+        ended_why=EndReason.DUPLICATE_AFTER_MERGE,
+        duplicate_of=None if one.duplicate_of == keeper.uid else one.duplicate_of,
+    )

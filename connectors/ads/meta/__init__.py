@@ -1,0 +1,1 @@
+"""Meta (Facebook, Instagram) through the Conversions API: conversions of CRM leads."""

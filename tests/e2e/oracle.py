@@ -1,0 +1,321 @@
+"""The oracle: from the world and the meaning of the demo's mapping, the conversions and deliveries that must come out.
+
+It is told when ticks are, and who recorded what with which id; it shares no code with the product.
+"""
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from app.demo.world import World
+from tests.e2e.oracle_crm import OPPORTUNITY_STAGE, QUALIFIED, UNQUALIFIED, WON_STAGE, Contact, Crm, Deal, ref_order
+from tests.e2e.oracle_platforms import LATEST_VERDICT, STEP, Delivery, Google, Platform, decide
+
+MICROS = 1_000_000
+OWN_PEOPLE = "@leadloop-demo.example"
+OPPORTUNITY_PROBABILITY = Decimal("0.4")
+QUALIFIED_MICROS = 50 * MICROS
+
+
+@dataclass(slots=True, eq=False)
+class Conversion:
+    """What must stand in the ledger. `value` is one of none, ready, without, wait; `ended_why` is empty while it lives."""
+
+    uid: str
+    milestone: str
+    scope_kind: str
+    scope_ref: str
+    occurrence: int
+    occurred_at: datetime
+    is_implied: bool
+    owner: Contact | Deal
+    value: str = "none"
+    micros: int | None = None
+    ended_why: str = ""
+    duplicate_of: str | None = None
+    is_excluded: bool = False
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it still holds."""
+        return not self.ended_why
+
+    @property
+    def currency(self) -> str | None:
+        """All amounts of the demo are in one currency."""
+        return None if self.micros is None else "USD"
+
+
+def conversion_id(account: str, scope_kind: str, scope_ref: str, milestone: str, occurrence: int) -> str:
+    """The id as the documentation of the mapping defines it."""
+    digest = hashlib.sha256(f"{account}|{scope_kind}|{scope_ref}|{milestone}|{occurrence}".encode()).digest()
+    return ("ll" + base64.b32encode(digest).decode().lower())[:28]
+
+
+def expected_ledger(
+    world: World,
+    ids: Mapping[str, str],
+    account: str,
+    platforms: Sequence[Platform],
+    until: datetime,
+    verdicts: Mapping[str, datetime] | None = None,
+) -> Mapping[str, Conversion]:
+    """All conversions by id after the last tick at or before `until`.
+
+    `verdicts`: when Google had its late verdict on a conversion, by id (Google takes up to a day, as it likes).
+    """
+    oracle = Oracle(Crm(ids), account, platforms, world.begins_at, Google.knowing(world), verdicts or {})
+    waiting = list(reversed(world.happenings))
+    now = world.begins_at
+    while now + STEP <= until:
+        now += STEP
+        touched: set[Contact | Deal] = set()
+        while waiting and waiting[-1].at <= now:
+            touched |= oracle.crm.apply(waiting.pop())
+        oracle.tick(touched, now)
+    return {one.uid: one for one in oracle.conversions()}
+
+
+@dataclass(slots=True)
+class Oracle:
+    """Conversions by the contact or deal that they are of, kept up tick by tick."""
+
+    crm: Crm
+    account: str
+    platforms: Sequence[Platform]
+    start: datetime
+    google: Google
+    verdicts: Mapping[str, datetime]
+    held: dict[Contact | Deal, dict[str, list[Conversion]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    by_email: dict[tuple[str, str], list[Conversion]] = field(default_factory=lambda: defaultdict(list))
+    seen_deals: set[Deal] = field(default_factory=set)
+    open: list[tuple[Conversion, Delivery]] = field(default_factory=list)
+
+    def conversions(self) -> Iterator[Conversion]:
+        """All of them."""
+        return (one for by_milestone in self.held.values() for listed in by_milestone.values() for one in listed)
+
+    def tick(self, touched: Collection[Contact | Deal], now: datetime) -> None:
+        """What one pull and the sending after it must do."""
+        gone = {old for old, _ in self.crm.merged}
+        self._join_merged()
+        contacts = {one for one in touched if isinstance(one, Contact)} - gone
+        deals = {one for one in touched if isinstance(one, Deal)}
+        self.seen_deals |= {deal for deal in deals if deal.deleted_at is None}
+        deals &= self.seen_deals
+        contacts |= {person for deal in deals for person in deal.people}
+        self._record_people(contacts, now)
+        for deal in sorted(deals, key=lambda one: ref_order(one.id)):
+            self._record_deal(deal, now)
+        self._reconsider({*contacts, *deals}, now)
+        self._send(now)
+
+    def _join_merged(self) -> None:
+        for old, survivor in self.crm.merged:
+            for milestone, listed in self.held.pop(old, {}).items():
+                self.held[survivor][milestone] += listed
+                for one in listed:
+                    one.owner = survivor
+        self.crm.merged.clear()
+
+    # People
+
+    def _record_people(self, contacts: Collection[Contact], now: datetime) -> None:
+        """Earlier entries first: of two records of one e-mail the earlier counts."""
+        found = [
+            (at, milestone, contact)
+            for contact in contacts
+            if self._is_stored(contact)
+            for milestone, at in self._entries_of(contact)
+        ]
+        for at, milestone, contact in sorted(found, key=lambda one: (one[0], ref_order(one[2].smallest_ref))):
+            listed = self.held[contact][milestone]
+            if not listed:
+                self._make(contact, milestone, at, 0, now)
+            elif listed[0].is_implied:
+                self._make_real(listed[0], at, now)
+        for contact in contacts:
+            for listed in self.held[contact].values():
+                self._keep_the_earliest(listed, now)
+
+    def _is_stored(self, contact: Contact) -> bool:
+        """A person from before the start is known only with another entry or a deal."""
+        has_entry = bool(contact.lifecycle.entries_into(QUALIFIED) or contact.status.entries_into(UNQUALIFIED))
+        return contact.created_at >= self.start or has_entry or any(deal in self.seen_deals for deal in contact.deals)
+
+    def _entries_of(self, contact: Contact) -> Iterator[tuple[str, datetime]]:
+        yield "lead", contact.created_at
+        for at in contact.lifecycle.entries_into(QUALIFIED)[:1]:
+            yield "qualified_lead", at
+        for at in contact.status.entries_into(UNQUALIFIED)[:1]:
+            yield "disqualified", at
+
+    def _keep_the_earliest(self, listed: Sequence[Conversion], now: datetime) -> None:
+        """After a merge two may stand in one scope."""
+        live = sorted((one for one in listed if one.is_live), key=lambda one: (one.occurred_at, one.uid))
+        for later in live[1:]:
+            self._end(later, "duplicate_after_merge", now)
+
+    # Deals
+
+    def _record_deal(self, deal: Deal, now: datetime) -> None:
+        real, stays = deal.stages.entries_into(OPPORTUNITY_STAGE), deal.won_stays()
+        won = deal.stages.entries_into(WON_STAGE)
+        listed = self.held[deal]["opportunity"]
+        if real and not listed:
+            self._make(deal, "opportunity", real[0], 0, now)
+        elif real and listed[0].is_implied:
+            self._make_real(listed[0], real[0], now)
+        elif won and not listed:
+            self._make(deal, "opportunity", won[0], 0, now, is_implied=True)
+        for occurrence, (at, _, why) in enumerate(stays):
+            revenue = self.held[deal]["closed_revenue"]
+            if occurrence >= len(revenue):
+                self._make(deal, "closed_revenue", at, occurrence, now, ended_why=why)
+            elif why and revenue[occurrence].is_live:
+                self._end(revenue[occurrence], why, now)
+        if real or won:
+            self._imply(deal, min([*real, *won]), now)
+        for one in (*self.held[deal]["opportunity"], *self.held[deal]["closed_revenue"]):
+            self._revalue(one, deal, now)
+
+    def _imply(self, deal: Deal, at: datetime, now: datetime) -> None:
+        """A deal implies the milestones of its person; of the record itself where it has no person."""
+        owner: Contact | Deal = deal.principal() or deal
+        for milestone in ("lead", "qualified_lead"):
+            if not self.held[owner][milestone]:
+                self._make(owner, milestone, at, 0, now, is_implied=True)
+
+    # Conversions
+
+    def _make(
+        self,
+        owner: Contact | Deal,
+        milestone: str,
+        at: datetime,
+        occurrence: int,
+        now: datetime,
+        *,
+        is_implied: bool = False,
+        ended_why: str = "",
+    ) -> None:
+        kind, ref = ("deal", owner.id) if isinstance(owner, Deal) else ("person", owner.smallest_ref)
+        uid = conversion_id(self.account, kind, ref, milestone, occurrence)
+        made = Conversion(uid, milestone, kind, ref, occurrence, at, is_implied, owner, ended_why=ended_why)
+        made.value, made.micros = _valued(milestone, owner)
+        if isinstance(owner, Contact) and owner.email:
+            made.is_excluded = owner.email.endswith(OWN_PEOPLE)
+            others = self.by_email[milestone, owner.email]
+            counting = [one for one in others if one.is_live and one.duplicate_of is None and one.owner is not owner]
+            made.duplicate_of = min(counting, key=lambda one: (one.occurred_at, one.uid)).uid if counting else None
+            others.append(made)
+        self.held[owner][milestone].append(made)
+        if not is_implied:
+            self._owe(made)
+
+    def _make_real(self, one: Conversion, at: datetime, now: datetime) -> None:
+        one.is_implied, one.occurred_at = False, at
+        self._owe(one)
+
+    def _owe(self, one: Conversion) -> None:
+        for platform in self.platforms:
+            if one.milestone not in platform.milestones:
+                continue
+            delivery = Delivery(platform, "upload", 0, one.occurred_at + platform.age_with_click)
+            one.deliveries.append(delivery)
+            if one.duplicate_of is not None:
+                delivery.skip("duplicate")
+            elif one.is_excluded:
+                delivery.skip("excluded")
+            elif one.occurred_at < self.start:
+                delivery.skip("before_start")
+            elif not one.is_live:
+                delivery.skip("withdrawn")
+            else:
+                self.open.append((one, delivery))
+
+    def _end(self, one: Conversion, why: str, now: datetime) -> None:
+        """What was not tried is not sent; what was sent is owed a retraction, which neither platform of the demo takes."""
+        one.ended_why = why
+        for delivery in list(one.deliveries):
+            if delivery.state == "pending":
+                delivery.skip("withdrawn" if delivery.kind == "upload" else "superseded")
+        for delivery in list(one.deliveries):
+            if delivery.kind == "upload" and self._may_be_recorded(one, delivery, now):
+                retract = Delivery(delivery.platform, "retract", one_more(one, delivery.platform), now)
+                retract.skip("unsupported")
+                one.deliveries.append(retract)
+
+    def _revalue(self, one: Conversion, deal: Deal, now: datetime) -> None:
+        """A changed amount is owed as one restatement to whoever has the old one; a known value does not vanish."""
+        value, micros = _valued(one.milestone, deal)
+        if not one.is_live or (one.micros is not None and micros is None) or (value, micros) == (one.value, one.micros):
+            return
+        one.value, one.micros = value, micros
+        for upload in [each for each in one.deliveries if each.kind == "upload" and self._may_be_recorded(one, each, now)]:
+            for untried in one.deliveries:
+                if untried.platform is upload.platform and untried.kind == "restate" and untried.state == "pending":
+                    untried.skip("superseded")
+            platform = upload.platform
+            restate = Delivery(platform, "restate", one_more(one, platform), upload.sent_at_or(now) + platform.corrected_within)
+            one.deliveries.append(restate)
+            if platform.restates and upload.state == "confirmed" and now < restate.deadline:
+                restate.not_before = upload.sent_at_or(now) + platform.corrected_after
+                self.open.append((one, restate))
+            else:
+                restate.skip("unsupported")
+
+    # Deliveries
+
+    def _may_be_recorded(self, one: Conversion, upload: Delivery, now: datetime) -> bool:
+        latest = upload.sent_at_or(now) + LATEST_VERDICT
+        return upload.may_be_recorded(now, self.verdicts.get(one.uid, latest))
+
+    def _reconsider(self, touched: Collection[Contact | Deal], now: datetime) -> None:
+        """Consent granted, an identifier left, a person found: what was skipped for want of it is owed again in its window."""
+        for owner in touched:
+            wider: list[Contact | Deal] = [owner, *owner.deals] if isinstance(owner, Contact) else [owner]
+            for one in (one for each in wider for listed in self.held[each].values() for one in listed):
+                for delivery in one.deliveries:
+                    lacked = delivery.state == "skipped" and delivery.reason in ("no_consent", "no_identifier")
+                    if lacked and now < delivery.deadline and (one, delivery) not in self.open:
+                        self.open.append((one, delivery))
+
+    def _send(self, now: datetime) -> None:
+        still: list[tuple[Conversion, Delivery]] = []
+        for one, delivery in self.open:
+            if delivery.state == "skipped" and delivery.reason in ("withdrawn", "superseded"):
+                continue
+            people = list(one.owner.people) if isinstance(one.owner, Deal) else [one.owner]
+            preference = one.owner.preference if isinstance(one.owner, Deal) else (lambda _person: ())
+            person = decide(one, delivery, people, preference, now)
+            if person is None and delivery.state == "pending":
+                still.append((one, delivery))
+            if person is not None:
+                verdict = self.google.verdict(person, one.occurred_at, now) if delivery.kind == "upload" else "confirmed"
+                delivery.send(one.micros, verdict, now)
+        self.open = still
+
+
+def one_more(one: Conversion, platform: Platform) -> int:
+    """The next number in the line of a conversion's deliveries to a platform."""
+    return 1 + max(each.number for each in one.deliveries if each.platform is platform)
+
+
+def _valued(milestone: str, owner: Contact | Deal) -> tuple[str, int | None]:
+    if milestone == "qualified_lead":
+        return "ready", QUALIFIED_MICROS
+    if milestone not in ("opportunity", "closed_revenue") or not isinstance(owner, Deal):
+        return "none", None
+    text = owner.values.get("amount", "")
+    if not text:
+        return ("without" if milestone == "opportunity" else "wait"), None
+    micros = Decimal(text) * MICROS
+    return "ready", int(micros * OPPORTUNITY_PROBABILITY if milestone == "opportunity" else micros)
