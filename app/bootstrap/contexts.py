@@ -1,7 +1,8 @@
 """The active mapping of each source, ready for recording and sending; and how a mapping of the config file is stored."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,35 +30,57 @@ from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
 from connectors.contract.source import SourceSchema
 
+# For so long a context is believed without a look: another process may have applied something since.
+FRESH = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A context, what it was made of, and when that was looked at last."""
+
+    key: object
+    context: SourceContext
+    looked_at: datetime
+
 
 class Contexts:
     """Reads the active mappings; a context is kept until `forget`, or until mapping, account, destinations or rates change."""
 
-    def __init__(self, database: Database, openers: Openers) -> None:
+    def __init__(self, database: Database, openers: Openers, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._openers = openers
-        self._kept: dict[int, tuple[object, SourceContext]] = {}
+        self._clock = clock
+        self._kept: dict[int, _Kept] = {}
 
     def forget(self) -> None:
         """Read everything anew."""
         self._kept.clear()
 
+    def _fresh(self, source_id: int) -> SourceContext | None:
+        kept = self._kept.get(source_id)
+        return kept.context if kept is not None and timedelta(0) <= self._clock() - kept.looked_at < FRESH else None
+
     async def of_source(self, row: SourceRow) -> SourceContext | None:
         """The context of a source, None where no mapping is active or the CRM was never described."""
+        fresh = self._fresh(row.id)
+        if fresh is not None:
+            return fresh
+        now = self._clock()
         async with self._database.read() as connection:
             active = await mappings.active(connection, row.id)
             destinations = await connections.list_destinations(connection)
             if active is None or row.schema_json is None:
                 return None
             kept = self._kept.get(row.id)
-            is_converting = kept is None or bool(_currencies(kept[1].document))
+            is_converting = kept is None or bool(_currencies(kept.context.document))
             rates_version = await mappings.rates_version(connection) if is_converting else 0
             named = tuple((one.id, one.name, one.kind, str(one.mode), one.created_at) for one in destinations)
             key = (active.version, row.schema_json, named, rates_version)
-            if kept is not None and kept[0] == key:
-                return kept[1]
+            if kept is not None and kept.key == key:
+                self._kept[row.id] = replace(kept, looked_at=now)
+                return kept.context
             context = await self._read(connection, row, active, destinations)
-        self._kept[row.id] = (key if _currencies(context.document) else (*key[:3], 0), context)
+        self._kept[row.id] = _Kept(key if _currencies(context.document) else (*key[:3], 0), context, now)
         return context
 
     async def _read(
@@ -91,9 +114,11 @@ class Contexts:
 
     async def terms_of(self, source_id: int) -> SourceTerms:
         """What dispatching must know of a source's mapping."""
-        async with self._database.read() as connection:
-            row = await connections.source_by_id(connection, source_id)
-        context = None if row is None else await self.of_source(row)
+        context = self._fresh(source_id)
+        if context is None:
+            async with self._database.read() as connection:
+                row = await connections.source_by_id(connection, source_id)
+            context = None if row is None else await self.of_source(row)
         if context is None:
             return SourceTerms("", {})
         return SourceTerms(context.kind, _milestone_terms(context))

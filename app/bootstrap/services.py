@@ -269,7 +269,7 @@ async def open_services(
         hooks=hooks or Hooks(),
         sleep=sleep,
     )
-    contexts = Contexts(database, openers)
+    contexts = Contexts(database, openers, clock)
     people = People(keyring, fingerprints)
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(

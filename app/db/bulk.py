@@ -62,6 +62,14 @@ async def update_rows(
     return await _execute(connection, _update(table, names, tuple(key), where, for_sqlite=is_sqlite(connection)), rows, names)
 
 
+async def delete_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> int:
+    """Delete the rows that equal the given ones in all the columns given; how many there were."""
+    if not rows:
+        return 0
+    names = tuple(rows[0])
+    return await _execute(connection, _delete(table, names, for_sqlite=is_sqlite(connection)), rows, names)
+
+
 async def _execute(connection: AsyncConnection, statement: TextClause, rows: Sequence[Row], names: Sequence[str]) -> int:
     """Rows as they are on SQLite (executemany), as one array a column on PostgreSQL."""
     given: Any = [dict(row) for row in rows] if is_sqlite(connection) else _columns(rows, names)
@@ -95,21 +103,16 @@ def _update(table: Table, names: tuple[str, ...], key: tuple[str, ...], where: s
     return _typed(sql, table, names)
 
 
-async def delete_rows(connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> int:
-    """Delete the rows that equal any of these in all the columns given, in one statement."""
-    if not rows:
-        return 0
-    names = list(rows[0])
-    if is_sqlite(connection):
-        condition = " AND ".join(f'"{name}" = :{name}' for name in names)
-        result = await connection.execute(text(f"DELETE FROM {table.name} WHERE {condition}"), [dict(row) for row in rows])  # noqa: S608 names are the schema's own
-        return result.rowcount
+@lru_cache(maxsize=20)
+def _delete(table: Table, names: tuple[str, ...], *, for_sqlite: bool) -> TextClause:
+    if for_sqlite:
+        equal = " AND ".join(f'"{name}" = :{name}' for name in names)
+        return text(f"DELETE FROM {table.name} WHERE {equal}")  # noqa: S608 names are the schema's own
     arrays = ", ".join(f"CAST(:{name} AS {_array_type(table.c[name])})" for name in names)
     columns = ", ".join(f'"{name}"' for name in names)
-    condition = " AND ".join(f't."{name}" = x."{name}"' for name in names)
-    sql = f"DELETE FROM {table.name} AS t USING unnest({arrays}) AS x({columns}) WHERE {condition}"  # noqa: S608 names are the schema's own
-    result = await connection.execute(_typed(sql, table, names), _columns(rows, names))
-    return result.rowcount
+    equal = " AND ".join(f't."{name}" = x."{name}"' for name in names)
+    sql = f"DELETE FROM {table.name} AS t USING unnest({arrays}) AS x({columns}) WHERE {equal}"  # noqa: S608 names are the schema's own
+    return _typed(sql, table, names)
 
 
 def among(connection: AsyncConnection, column: ColumnElement[Any], values: Sequence[object]) -> ColumnElement[bool]:
@@ -120,6 +123,22 @@ def among(connection: AsyncConnection, column: ColumnElement[Any], values: Seque
         return column.in_(_EACH.bindparams(bindparam("among_values", orjson.dumps(list(values)).decode(), unique=True)))
     kind = column.type
     return column == bindparam(None, list(values), type_=ARRAY(kind), unique=True).any_()
+
+
+def listed(column: ColumnElement[Any], name: str, *, for_sqlite: bool) -> ColumnElement[bool]:
+    """As `among`, for statements that are built once: the values are bound as `name`, made by `lists` (bytes as a plain list)."""
+    if not for_sqlite:
+        return column == bindparam(name, type_=ARRAY(column.type)).any_()
+    if isinstance(column.type, LargeBinary):
+        return column.in_(bindparam(name, expanding=True))
+    return column.in_(text(f"SELECT value FROM json_each(:{name})"))  # noqa: S608 a name of ours
+
+
+def lists(connection: AsyncConnection, **values: Sequence[object]) -> dict[str, object]:
+    """The parameters of a statement with `listed` conditions: one array each, as JSON text on SQLite."""
+    if is_sqlite(connection):
+        return {name: orjson.dumps(list(each)).decode() for name, each in values.items()}
+    return {name: list(each) for name, each in values.items()}
 
 
 def _column(table: Table, name: str) -> Column[Any]:

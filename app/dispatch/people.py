@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import among
+from app.db.bulk import among, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms
 from app.db.tables import deal_people, identities, leads, records
 from app.outbox.policy import Candidate
@@ -20,12 +21,7 @@ async def candidates_of(connection: AsyncConnection, rows: Sequence[ClaimedRow])
     deals = sorted({row.record_id for row in rows if row.scope_kind == "deal"})
     links: dict[int, list[tuple[int, str, bool]]] = defaultdict(list)
     if deals:
-        result = await connection.execute(
-            select(deal_people.c.deal_id, records.c.lead_id, deal_people.c.label, deal_people.c.primary)
-            .join(records, records.c.id == deal_people.c.person_id)
-            .where(among(connection, deal_people.c.deal_id, deals), records.c.lead_id.is_not(None), records.c.state == "live")
-        )
-        for link in result:
+        for link in await connection.execute(_links(for_sqlite=is_sqlite(connection)), lists(connection, ids=deals)):
             links[link.deal_id].append((link.lead_id, link.label, bool(link.primary)))
     wanted = {lead for people in links.values() for lead, _, _ in people}
     wanted |= {row.lead_id for row in rows if row.lead_id is not None}
@@ -42,12 +38,28 @@ async def candidates_of(connection: AsyncConnection, rows: Sequence[ClaimedRow])
 async def _leads(connection: AsyncConnection, lead_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     if not lead_ids:
         return {}
-    result = await connection.execute(
+    result = await connection.execute(_people(for_sqlite=is_sqlite(connection)), lists(connection, ids=lead_ids))
+    return {row["id"]: dict(row) for row in result.mappings()}
+
+
+# Statements are built once: building one costs more than running it.
+@lru_cache
+def _links(*, for_sqlite: bool) -> Select[Any]:
+    return (
+        select(deal_people.c.deal_id, records.c.lead_id, deal_people.c.label, deal_people.c.primary)
+        .join(records, records.c.id == deal_people.c.person_id)
+        .where(listed(deal_people.c.deal_id, "ids", for_sqlite=for_sqlite))
+        .where(records.c.lead_id.is_not(None), records.c.state == "live")
+    )
+
+
+@lru_cache
+def _people(*, for_sqlite: bool) -> Select[Any]:
+    return (
         select(leads.c.id, leads.c.identity_id, leads.c.consent, leads.c.created_at, leads.c.clicked_at, identities.c.has)
         .outerjoin(identities, identities.c.id == leads.c.identity_id)
-        .where(among(connection, leads.c.id, lead_ids))
+        .where(listed(leads.c.id, "ids", for_sqlite=for_sqlite))
     )
-    return {row["id"]: dict(row) for row in result.mappings()}
 
 
 def _candidate(row: dict[str, Any], label: str, is_primary: bool) -> Candidate:  # noqa: FBT001 a column

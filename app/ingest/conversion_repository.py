@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, union
+from sqlalchemy import Select, and_, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, insert_rows
+from app.db.bulk import Row, insert_rows, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
 from app.db.tables import conversions, deliveries, leads, records, valuations
 from app.mapping.aggregate import ConversionState, EndReason, ValueState
@@ -60,19 +62,34 @@ async def conversions_by(
     email_keys: Sequence[bytes] = (),
 ) -> dict[str, StoredConversion]:
     """Stored conversions of these leads, records, companies and e-mails (as HMAC), by uid, each with its deliveries."""
-    wanted: list[ColumnElement[bool]] = []
-    for column, values in ((conversions.c.lead_id, lead_ids), (conversions.c.record_id, record_ids)):
-        if values:
-            wanted.append(among(connection, column, values))
-    if companies:
-        wanted.append(and_(conversions.c.scope_kind == "company", among(connection, conversions.c.scope_key, companies)))
-    if email_keys:
-        mates = select(leads.c.id).where(leads.c.source_id == source_id, among(connection, leads.c.email_hmac, email_keys))
-        wanted.append(conversions.c.lead_id.in_(mates))
-    if not wanted:
+    if not (lead_ids or record_ids or companies or email_keys):
         return {}
+    given = lists(connection, lead_ids=lead_ids, record_ids=record_ids, companies=companies)
+    query = _conversions_by(for_sqlite=is_sqlite(connection))
+    result = await connection.execute(query, {**given, "source_id": source_id, "email_keys": list(email_keys)})
+    found: dict[int, tuple[Mapping[str, object], list[StoredDelivery]]] = {}
+    for row in result.mappings():
+        _, owed = found.setdefault(row["id"], (dict(row), []))
+        if row["delivery_id"] is not None:
+            owed.append(StoredDelivery(**{name: row[f"delivery_{name}"] for name in StoredDelivery.__slots__}))
+    return {str(row["uid"]): _stored(row, owed) for row, owed in found.values()}
+
+
+@lru_cache
+def _conversions_by(*, for_sqlite: bool) -> Select[Any]:
+    """Built once: building it costs more than running it."""
+    source_id = bindparam("source_id", type_=BigInteger)
+    mates = select(leads.c.id).where(
+        leads.c.source_id == source_id, listed(leads.c.email_hmac, "email_keys", for_sqlite=for_sqlite)
+    )
+    wanted = (
+        listed(conversions.c.lead_id, "lead_ids", for_sqlite=for_sqlite),
+        listed(conversions.c.record_id, "record_ids", for_sqlite=for_sqlite),
+        and_(conversions.c.scope_kind == "company", listed(conversions.c.scope_key, "companies", for_sqlite=for_sqlite)),
+        conversions.c.lead_id.in_(mates),
+    )
     chosen = union(*(select(conversions.c.id).where(conversions.c.source_id == source_id, one) for one in wanted)).cte("chosen")
-    result = await connection.execute(
+    return (
         select(conversions, leads.c.email_hmac, *_DELIVERY.values())
         .select_from(
             chosen.join(conversions, conversions.c.id == chosen.c.id)
@@ -81,12 +98,6 @@ async def conversions_by(
         )
         .order_by(conversions.c.id, deliveries.c.id)
     )
-    found: dict[int, tuple[Mapping[str, object], list[StoredDelivery]]] = {}
-    for row in result.mappings():
-        _, owed = found.setdefault(row["id"], (dict(row), []))
-        if row["delivery_id"] is not None:
-            owed.append(StoredDelivery(**{name: row[f"delivery_{name}"] for name in StoredDelivery.__slots__}))
-    return {str(row["uid"]): _stored(row, owed) for row, owed in found.values()}
 
 
 def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> StoredConversion:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import insert_rows
+from app.db.bulk import delete_rows, insert_rows
 from app.db.ids import take_ids
 from app.db.tables import inbox
 from connectors.contract.records import ObjectKind, RecordRef
@@ -52,23 +52,11 @@ async def waiting_hints(connection: AsyncConnection, source_id: int, limit: int)
 
 async def done_with(connection: AsyncConnection, source_id: int, hints: Sequence[WaitingHint]) -> None:
     """Delete hints that were fetched, each only at the sequence number that was read."""
-    for start in range(0, len(hints), 200):
-        part = hints[start : start + 200]
-        await connection.execute(
-            delete(inbox).where(
-                inbox.c.source_id == source_id,
-                or_(
-                    *(
-                        and_(
-                            inbox.c.object == hint.ref.kind.value,
-                            inbox.c.external_id == hint.ref.external_id,
-                            inbox.c.seq == hint.seq,
-                        )
-                        for hint in part
-                    )
-                ),
-            )
-        )
+    rows = [
+        {"source_id": source_id, "object": hint.ref.kind.value, "external_id": hint.ref.external_id, "seq": hint.seq}
+        for hint in hints
+    ]
+    await delete_rows(connection, inbox, rows)
 
 
 async def count_waiting(connection: AsyncConnection, source_id: int) -> int:

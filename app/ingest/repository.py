@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, delete_rows, insert_rows, update_rows
+from app.db.bulk import Row, delete_rows, insert_rows, is_sqlite, listed, lists, update_rows
 from app.db.tables import deal_people, entries, identities, leads, records
 from connectors.contract.records import ObjectKind, RecordRef
 
@@ -84,53 +86,70 @@ async def records_by_refs(connection: AsyncConnection, source_id: int, refs: Ite
         by_kind[ref.kind].append(ref.external_id)
     if not by_kind:
         return {}
-    wanted = or_(
-        *(
-            and_(records.c.object == kind.value, among(connection, records.c.external_id, ids))
-            for kind, ids in sorted(by_kind.items())
-        )
-    )
-    result = await connection.execute(select(*_RECORD_COLUMNS).where(records.c.source_id == source_id, wanted))
+    query = _by_refs(tuple(sorted(by_kind)), for_sqlite=is_sqlite(connection))
+    ids = lists(connection, **{f"{kind}_ids": ids for kind, ids in by_kind.items()})
+    result = await connection.execute(query, {"source_id": source_id, **ids})
     return {row.ref: row for row in map(_record_row, result)}
+
+
+# Statements are built once: building one costs more than running it.
+@lru_cache(maxsize=32)
+def _by_refs(kinds: tuple[ObjectKind, ...], *, for_sqlite: bool) -> Select[Any]:
+    wanted = (
+        and_(records.c.object == kind.value, listed(records.c.external_id, f"{kind}_ids", for_sqlite=for_sqlite))
+        for kind in kinds
+    )
+    return select(*_RECORD_COLUMNS).where(records.c.source_id == bindparam("source_id"), or_(*wanted))
 
 
 async def versions(connection: AsyncConnection, source_id: int, kind: ObjectKind, ids: Sequence[str]) -> dict[str, int]:
     """External id -> modified_at (ms) of the live stored records among these."""
-    result = await connection.execute(
-        select(records.c.external_id, records.c.modified_at).where(
-            records.c.source_id == source_id,
-            records.c.object == kind.value,
-            records.c.state == "live",
-            among(connection, records.c.external_id, ids),
-        )
-    )
+    given = {"source_id": source_id, "kind": kind.value, **lists(connection, ids=ids)}
+    result = await connection.execute(_versions(for_sqlite=is_sqlite(connection)), given)
     return {row.external_id: row.modified_at for row in result}
+
+
+@lru_cache
+def _versions(*, for_sqlite: bool) -> Select[Any]:
+    return select(records.c.external_id, records.c.modified_at).where(
+        records.c.source_id == bindparam("source_id"),
+        records.c.object == bindparam("kind"),
+        records.c.state == "live",
+        listed(records.c.external_id, "ids", for_sqlite=for_sqlite),
+    )
 
 
 async def records_around(connection: AsyncConnection, ids: Sequence[int]) -> tuple[dict[int, RecordRow], dict[int, LeadRow]]:
     """The records with these ids, all records of their leads, and all that were merged into them; with their leads."""
     if not ids:
         return {}, {}
-    own, mate = records.alias("own"), records.alias("mate")
-    wanted = union(
-        select(records.c.id).where(among(connection, records.c.id, ids)),
-        select(mate.c.id).select_from(own.join(mate, mate.c.lead_id == own.c.lead_id)).where(among(connection, own.c.id, ids)),
-        select(records.c.id).where(records.c.merged_into.is_not(None), among(connection, records.c.merged_into, ids)),
-    ).cte("wanted")
-    query = (
-        select(*_RECORD_COLUMNS, *(column.label(f"{name}_of_lead") for name, column in _LEAD_COLUMNS.items()))
-        .select_from(wanted.join(records, records.c.id == wanted.c.id).outerjoin(leads, leads.c.id == records.c.lead_id))
-        .order_by(records.c.id)
-    )
     found: dict[int, RecordRow] = {}
     known: dict[int, LeadRow] = {}
-    for row in await connection.execute(query):
+    for row in await connection.execute(_around(for_sqlite=is_sqlite(connection)), lists(connection, ids=ids)):
         record = _record_row(row)
         found[record.id] = record
         values = row._mapping  # noqa: SLF001 SQLAlchemy's documented accessor
         if values["lead_id"] is not None and values["id_of_lead"] is not None and values["lead_id"] not in known:
             known[values["lead_id"]] = _lead_row({name: values[f"{name}_of_lead"] for name in _LEAD_COLUMNS})
     return found, known
+
+
+@lru_cache
+def _around(*, for_sqlite: bool) -> Select[Any]:
+    def among_ids(column: ColumnElement[int]) -> ColumnElement[bool]:
+        return listed(column, "ids", for_sqlite=for_sqlite)
+
+    mate = records.alias("mate")
+    wanted = union(
+        select(records.c.id).where(among_ids(records.c.id)),
+        select(mate.c.id).select_from(_OWN.join(mate, mate.c.lead_id == _OWN.c.lead_id)).where(among_ids(_OWN.c.id)),
+        select(records.c.id).where(records.c.merged_into.is_not(None), among_ids(records.c.merged_into)),
+    ).cte("wanted")
+    return (
+        select(*_RECORD_COLUMNS, *(column.label(f"{name}_of_lead") for name, column in _LEAD_COLUMNS.items()))
+        .select_from(wanted.join(records, records.c.id == wanted.c.id).outerjoin(leads, leads.c.id == records.c.lead_id))
+        .order_by(records.c.id)
+    )
 
 
 def _record_row(row: object) -> RecordRow:
@@ -198,33 +217,41 @@ async def entries_of(connection: AsyncConnection, record_ids: Sequence[int]) -> 
     """All entries by record, oldest first."""
     found: dict[int, list[Mapping[str, object]]] = defaultdict(list)
     if record_ids:
-        result = await connection.execute(
-            select(entries)
-            .where(among(connection, entries.c.record_id, record_ids))
-            .order_by(entries.c.record_id, entries.c.entered_at, entries.c.property, entries.c.value)
-        )
-        for row in result.mappings():
+        query = _entries(for_sqlite=is_sqlite(connection))
+        for row in (await connection.execute(query, lists(connection, ids=record_ids))).mappings():
             found[row["record_id"]].append(dict(row))
     return found
+
+
+@lru_cache
+def _entries(*, for_sqlite: bool) -> Select[Any]:
+    query = select(entries).where(listed(entries.c.record_id, "ids", for_sqlite=for_sqlite))
+    return query.order_by(entries.c.record_id, entries.c.entered_at, entries.c.property, entries.c.value)
 
 
 async def links_around(connection: AsyncConnection, deal_ids: Sequence[int], person_ids: Sequence[int]) -> list[DealPersonRow]:
     """Links of these deals and of the deals of these people, and of all deals of the people on any of them."""
     if not deal_ids and not person_ids:
         return []
-    link = deal_people
-    mine = union(
-        select(link.c.deal_id).where(among(connection, link.c.deal_id, deal_ids)),
-        select(link.c.deal_id).where(link.c.person_id.in_(_mates(among(connection, _OWN.c.id, person_ids)))),
-    ).cte("mine")
-    people = select(link.c.person_id).where(link.c.deal_id.in_(select(mine.c.deal_id))).cte("people")
-    theirs = select(link.c.deal_id).where(link.c.person_id.in_(_mates(_OWN.c.id.in_(select(people.c.person_id)))))
-    query = select(link).where(or_(link.c.deal_id.in_(select(mine.c.deal_id)), link.c.deal_id.in_(theirs)))
-    result = await connection.execute(query.order_by(link.c.deal_id, link.c.person_id))
+    given = lists(connection, deal_ids=deal_ids, person_ids=person_ids)
+    result = await connection.execute(_links(for_sqlite=is_sqlite(connection)), given)
     return [
         DealPersonRow(row["deal_id"], row["person_id"], row["label"], bool(row["primary"]), row["since"])
         for row in result.mappings()
     ]
+
+
+@lru_cache
+def _links(*, for_sqlite: bool) -> Select[Any]:
+    link = deal_people
+    mine = union(
+        select(link.c.deal_id).where(listed(link.c.deal_id, "deal_ids", for_sqlite=for_sqlite)),
+        select(link.c.deal_id).where(link.c.person_id.in_(_mates(listed(_OWN.c.id, "person_ids", for_sqlite=for_sqlite)))),
+    ).cte("mine")
+    people = select(link.c.person_id).where(link.c.deal_id.in_(select(mine.c.deal_id))).cte("people")
+    theirs = select(link.c.deal_id).where(link.c.person_id.in_(_mates(_OWN.c.id.in_(select(people.c.person_id)))))
+    query = select(link).where(or_(link.c.deal_id.in_(select(mine.c.deal_id)), link.c.deal_id.in_(theirs)))
+    return query.order_by(link.c.deal_id, link.c.person_id)
 
 
 def _mates(of: ColumnElement[bool]) -> Select[tuple[int]]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, exists, func, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Integer, Select, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, insert_rows, update_rows
+from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
 from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
@@ -72,14 +73,8 @@ async def claim(
     A `sending` row that came due lost its holder: a try of unknown effect where its upload was opened, no try at all where the
     holder died before it came to this row.
     """
-    due = (
-        select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)
-        .where(deliveries.c.destination_id == destination_id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms)
-        .order_by(deliveries.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    claimed = list(await connection.execute(due))
+    given = {"destination_id": destination_id, "now": now_ms, "most": limit}
+    claimed = list(await connection.execute(_DUE, given))
     if not claimed:
         return []
     found = {row.id: row.due_at for row in claimed}
@@ -89,14 +84,33 @@ async def claim(
         .where(among(connection, deliveries.c.id, list(found)))
         .values(state=DeliveryState.SENDING.value, reason=Reason.SENT.value, due_at=lease_end_ms, upload_id=upload_id)
     )
-    rows = await connection.execute(
+    rows = await connection.execute(_claimed_rows(for_sqlite=is_sqlite(connection)), lists(connection, ids=list(found)))
+    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]])) for row in rows.mappings()]
+
+
+# Statements of every claim are built once: building one costs more than running it.
+_DUE = (
+    select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)
+    .where(
+        deliveries.c.destination_id == bindparam("destination_id"),
+        deliveries.c.due_at.is_not(None),
+        deliveries.c.due_at <= bindparam("now"),
+    )
+    .order_by(deliveries.c.due_at)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+@lru_cache
+def _claimed_rows(*, for_sqlite: bool) -> Select[Any]:
+    return (
         select(deliveries, conversions)
         .join(conversions, conversions.c.id == deliveries.c.conversion_id)
-        .where(among(connection, deliveries.c.id, list(found)))
+        .where(listed(deliveries.c.id, "ids", for_sqlite=for_sqlite))
         .order_by(deliveries.c.id)
         .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
     )
-    return [_claimed(dict(row), from_ms(found[row["deliveries_id"]])) for row in rows.mappings()]
 
 
 async def _count_lost_tries(connection: AsyncConnection, lost: Sequence[Any], now_ms: int) -> None:

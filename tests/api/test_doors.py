@@ -5,6 +5,7 @@ from datetime import timedelta
 import orjson
 from sqlalchemy import event
 
+from app.bootstrap.journal import Journal
 from app.connections import repository as connections
 from app.connections.repository import Role
 from app.db.instants import to_ms
@@ -201,6 +202,7 @@ async def test_runs_are_forgotten_after_thirty_days(rig: Rig) -> None:
     rig.person()
     await rig.services.sync()
     rig.stage.clock.now += timedelta(days=31)
+    rig.services.journal = Journal(rig.services.database, rig.stage.clock)  # a process that starts looks what is old
     rig.person(email="later@example.com")
     await rig.services.sync()
 
