@@ -86,8 +86,9 @@ async def test_a_correction_past_the_platform_s_window_is_told_as_unsupported(da
     world.now = day(200)
 
     await world.record(deal("202", (3, "won"), amount="7", modified=190))
+    await world.record(contact("102"), deal("202", (3, "won"), amount="7", people=("102",), modified=191))
 
-    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "unsupported")]
+    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "unsupported")], "once for each change"
 
 
 async def test_a_value_that_waited_for_a_rate_goes_when_rates_come(database: Database) -> None:
