@@ -138,10 +138,9 @@ async def test_a_destination_is_owed_from_when_the_mapping_named_it(
 ) -> None:
     """Adding a platform must not send it the year before: that is an explicit backfill."""
     contexts = await _world(database)
-    for number, names in enumerate(history, 1):
-        row = await _apply(database, number, destinations=dict.fromkeys(names, LEAD))
+    rows = [await _apply(database, at, destinations=dict.fromkeys(names, LEAD)) for at, names in enumerate(history, 1)]
 
-    context = await contexts.of_source(row)
+    context = await contexts.of_source(rows[-1])
 
     assert context is not None
     assert context.start == day(1)
