@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, select, union
+from sqlalchemy import BigInteger, Select, and_, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, insert_rows, is_sqlite, listed, lists
@@ -36,6 +36,12 @@ class StoredDelivery:
     settled_at: int | None = None
     sent_amount_micros: int | None = None
     sent_currency: str | None = None
+    first_unknown_at: int | None = None
+
+    @property
+    def was_tried(self) -> bool:
+        """True where a request may have carried it: its content is frozen, or a lost try has been counted."""
+        return self.frozen or self.tries > 0 or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +128,8 @@ def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> Sto
         duplicate_of=None if values["duplicate_of"] is None else str(values["duplicate_of"]),
         ended_at=optional_from_ms(_optional(values["ended_at"])),
         ended_why=None if values["ended_why"] is None else EndReason(str(values["ended_why"])),
-        is_tried=any(one.kind == DeliveryKind.UPLOAD.value and one.frozen for one in owed),
-        is_withdrawn=any(one.kind == DeliveryKind.RETRACT.value and one.frozen for one in owed),
+        is_tried=any(one.kind == DeliveryKind.UPLOAD.value and one.was_tried for one in owed),
+        is_withdrawn=any(one.kind == DeliveryKind.RETRACT.value and one.was_tried for one in owed),
     )
     email = values["email_hmac"]
     email_key = bytes(email) if isinstance(email, bytes | memoryview) else None

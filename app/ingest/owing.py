@@ -123,7 +123,7 @@ def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: 
     by_id = {terms.id: terms for terms in source.destinations}
     for row in before.deliveries:
         terms = by_id.get(row.destination_id)
-        if row.kind != UPLOAD or row.frozen or row.tries or terms is None:
+        if row.kind != UPLOAD or row.was_tried or terms is None:
             continue
         if row.state != PENDING and not (row.state == SKIPPED and row.reason in LIFTED):
             continue
@@ -155,7 +155,7 @@ def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state:
         if upload is None or not _is_there(upload):
             continue
         corrections = [row for row in mine if row.kind != UPLOAD]
-        standing = [row for row in corrections if row.state == PENDING and not row.frozen]
+        standing = [row for row in corrections if row.state == PENDING and not row.was_tried]
         kind = _due_correction(before.state, state, upload, corrections)
         is_newer = kind == RESTATE and before.state.money != state.money
         for row in standing:
@@ -169,7 +169,7 @@ def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state:
 
 def _is_there(row: StoredDelivery) -> bool:
     if row.state == PENDING:
-        return row.frozen
+        return row.was_tried
     return row.state in KNOWN or row.state == DeliveryState.SENDING.value
 
 
@@ -178,17 +178,19 @@ def _due_correction(
 ) -> str | None:
     """What the platform must be told, None where it knows the truth. Money counts against what was sent last."""
     if not state.is_live:
-        is_told = any(row.kind == RETRACT and (row.frozen or row.state == PENDING) for row in corrections)
-        is_standing = any(row.kind == RETRACT and row.state == PENDING and not row.frozen for row in corrections)
+        if upload.state == PENDING and upload.first_unknown_at is None:
+            return None  # its tries had no effect, and it is not tried again
+        is_told = any(row.kind == RETRACT and (row.was_tried or row.state == PENDING) for row in corrections)
+        is_standing = any(row.kind == RETRACT and row.state == PENDING and not row.was_tried for row in corrections)
         return RETRACT if is_standing or (before.is_live and not is_told) else None
     sent = max(
-        (row for row in (upload, *corrections) if row.kind != RETRACT and row.frozen and _is_there(row)),
+        (row for row in (upload, *corrections) if row.kind != RETRACT and row.was_tried and _is_there(row)),
         key=lambda row: row.seq,
         default=None,
     )
     if state.money is None or sent is None:
         return None
-    is_standing = any(row.kind == RESTATE and row.state == PENDING and not row.frozen for row in corrections)
+    is_standing = any(row.kind == RESTATE and row.state == PENDING and not row.was_tried for row in corrections)
     if (before.money, before.is_live) == (state.money, state.is_live) and not is_standing:
         return None
     told = None

@@ -280,7 +280,7 @@ def _lead_row(row: Mapping[str, object]) -> LeadRow:
 
 async def upsert_leads(connection: AsyncConnection, rows: Sequence[Row]) -> None:
     """Insert or replace leads; attribution columns are decided by the caller (frozen at first touch)."""
-    changed = tuple(name for name in (rows[0] if rows else {}) if name not in ("id", "source_id", "created_at"))
+    changed = tuple(name for name in (rows[0] if rows else {}) if name not in ("id", "source_id"))
     await insert_rows(connection, leads, rows, conflict=("id",), update=changed)
 
 

@@ -86,8 +86,9 @@ async def test_a_correction_past_the_platform_s_window_is_told_as_unsupported(da
     world.now = day(200)
 
     await world.record(deal("202", (3, "won"), amount="7", modified=190))
+    await world.record(contact("102"), deal("202", (3, "won"), amount="7", people=("102",), modified=191))
 
-    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "unsupported")]
+    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "unsupported")], "once for each change"
 
 
 async def test_a_value_that_waited_for_a_rate_goes_when_rates_come(database: Database) -> None:
@@ -133,3 +134,15 @@ async def test_a_value_that_comes_wakes_what_waited_for_it(database: Database) -
     async with database.read() as connection:
         due = (await connection.execute(select(deliveries.c.due_at).where(deliveries.c.reason == "new"))).scalars().all()
     assert to_ms(world.now) in due
+
+
+async def test_a_lost_try_that_waits_is_not_withdrawn_as_if_it_had_never_gone(database: Database) -> None:
+    """Put back after a lost answer it looks as new as on its first day, but the platform may have it."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
+    async with database.write() as connection:
+        await connection.execute(update(deliveries).values(first_unknown_at=1))
+
+    await world.record(deal("202", (3, "won"), (9, "lost"), amount="5", modified=31))
+
+    assert await world.owed("closed_revenue") == [("upload", "pending", "new"), ("retract", "pending", "new")]

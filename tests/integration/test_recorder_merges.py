@@ -1,12 +1,13 @@
 """Merges, whichever way and in whatever order the CRM tells of them, on both databases."""
 
 import pytest
+from sqlalchemy import select
 
+from app.db.instants import to_ms
 from app.db.session import Database
+from app.db.tables import leads
 from connectors.contract.records import RecordState
-from tests.integration.recorder_rig import contact, deal, world_of
-
-RETRACTS = {"qualified_lead": {"on_leave": "retract"}}
+from tests.integration.recorder_rig import contact, day, deal, world_of
 
 
 @pytest.mark.parametrize("order", ["together", "survivor first", "loser first", "merged later"])
@@ -68,3 +69,33 @@ async def test_a_merged_deal_goes_on_as_its_survivor(database: Database, *, is_l
     assert [one for one in merged if one[1]] == [("303", True, None)]
     assert ("303", False, "lost") in await world.facts("closed_revenue")
     assert not [one for one in await world.facts("closed_revenue") if one[1]]
+
+
+async def test_a_merged_record_keeps_the_fields_that_were_read_of_it(database: Database) -> None:
+    """What the CRM says of a merged record is only that it is gone: its e-mail still identifies the survivor."""
+    world = await world_of(database)
+    await world.record(contact("102", (3, "mql"), email="a@x.example"), contact("101", (5, "mql")))
+    await world.record(contact("102", into="101", created=None, state=RecordState.MERGED, modified=31))
+
+    await world.record(contact("101", (5, "mql"), modified=32))
+
+    async with database.read() as connection:
+        keys = (await connection.execute(select(leads.c.email_hmac))).scalars().all()
+    assert len(keys) == 1
+    assert keys[0] is not None
+
+
+async def test_a_survivor_that_was_never_read_is_known_by_its_name(database: Database) -> None:
+    """The loser's end is told before the survivor's page comes: one person all the same, as old as the CRM says."""
+    world = await world_of(database)
+    await world.record(contact("102", (3, "mql"), email="a@x.example"))
+    await world.record(contact("102", into="101", state=RecordState.MERGED, modified=31))
+    early = await world.facts("qualified_lead")
+
+    await world.record(contact("101", (5, "mql"), created=-5, modified=31, email="a@x.example"))
+
+    assert early == [("102", True, None)]
+    assert [one for one in await world.facts("qualified_lead") if one[1]] == [("102", True, None)]
+    async with database.read() as connection:
+        made = (await connection.execute(select(leads.c.created_at))).scalars().all()
+    assert made == [to_ms(day(-5))]

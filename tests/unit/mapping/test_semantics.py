@@ -126,6 +126,38 @@ def test_an_edited_mapping_counts_nothing_again(
     assert told(states, milestone) == wanted
 
 
+CUT = [
+    # The CRM shows less history than was read once: what was counted, or ended, stays so.
+    ("1 won", "4 won", "0@1"),
+    ("2 won, 5 lost", "4 won", "0@2 lost@5"),
+    ("2 won, 5 lost", "7 won", "0@2 lost@5, 1@7"),
+]
+
+
+@pytest.mark.parametrize(("case", "shown", "answer"), CUT)
+def test_a_history_that_was_cut_counts_nothing_again(case: str, shown: str, answer: str) -> None:
+    """CRMs keep the last twenty values, or the last two years."""
+    who, deals = happened(case)
+    person = Person(7, day(0), (who,))
+    known = derive(Aggregate(person, tuple(deals)), document(), FACTS, NO_RATES)
+
+    states = derive(Aggregate(person, tuple(happened(shown)[1]), known), document(), FACTS, NO_RATES)
+
+    assert told(states, "closed_revenue") == answer
+
+
+def test_an_implied_conversion_becomes_real_under_every_entry_too() -> None:
+    """The rule changed between the deal's jump and the contact's own stage: one conversion, not two."""
+    who, deals = happened("3 won, 5 c:mql")
+    before = contact()
+    known = derive(Aggregate(Person(7, day(0), (before,)), tuple(deals)), document(), FACTS, NO_RATES)
+
+    by = document({"qualified_lead": {"repeat": "every_entry"}})
+    states = derive(Aggregate(Person(7, day(0), (who,)), tuple(deals), known), by, FACTS, NO_RATES)
+
+    assert told(states, "qualified_lead") == "0@5"
+
+
 DISQUALIFYING = [
     ("1 c:mql, 3 c:customer", {}, "0@1"),
     ("1 c:mql, 3 c:customer", QUALIFIED_RETRACTS, "0@1 left@3"),
