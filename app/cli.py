@@ -1,4 +1,4 @@
-"""The command line: `leadloop serve | apply | sync | check | trace | db | demo`."""
+"""The command line: `leadloop serve | apply | sync | check | trace | replay | report | spend | openapi | db | demo`."""
 
 import asyncio
 import os
@@ -8,18 +8,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 import uvicorn
 from rich.console import Console
+from rich.markup import escape
 
+from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.services import Services, open_services
+from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.db.lock import AlreadyServed, sqlite_lock
 from app.db.migrate import downgrade, upgrade
-from app.demo.play import play
+from app.demo.command import SEED
+from app.demo.command import demo as play_demo
+from app.demo.world import WHOLE_DAYS
 from app.main import create_app
+from app.outbox.replay import Resolution
+from app.outbox.states import DeliveryState, Reason
+from app.reports.listing_queries import DeliveryFilter
+from app.reports.status import webhook_url
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
 from connectors.contract.errors import ConnectorError
@@ -28,14 +38,18 @@ from connectors.contract.findings import FindingStatus
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
 database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
 cli.add_typer(database_commands, name="db")
+cli.add_typer(report_commands, name="report")
+cli.add_typer(spend_commands, name="spend")
 
 OPERATOR_MISTAKES = (
+    *REPORT_MISTAKES,
     AlreadyServed,
     SettingsInvalid,
     ConfigInvalid,
     ConnectionRefused,
     SettingsRefused,
     ReferenceUnresolved,
+    ReplayRefused,
     SecretsUnreadable,
     ConnectorError,
 )
@@ -47,7 +61,7 @@ def main() -> None:
     try:
         cli()
     except OPERATOR_MISTAKES as error:
-        Console(stderr=True).print(f"[red]leadloop:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]leadloop:[/] {escape(str(error))}", highlight=False)
         sys.exit(2)
 
 
@@ -116,8 +130,11 @@ def check() -> None:
         services = await _services()
         try:
             failed = 0
+            addresses = {row.name: webhook_url(row, services.webhook_address()) for row in await services.sources()}
             for name, findings in await services.check_all():
                 Console().print(f"[bold]{name}[/]")
+                if addresses.get(name):
+                    Console().print(f"  webhook address: {_address(addresses[name])}", highlight=False, soft_wrap=True)
                 for finding in findings:
                     failed += finding.status is FindingStatus.FAILED
                     mend = f" -> {finding.mend}" if finding.mend else ""
@@ -127,6 +144,12 @@ def check() -> None:
             await services.close()
 
     _run(work())
+
+
+def _address(url: str | None) -> str:
+    """A bare path says what is missing."""
+    text = url or ""
+    return f"{text} (behind the public address: set LEADLOOP_PUBLIC_URL)" if text.startswith("/") else text
 
 
 @cli.command(name="trace")
@@ -152,13 +175,62 @@ def trace_command(
     _run(work())
 
 
+@cli.command(name="replay")
+def replay_command(  # noqa: PLR0913, PLR0917 one option for each key of the REST door's body
+    ids: Annotated[list[int] | None, typer.Option("--id", help="A delivery's id; several by repeating it.")] = None,
+    state: Annotated[list[DeliveryState] | None, typer.Option(help="What to try again; may be repeated.")] = None,
+    reason: Annotated[list[Reason] | None, typer.Option(help="Only these reasons; may be repeated.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only this error code of the platform.")] = None,
+    destination: Annotated[str | None, typer.Option(help="A destination's name.")] = None,
+    source: Annotated[str | None, typer.Option(help="A source's name.")] = None,
+    milestone: Annotated[str | None, typer.Option(help="A milestone's name.")] = None,
+    before: Annotated[datetime | None, typer.Option(help="Only what stopped before this instant (UTC).")] = None,
+    resolution: Annotated[Resolution | None, typer.Option(help="What uncertain deliveries (by --id) come to.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, tell the counts.")] = False,  # noqa: FBT002 a command line flag
+) -> None:
+    """Try stopped deliveries again; works beside `serve`, which sends them."""
+    wanted = DeliveryFilter(
+        states=tuple(state or ()),
+        reasons=tuple(reason or ()),
+        code=code,
+        destination=destination,
+        source=source,
+        milestone=milestone,
+        settled_before=None if before is None else before.replace(tzinfo=UTC),
+    )
+    order = ReplayOrder(tuple(ids or ()), None if wanted == DeliveryFilter() else wanted, resolution, dry_run)
+
+    async def work() -> int:
+        services = await _services()
+        try:
+            report = await replay_all(services, order, actor="cli")
+            typer.echo(report.text())
+            return 0
+        finally:
+            await services.close()
+
+    _run(work())
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the contract of the REST API as JSON; needs no database."""
+    typer.echo(orjson.dumps(create_app().openapi(), option=orjson.OPT_INDENT_2).decode())
+
+
 @cli.command()
 def demo(
-    days: Annotated[int, typer.Option(help="How many days of the pipeline to play.")] = 30,
-    deals: Annotated[int, typer.Option(help="At most this many deals.")] = 250,
+    days: Annotated[int, typer.Option(help="How many days of the pipeline to play.", min=2, max=WHOLE_DAYS)] = WHOLE_DAYS,
+    deals: Annotated[int | None, typer.Option(help="At most this many deals; all without it.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Another seed makes other people, campaigns and faults.")] = SEED,
+    port: Annotated[int, typer.Option(help="Where the result is served afterwards.")] = 8000,
+    ends: Annotated[
+        bool | None, typer.Option("--exit/--serve", help="End after the summary, or serve the result; served on a terminal.")
+    ] = None,
 ) -> None:
-    """Play a real pipeline through simulated CRM and ad platforms, and show what came of it."""
-    _run(play(days=days, most_deals=deals))
+    """Play fourteen months of a real pipeline through simulated CRM and ad platforms, show what came of it, and serve it."""
+    serves = sys.stdout.isatty() if ends is None else not ends
+    _run(play_demo(days=days, most_deals=deals, seed=seed, serves=serves, port=port))
 
 
 @database_commands.command(name="upgrade")

@@ -1,14 +1,19 @@
-"""The web application: health doors, and the jobs of a serving process."""
+"""The web application: its doors, and the jobs of a serving process."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
-from app.api.health import health_doors
+from app.api.assembly import assemble
+from app.api.house import House
+from app.bootstrap.bell import Turns
 from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
@@ -19,6 +24,10 @@ from app.telemetry.logs import configure_logs
 log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
+DESCRIPTION = (
+    "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
+    "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
+)
 
 
 def _now() -> datetime:
@@ -27,7 +36,7 @@ def _now() -> datetime:
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; nothing is opened before it starts."""
-    holder: dict[str, Services] = {}
+    house = House()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -38,26 +47,62 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 stack.enter_context(sqlite_lock(chosen.database_url))
             services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
-            holder["services"] = services
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
-                table = JobTable(
-                    services.database, [Job("tick", TICK, lambda _now: services.tick())], services.holder, services.guard
-                )
-                ringing = start_ringing(table, _now)
-                stack.callback(ringing.shutdown, wait=False)
+                await stack.enter_async_context(_working(services))
+            house.services = services
             yield
+            house.services = None
 
-    async def is_ready() -> bool:
-        services = holder.get("services")
-        if services is None:
-            return False
-        try:
-            return await ClockGuard(services.database, _now).is_in_time()
-        except Exception:  # noqa: BLE001 whatever keeps the database away, we are not ready
-            return False
+    return _app(house, lifespan)
 
-    app = FastAPI(title="Leadloop", version="0.1.0", lifespan=lifespan)
-    app.include_router(health_doors(is_ready))
+
+def app_of(services: Services) -> FastAPI:
+    """The doors on services that are open already; whoever opened them closes them, and runs their jobs."""
+    return _app(House(services))
+
+
+def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    # No pages that load scripts from elsewhere: /openapi.json is the contract.
+    app = FastAPI(
+        title="Leadloop",
+        version=version("leadloop"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    assemble(app, house, lambda: _is_ready(house))
     return app
+
+
+async def _is_ready(house: House) -> bool:
+    if house.services is None:
+        return False
+    try:
+        return await ClockGuard(house.services.database, _now).is_in_time()
+    except Exception:  # noqa: BLE001 whatever keeps the database away, we are not ready
+        return False
+
+
+@asynccontextmanager
+async def _working(services: Services) -> AsyncIterator[None]:
+    """Take a turn when the job table says so, and at once when the bell rings; never two at a time in one process."""
+    turns = Turns(services.tick)
+
+    async def tick(_now: datetime) -> None:
+        await turns.take()
+
+    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, services.guard)
+    ringing = start_ringing(table, _now)
+    listening = asyncio.create_task(
+        turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
+    )
+    try:
+        yield
+    finally:
+        ringing.shutdown(wait=False)
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening

@@ -9,9 +9,10 @@ import httpx
 from connectors.ads.google.destination import GoogleDestination
 from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.contract.tokens import TokenStore
 from connectors.crm.hubspot.source import HubSpotSource
+from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
@@ -104,3 +105,13 @@ def open_destination(
 ) -> AdDestination:
     """An ad platform connector; LookupError where there is none of this kind."""
     return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks, sleep)
+
+
+# Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.
+WEBHOOKS: Mapping[str, WebhookParser] = {HubSpotSource.kind: parse_hubspot_webhook}
+WEBHOOK_SECRETS = "webhook_secrets"
+
+
+def webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """The secrets of which any may have signed, from resolved settings: separated by commas or blanks."""
+    return tuple(settings.get(WEBHOOK_SECRETS, "").replace(",", " ").split())

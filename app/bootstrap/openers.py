@@ -20,7 +20,7 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource
+from connectors.contract.source import CrmSource, WebhookParser
 from connectors.http.client import Hooks
 
 TOKEN_LEASE = timedelta(minutes=2)
@@ -71,6 +71,14 @@ class Openers:
             time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
             kept = self._sources[row.id] = (settings, row.described_at, self.source(row.kind, settings, time_zone))
         return kept[2]
+
+    def kinds_with_webhooks(self) -> frozenset[str]:
+        """The kinds of CRM that send webhooks."""
+        return frozenset(registry.WEBHOOKS)
+
+    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
+        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+        return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
         """The connector of a stored destination; the same one while its settings stay the same."""

@@ -13,7 +13,9 @@ import httpx
 import orjson
 import structlog
 
+from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.config import FileConfig, Settings, load_file
 from app.connections import repository as connections
@@ -34,6 +36,7 @@ from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.policy import pause_until
 from app.outbox.states import REASON_SENTENCES
+from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
 from connectors.contract.errors import ConnectorError
@@ -87,6 +90,9 @@ class Services:
     verdicts: VerdictCollector
     holder: str
     http: httpx.AsyncClient
+    people: People
+    journal: Journal
+    bell: Bell = field(default_factory=Bell)
     guard: ClockGuard | None = None
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
@@ -96,8 +102,13 @@ class Services:
         await self.http.aclose()
         await self.database.close()
 
+    def webhook_address(self) -> WebhookAddress:
+        """Where the webhooks of the sources arrive."""
+        return WebhookAddress(self.settings.public_url, self.openers.kinds_with_webhooks())
+
     async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
         """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""
+        started = self.clock()
         config = load_file(path, self.environ)
         schemas = await self._describe(config)
         report = await apply_file(
@@ -117,6 +128,7 @@ class Services:
                         connection, row.id, encode_schema(schema), schema.account_ref, to_ms(self.clock())
                     )
         self.contexts.forget()
+        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)})
         return report
 
     async def _describe(self, config: FileConfig) -> dict[str, SourceSchema]:
@@ -168,7 +180,7 @@ class Services:
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
                 continue
             try:
-                pulled = await self.pull(row, only_due=only_due)
+                pulled = await self.journal.of_pull(row.id, self.pull(row, only_due=only_due))
             except ConnectorError as error:
                 summary.problems.append(f"{row.name}: {error.message}")
                 continue
@@ -182,7 +194,9 @@ class Services:
                 summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
                 continue
             has_delivery, has_verdict = due[destination.id]
-            drained = await self.dispatcher.drain(destination.id) if has_delivery else DrainSummary()
+            drained = DrainSummary()
+            if has_delivery:
+                drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
             if has_verdict:
                 await self.verdicts.collect(destination.id)
             if drained.failure:
@@ -256,7 +270,8 @@ async def open_services(
         sleep=sleep,
     )
     contexts = Contexts(database, openers)
-    recorder = Recorder(database, keyring, People(keyring, fingerprints), lambda _destinations: None)
+    people = People(keyring, fingerprints)
+    recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
         settings=settings,
         database=database,
@@ -269,6 +284,8 @@ async def open_services(
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,
+        people=people,
+        journal=Journal(database, clock),
         guard=ClockGuard(database, clock) if guards_clock else None,
         environ=environ,
     )

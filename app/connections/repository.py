@@ -146,7 +146,7 @@ async def upsert_source(
     found = await source_by_name(connection, name)
     if found is None:
         values = _new(name, kind, settings_sealed, section_hash, now_ms, mode)
-        return await _insert(connection, sources, {**values, "webhook_token": secrets.token_urlsafe(24)})
+        return await _insert(connection, sources, {**values, "webhook_token": secrets.token_urlsafe(32)})
     await _change(connection, sources, found, kind, settings_sealed, section_hash, mode)
     return found.id
 

@@ -436,6 +436,16 @@ Index(
     sqlite_where=text("state IN ('rejected', 'expired', 'uncertain')"),
     postgresql_where=text("state IN ('rejected', 'expired', 'uncertain')"),
 )
+# What a person looks for and replays: listed newest first without touching what was delivered.
+Index(
+    "ix_deliveries_stopped",
+    deliveries.c.destination_id,
+    deliveries.c.state,
+    deliveries.c.reason,
+    deliveries.c.id,
+    sqlite_where=text("state IN ('rejected', 'expired', 'uncertain', 'skipped', 'shadowed')"),
+    postgresql_where=text("state IN ('rejected', 'expired', 'uncertain', 'skipped', 'shadowed')"),
+)
 
 uploads = Table(
     "uploads",

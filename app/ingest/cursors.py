@@ -13,6 +13,9 @@ from app.db.tables import cursors
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceLimits, Window
 
+# Stands before the reach of a cursor whose records are being read anew, stored versions included.
+REFETCHING = "refetching|"
+
 
 class Sweep(StrEnum):
     """How far back a window reaches: the usual overlap, an hour every half hour, three days every night."""
@@ -61,9 +64,10 @@ def next_window(
 ) -> tuple[Window, Sweep]:
     """The window to read now: an open one goes on, else from `settled_to` back by the overlap that is due.
 
-    A selection that asks for more than before (`reach` changed) starts over at the mapping's history.
+    A selection that asks for more than before (`reach` changed) starts over at the mapping's history; a start over that was
+    cut off goes on where it was.
     """
-    if row is None or row.reach != reach:
+    if row is None or row.reach not in (reach, REFETCHING + reach):
         return Window(kind, now - history), Sweep.DEEP
     if row.window_end is not None and row.window_start is not None:
         return Window(kind, from_ms(row.window_start), from_ms(row.window_end), row.resume), Sweep.FAST

@@ -54,6 +54,10 @@ class People:
                 return self._fingerprints.of("email", email)
         return None
 
+    def phone_key(self, phone: str, country: str | None) -> bytes | None:
+        """The fingerprint of a phone, None where it is not valid; `country` (ISO alpha-2) reads a national number."""
+        return self._phone_key(identify(RawIdentity(phone=(phone,), default_country=country)))
+
     def _phone_key(self, hashed: HashedIdentity) -> bytes | None:
         phone = hashed.identifiers.get(Identifier.PHONE_SHA256)
         return None if phone is None else self._fingerprints.of("phone", phone)

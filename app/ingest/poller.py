@@ -8,7 +8,7 @@ from app.db.instants import to_ms
 from app.db.session import Database
 from app.ingest import repository
 from app.ingest.context import SourceContext
-from app.ingest.cursors import CursorMove, CursorRow, cursors_of, next_window
+from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, next_window
 from app.ingest.inbox import WaitingHint, waiting_hints
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
@@ -85,7 +85,7 @@ class Poller:
                 resume=page.resume,
                 settled=page.is_last,
                 sweep=sweep,
-                reach=reach,
+                reach=REFETCHING + reach if refetches and not page.is_last else reach,
                 next_poll_at=now + crm.limits.poll_every if page.is_last else None,
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
@@ -95,7 +95,8 @@ class Poller:
     async def _hints(self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease) -> Pulled:
         pulled = Pulled()
         while hints:
-            records = await crm.fetch([hint.ref for hint in hints], source.selection, self._stored(source, refetches=False))
+            refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
+            records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
             pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:

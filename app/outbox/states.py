@@ -10,7 +10,8 @@ class DeliveryState(StrEnum):
     `pending`: owed; leaves by a claim, its deadline, or a decision to skip. `sending`: claimed under a lease; leaves by settle,
     or by the lease's end as a try of unknown effect. `accepted`: taken; leaves only by a late verdict. `confirmed`, `unmatched`:
     the late verdict; final. `rejected`: refused for good; replay may reopen it. `expired`: its deadline passed while owed.
-    `uncertain`: a try of unknown effect that may not be repeated; a person decides. `shadowed`: on purpose not sent.
+    `uncertain`: a try of unknown effect that may not be repeated; leaves when a person says "send again" or "count as sent".
+    `shadowed`: on purpose not sent; leaves by replay.
     `skipped`: we decided not to; leaves by replay, or by a granted consent inside the window.
     """
 
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     SENT = "sent"
     DELIVERED = "delivered"
     ALREADY_THERE = "already_there"
+    COUNTED_AS_SENT = "counted_as_sent"
     CONFIRMED = "confirmed"
     UNMATCHED = "unmatched"
     REFUSED = "refused"
@@ -71,6 +73,7 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.SENT: "It is on its way.",
     Reason.DELIVERED: "The platform took it.",
     Reason.ALREADY_THERE: "The platform had it already; it is counted once.",
+    Reason.COUNTED_AS_SENT: "Its effect was unknown; a person decided that it counts as sent.",
     Reason.CONFIRMED: "The platform recorded it.",
     Reason.UNMATCHED: "The platform found no ad interaction of this person; nothing is to do.",
     Reason.REFUSED: "The platform refuses it for good; see its code.",
@@ -90,4 +93,27 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.EXCLUDED: "The mapping excludes it by a condition.",
     Reason.WITHDRAWN: "The CRM took it back before it was sent.",
     Reason.SUPERSEDED: "A newer correction replaces it.",
+}
+
+# With which reasons a delivery stops, by state: what is listed and replayed by index.
+STOPPED_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
+    DeliveryState.REJECTED: (Reason.REFUSED,),
+    DeliveryState.EXPIRED: (Reason.DEADLINE,),
+    DeliveryState.UNCERTAIN: (Reason.UNKNOWN_EFFECT,),
+    DeliveryState.SHADOWED: (Reason.SHADOW,),
+    DeliveryState.SKIPPED: (
+        Reason.NO_CONSENT,
+        Reason.NO_IDENTIFIER,
+        Reason.NO_VALUE,
+        Reason.TOO_OLD,
+        Reason.BELOW_MINIMUM,
+        Reason.UNSUPPORTED,
+        Reason.ERASED,
+        Reason.DUPLICATE,
+        Reason.BEFORE_START,
+        Reason.UNMAPPED,
+        Reason.EXCLUDED,
+        Reason.WITHDRAWN,
+        Reason.SUPERSEDED,
+    ),
 }

@@ -1,14 +1,17 @@
 """The demo's ledger against the oracle: the same conversions, values, ids and fates of deliveries, none missing, none twice."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.demo.play import Stage, open_stage, run_stage, set_stage
+from app.demo.play import open_play
+from app.demo.stage import Stage
 from tests.e2e.ledger_rig import Books, differences, google_differences, read_books, verdicts_of
 from tests.e2e.oracle import Conversion, expected_ledger
 from tests.e2e.oracle_platforms import GOOGLE, Platform
+from tests.stages import stage_of
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=UTC)
 DAYS = 45
@@ -29,11 +32,11 @@ class Played:
 
 
 async def _play(tmp_path: Path, database_url: str) -> Played:
-    stage = set_stage(days=DAYS, most_deals=MOST_DEALS, ends_at=ENDS_AT)
-    services = await open_stage(stage, database_url, tmp_path, stage.clock.now)
-    await run_stage(stage, services, PLAYED_TO, lambda _now: None)
-    books = await read_books(services.database)
-    await services.close()
+    stage = stage_of(days=DAYS, most_deals=MOST_DEALS, ends_at=ENDS_AT)
+    async with AsyncExitStack() as stack:
+        play = await open_play(stage, database_url, tmp_path, stack, destinations=[one.name for one in PLATFORMS])
+        await play.run(PLAYED_TO)
+        books = await read_books(play.services.database)
     verdicts = verdicts_of(stage.google)
     expected = expected_ledger(stage.world, stage.ids, str(stage.portal.portal_id), PLATFORMS, LAST_TICK, verdicts)
     return Played(stage, books, expected)

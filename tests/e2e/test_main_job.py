@@ -1,10 +1,12 @@
 """The main job end to end, beside the ledger (test_demo_ledger.py): what must not stand in the database."""
 
 import hashlib
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.demo.play import open_stage, run_stage, set_stage
+from app.demo.play import open_play
+from tests.stages import stage_of
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=UTC)
 DAYS = 10
@@ -15,10 +17,10 @@ PERSONAL = ("email", "phone", "lastname", "hs_google_click_id", "hs_facebook_cli
 async def test_nothing_of_a_person_stands_in_the_database_file(tmp_path: Path) -> None:
     """A stolen database file must name nobody: no e-mail, phone, name, and no bare hash of one."""
     path = tmp_path / "private.db"
-    stage = set_stage(days=DAYS, most_deals=MOST_DEALS, ends_at=ENDS_AT)
-    services = await open_stage(stage, f"sqlite:///{path}", tmp_path, stage.clock.now)
-    await run_stage(stage, services, ENDS_AT, lambda _now: None)
-    await services.close()
+    stage = stage_of(days=DAYS, most_deals=MOST_DEALS, ends_at=ENDS_AT)
+    async with AsyncExitStack() as stack:
+        play = await open_play(stage, f"sqlite:///{path}", tmp_path, stack)
+        await play.run(ENDS_AT)
 
     content = b"".join(file.read_bytes() for file in tmp_path.glob("private.db*"))  # noqa: ASYNC240 the service is closed
     values = {one.properties.get(name, "") for one in stage.world.happenings for name in PERSONAL}

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from app.bootstrap.services import Services, open_services
 from app.config import ConfigInvalid, Settings
 from app.db.lock import AlreadyServed, sqlite_lock
-from app.demo.play import ACCOUNT, ACTIONS, CONFIG, Stage, set_stage
+from app.demo.stage import Stage
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.findings import FindingStatus
+from tests.stages import stage_of
 
 ENDS_AT = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -22,9 +23,8 @@ async def _services(stage: Stage, url: str, client: httpx.AsyncClient) -> Servic
     return await open_services(settings, clock=stage.clock, environ={}, http=client, sleep=stage.clock.sleep)
 
 
-def _config(stage: Stage, **changes: str) -> str:
-    values = {"crm_token": stage.crm_token, "ads_token": stage.ads_token, "account": ACCOUNT, **ACTIONS, **changes}
-    return CONFIG.format(start=(ENDS_AT - timedelta(days=30)).isoformat(), **values)
+def _config(stage: Stage, **secrets: str) -> str:
+    return stage.config(("google",), ENDS_AT - timedelta(days=30), **secrets)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def _config(stage: Stage, **changes: str) -> str:
     [
         ("enters: [closedwon]", "enters: [closedwn]", "milestones[3].when[0].enters[0]", "closedwon"),
         ("deal.amount", "deal.amont", "milestones[3].value.field", "deal.amount"),
-        ("      google:\n        lead", "      gogle:\n        lead", "destinations.gogle", "google"),
+        ("      google:\n        qualified", "      gogle:\n        qualified", "destinations.gogle", "google"),
         ("conversion_action:", "conversion_acton:", "destinations.google", "conversion_action"),
         ("model: fixed", "model: predicted", "milestones[1].value.model", ""),
         ("pipeline: default", "pipeline: defalt", "milestones[2].when[0].pipeline", "default"),
@@ -42,7 +42,7 @@ async def test_a_mistake_names_its_place_and_the_nearest_word(
     tmp_path: Path, good: str, bad: str, path: str, nearest: str
 ) -> None:
     """An operator who mistypes a word must not have to search for it, and nothing half-right may be stored."""
-    stage = set_stage(days=3, most_deals=1, ends_at=ENDS_AT)
+    stage = stage_of(days=3, most_deals=1, ends_at=ENDS_AT)
     services = await _services(stage, f"sqlite:///{tmp_path / 'bad.db'}", stage.http)
     file = tmp_path / "leadloop.yaml"
     file.write_text(_config(stage).replace(good, bad), encoding="utf-8")
@@ -59,10 +59,10 @@ async def test_a_mistake_names_its_place_and_the_nearest_word(
 
 async def test_a_wrong_crm_key_is_told_before_anything_is_stored(tmp_path: Path) -> None:
     """A typo in a token is the most common first mistake."""
-    stage = set_stage(days=3, most_deals=1, ends_at=ENDS_AT)
+    stage = stage_of(days=3, most_deals=1, ends_at=ENDS_AT)
     services = await _services(stage, f"sqlite:///{tmp_path / 'key.db'}", stage.http)
     file = tmp_path / "leadloop.yaml"
-    file.write_text(_config(stage, crm_token="pat-na1-00000000-0000"), encoding="utf-8")
+    file.write_text(_config(stage, hubspot="pat-na1-00000000-0000"), encoding="utf-8")
 
     with pytest.raises(AuthenticationFailed):
         await services.apply_file(file, actor="test")
@@ -73,10 +73,10 @@ async def test_a_wrong_crm_key_is_told_before_anything_is_stored(tmp_path: Path)
 
 async def test_a_refused_destination_keeps_everything_owed_and_check_names_the_mend(tmp_path: Path) -> None:
     """A revoked token pauses the destination; nothing is dropped, nothing is counted, and the mend is said."""
-    stage = set_stage(days=30, most_deals=10, ends_at=ENDS_AT)
+    stage = stage_of(days=30, most_deals=10, ends_at=ENDS_AT)
     services = await _services(stage, f"sqlite:///{tmp_path / 'paused.db'}", stage.http)
     file = tmp_path / "leadloop.yaml"
-    file.write_text(_config(stage, ads_token="wrong-token"), encoding="utf-8")
+    file.write_text(_config(stage, google="wrong-token"), encoding="utf-8")
     await services.apply_file(file, actor="test")
     for one in stage.world.happenings:
         stage.happen(one)

@@ -20,15 +20,16 @@ URL = "https://leads.example.com/webhooks/crm/token?x=1"
 REFEREE = Path(__file__).resolve().parents[3].parent / "shared" / "referee" / "hubspot_signatures.json"
 
 
-def vectors() -> list[Any]:
+def vectors(*versions: str) -> list[Any]:
     if not REFEREE.exists():
         return [pytest.param({}, "", marks=pytest.mark.skip(reason="the folder shared/ is not beside this checkout"))]
     found = json.loads(REFEREE.read_text())["vectors"]
+    assert len(found) == 9
     return [
         pytest.param(one, url, id=f"{one['id']}-{place}")
         for one in found
-        if one["version"] == "v3"
-        for place, url in enumerate(one.get("uri_as_received", [one["uri_as_signed"]]))
+        if one["version"] in versions
+        for place, url in enumerate(one.get("uri_as_received", [one["uri_as_signed"] or URL]))
     ]
 
 
@@ -57,7 +58,7 @@ def change(**more: Any) -> dict[str, Any]:
     return {**event, "objectTypeId": "0-3", "objectId": 17, "propertyName": "dealstage", "propertyValue": "closedwon", **more}
 
 
-@pytest.mark.parametrize(("vector", "url"), vectors())
+@pytest.mark.parametrize(("vector", "url"), vectors("v3"))
 def test_published_signatures_are_accepted(vector: dict[str, str], url: str) -> None:
     """HubSpot's own test vectors, and the escapes that it decodes before it signs."""
     headers = {"x-hubspot-signature-v3": vector["signature"], "x-hubspot-request-timestamp": vector["timestamp"]}
@@ -68,6 +69,20 @@ def test_published_signatures_are_accepted(vector: dict[str, str], url: str) -> 
     refused = parse_webhook(request, ["other"], sent_at)
 
     assert not isinstance(accepted, WebhookRefused) or accepted.status == 400  # some vectors sign what is no JSON
+    assert isinstance(refused, WebhookRefused)
+    assert refused.status == 401
+
+
+@pytest.mark.parametrize(("vector", "url"), vectors("v1", "v2"))
+@pytest.mark.parametrize("name", ["x-hubspot-signature", "x-hubspot-signature-v3"])
+def test_published_signatures_of_older_versions_prove_nothing(vector: dict[str, str], url: str, name: str) -> None:
+    """v1 and v2 carry no time, so that a captured request could be replayed for ever, under either header."""
+    headers = {name: vector["signature"], "x-hubspot-request-timestamp": str(int(NOW.timestamp() * 1000))}
+
+    refused = parse_webhook(
+        WebhookRequest(vector["method"], url, headers, vector["body"].encode()), [vector["client_secret"]], NOW
+    )
+
     assert isinstance(refused, WebhookRefused)
     assert refused.status == 401
 

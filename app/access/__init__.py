@@ -1,0 +1,1 @@
+"""Who may call: keys, and the log of what was done."""

@@ -1,0 +1,41 @@
+"""Puts the doors into an application: gate, problems, routers, and the contract's security scheme."""
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+
+from app.api import deliveries, leads, status, webhooks
+from app.api.gate import Gate
+from app.api.health import Ready, health_doors
+from app.api.house import House
+from app.api.models import KNOWN_NAMES
+from app.api.problems import ProblemBody, ProblemKind, add_handlers, responses
+
+KEY = HTTPBearer(auto_error=False, scheme_name="api_key", description="The text of LEADLOOP_API_KEY")
+
+
+def assemble(app: FastAPI, house: House, is_ready: Ready) -> None:
+    """Open the doors; the gate has judged the key before a door is reached, the dependency tells it to the contract."""
+    app.state.house = house
+    add_handlers(app, KNOWN_NAMES)
+    app.include_router(health_doors(is_ready))
+    app.include_router(webhooks.doors)
+    keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
+    for doors in (status.doors, deliveries.doors, leads.doors):
+        app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
+    app.add_middleware(Gate, house=house)
+    _add_problem_schema(app)
+
+
+def _add_problem_schema(app: FastAPI) -> None:
+    """The problem's schema is referred to by every door, and returned by none: it is added by hand."""
+    make = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = make()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        problem = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs", {})
+        schemas["ProblemBody"] = problem
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the contract

@@ -1,0 +1,136 @@
+"""Worked examples of the contract: what goes in and what comes out. The people and ids are made up."""
+
+from fastapi.openapi.models import Example
+
+UID = "llq3v7c2m5k4x6t2b7wz5d3hja2"
+AT = "2026-11-24T10:00:00Z"
+
+DELIVERY_PAGE: dict[str, object] = {
+    "items": [
+        {
+            "id": 4711,
+            "conversion_id": UID,
+            "milestone": "closed_revenue",
+            "source": "hubspot",
+            "destination": "google",
+            "kind": "upload",
+            "seq": 0,
+            "state": "rejected",
+            "reason": "refused",
+            "sentence": "The platform refuses it for good; see its code.",
+            "code": "INVALID_CONVERSION_ACTION_TYPE",
+            "target": {"conversion_action": "7302219958"},
+            "tries": 1,
+            "value": {"amount": "1200.00", "currency": "USD"},
+            "occurred_at": AT,
+            "created_at": AT,
+            "due_at": None,
+            "deadline_at": "2027-02-22T10:00:00Z",
+            "settled_at": AT,
+            "trace": f"/v1/leads/{UID}/trace?source=hubspot",
+        }
+    ],
+    "next": "WzQ3MTFd",
+}
+
+REPLAY_BODIES: dict[str, Example] = {
+    "look first": {
+        "summary": "What would a replay of everything that Google rejected do?",
+        "value": {"filter": {"state": ["rejected"], "destination": "google"}, "dry_run": True},
+    },
+    "after mending": {
+        "summary": "The mapping now reads one more e-mail field: judge again who had no identifier",
+        "value": {"filter": {"state": ["skipped"], "reason": ["no_identifier"]}},
+    },
+    "decide": {
+        "summary": "The platform's own report shows this one: count it as sent",
+        "value": {"ids": [4711], "resolution": "count_as_sent"},
+    },
+}
+
+REPLAY_REPORT: dict[str, object] = {
+    "dry_run": True,
+    "examined": 120,
+    "reopened": 117,
+    "counted_as_sent": 0,
+    "stayed": [{"why": "too_old", "sentence": "The platform no longer takes an event of its age.", "count": 3}],
+    "next": None,
+}
+
+TRACE: dict[str, object] = {
+    "source": "hubspot",
+    "source_kind": "hubspot",
+    "lead": {"id": 42, "created_at": AT, "identifiers": ["email_sha256", "gclid"], "consent_why": "contact.ads_consent is yes"},
+    "keys": [{"ref": "contact:123", "state": "live", "url": "https://app.hubspot.com/contacts/62515/record/0-1/123"}],
+    "entries": [{"ref": "contact:123", "property": "lifecyclestage", "value": "salesqualifiedlead", "entered_at": AT}],
+    "conversions": [
+        {
+            "uid": UID,
+            "milestone": "qualified_lead",
+            "occurred_at": AT,
+            "money": {"amount": "50.00", "currency": "USD"},
+            "deliveries": [{"id": 4711, "destination": "google", "state": "confirmed", "reason": "confirmed"}],
+        }
+    ],
+}
+
+FIND_BODIES: dict[str, Example] = {
+    "e-mail": {"value": {"email": "jane@example.com"}},
+    "phone": {"value": {"phone": "020 7946 0018", "country": "GB"}},
+    "record": {"value": {"source": "hubspot", "ref": "contact:123"}},
+    "platform's id": {"value": {"platform_id": UID}},
+}
+
+FOUND: list[dict[str, object]] = [
+    {"source": "hubspot", "lead_id": 42, "refs": ["contact:123"], "trace": "/v1/leads/42/trace?source=hubspot"}
+]
+
+RUN_PAGE: dict[str, object] = {
+    "items": [
+        {
+            "id": 99,
+            "kind": "drain",
+            "source": None,
+            "destination": "google",
+            "state": "done",
+            "started_at": AT,
+            "ended_at": AT,
+            "counts": {"sent": 120, "accepted": 118, "rejected": 2, "stopped": 4, "requests": 1},
+            "error": None,
+        }
+    ],
+    "next": None,
+}
+
+STATUS: dict[str, object] = {
+    "version": "0.1.0",
+    "now": AT,
+    "database": "postgresql",
+    "clock_skew_ms": 3,
+    "sources": [
+        {
+            "name": "hubspot",
+            "kind": "hubspot",
+            "mode": "live",
+            "pause": None,
+            "mapping_version": 3,
+            "differs_from_file": False,
+            "hints_waiting": 0,
+            "polls": [{"object": "deal", "read_to": AT, "is_reading": False, "next_poll_at": "2026-11-24T10:05:00Z"}],
+            "webhook_url": "https://leads.example.com/webhooks/hubspot/9sB...",
+        }
+    ],
+    "destinations": [
+        {
+            "name": "google",
+            "kind": "google",
+            "mode": "live",
+            "pause": {"reason": "UNAUTHENTICATED", "until": None, "mend": "run `leadloop check` and follow what it says"},
+            "differs_from_file": False,
+            "paused_targets": [],
+            "owed": {"due": 12, "waiting": 3, "oldest_due_at": AT, "counted_to": 100000},
+            "failed_last_day": {"rejected": 2},
+        }
+    ],
+    "jobs": [{"name": "tick", "due_at": AT, "ran_at": AT, "failed": None}],
+}

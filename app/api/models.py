@@ -1,0 +1,159 @@
+"""What the doors take: query parameters and bodies, strict, with unknown names refused. Nothing is coerced."""
+
+import re
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from app.bootstrap.replaying import BATCH, MOST_EXAMINED
+from app.outbox.replay import Resolution
+from app.outbox.states import DeliveryState, Reason
+
+MOST_ROWS = 200
+LONGEST_WORD = 200
+LONGEST_CLUE = 320
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _text_only(value: object) -> object:
+    """Pydantic would take a number, or digits, for epoch seconds."""
+    if not isinstance(value, str) or not _DATE.match(value):
+        raise ValueError("Input should be a text in ISO 8601 with its zone, for example 2026-11-24T10:00:00Z")
+    return value
+
+
+def _storable(value: str) -> str:
+    """No database and no hash takes these."""
+    if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in value):
+        raise ValueError("Input should be text without NUL and without half characters")
+    return value
+
+
+def _bare(value: object) -> object:
+    """A number in a query is a text of digits; `+5`, `5.0` and blanks are mistakes."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("Input should be a whole number")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+Plain = Annotated[StrictStr, AfterValidator(_storable)]
+Word = Annotated[Plain, Field(min_length=1, max_length=LONGEST_WORD)]
+Limit = Annotated[int, BeforeValidator(_bare), Field(ge=1, le=MOST_ROWS)]
+
+
+class Given(BaseModel):
+    """What a client sends: a name that is not known is a mistake, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DeliveryQuery(Given):
+    """Which deliveries to list."""
+
+    state: list[DeliveryState] = Field(default=[], max_length=10, description="One state, or several by repeating it")
+    reason: list[Reason] = Field(default=[], max_length=30, description="One reason code, or several by repeating it")
+    code: Word | None = Field(default=None, description="The platform's own error code")
+    destination: Word | None = Field(default=None, description="A destination's name")
+    source: Word | None = Field(default=None, description="A source's name")
+    milestone: Word | None = Field(default=None, description="A milestone's name")
+    since: Instant | None = Field(default=None, description="Owed at or after this instant")
+    until: Instant | None = Field(default=None, description="Owed before this instant")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before, with the same filters")
+
+
+class RunQuery(Given):
+    """Which runs to list."""
+
+    kind: Word | None = Field(default=None, description="`pull`, `drain` or `apply`")
+    state: Word | None = Field(default=None, description="`done` or `failed`")
+    source: Word | None = Field(default=None, description="A source's name")
+    destination: Word | None = Field(default=None, description="A destination's name")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before, with the same filters")
+
+
+class TraceQuery(Given):
+    """Where to look."""
+
+    source: Word | None = Field(default=None, description="A source's name; needed where several know the ref")
+
+
+class ReplayFilter(Given):
+    """Which deliveries to replay: at least their state."""
+
+    state: Annotated[list[DeliveryState], Field(min_length=1, max_length=4)] = Field(
+        description="`rejected`, `expired`, `skipped` or `shadowed`"
+    )
+    reason: Annotated[list[Reason], Field(max_length=30)] = []
+    code: Word | None = None
+    destination: Word | None = None
+    source: Word | None = None
+    milestone: Word | None = None
+    before: Instant | None = Field(default=None, description="Stopped before this instant")
+
+
+class ReplayBody(Given):
+    """What to replay: `ids` or `filter`. `resolution` decides `uncertain` deliveries, by their ids only."""
+
+    ids: Annotated[list[Annotated[StrictInt, Field(ge=1, lt=2**63)]], Field(min_length=1, max_length=BATCH)] | None = None
+    filter: ReplayFilter | None = None
+    resolution: Resolution | None = None
+    dry_run: StrictBool = False
+    limit: Annotated[StrictInt, Field(ge=1, le=MOST_EXAMINED)] = Field(
+        default=MOST_EXAMINED, description="Deliveries to look at in this call; `next` goes on from there"
+    )
+    cursor: Word | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ReplayBody":
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give either `ids` or `filter`")
+        if self.resolution is not None and self.ids is None:
+            raise ValueError("`resolution` is a decision on single deliveries: name them in `ids`")
+        if self.cursor is not None and self.filter is None:
+            raise ValueError("`cursor` goes with `filter` only")
+        return self
+
+
+class FindBody(Given):
+    """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
+
+    source: Word | None = None
+    ref: Word | None = Field(default=None, description="`contact:123`, `deal:9`, a lead's id or a conversion's id")
+    email: Annotated[Plain, Field(min_length=3, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    phone: Annotated[Plain, Field(min_length=5, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    country: Annotated[StrictStr, Field(pattern="^[A-Za-z]{2}$")] | None = Field(
+        default=None, description="ISO 3166 alpha-2, to read a national phone number; else the mapping's `default_country`"
+    )
+    platform_id: Word | None = Field(
+        default=None, description="The id that a platform shows for a conversion (Google `transactionId`, Meta `event_id`)"
+    )
+
+    @model_validator(mode="after")
+    def _one_clue(self) -> "FindBody":
+        if sum(clue is not None for clue in (self.ref, self.email, self.phone, self.platform_id)) != 1:
+            raise ValueError("give exactly one of `ref`, `email`, `phone`, `platform_id`")
+        if self.country is not None and self.phone is None:
+            raise ValueError("`country` goes with `phone` only")
+        return self
+
+
+KNOWN_NAMES = tuple(
+    dict.fromkeys(
+        name for model in (DeliveryQuery, RunQuery, TraceQuery, ReplayFilter, ReplayBody, FindBody) for name in model.model_fields
+    )
+)

@@ -1,0 +1,61 @@
+"""The webhook use case: who may knock, what the vendor's parser says, and the bell for what is waiting then."""
+
+import hmac
+
+import structlog
+
+from app.bootstrap.services import Services
+from app.connections import repository as connections
+from app.connections.repository import SourceRow
+from app.connections.settings import SettingsRefused
+from app.ingest.door import HintsTaken, take_hints
+from connectors.contract.source import WebhookRefused, WebhookRequest
+from connectors.registry import WEBHOOK_SECRETS
+
+log = structlog.get_logger()
+
+NO_TOKEN = "-" * 43
+UNAUTHORIZED = 401
+
+
+async def knock(services: Services, name: str, token: str) -> SourceRow | None:
+    """The source behind a webhook address, None for a wrong name, a wrong token, or a CRM without webhooks alike."""
+    async with services.database.read() as connection:
+        row = await connections.source_by_name(connection, name)
+    wanted = NO_TOKEN if row is None or row.webhook_token is None else row.webhook_token
+    fits = hmac.compare_digest(wanted.encode(), token.encode())
+    if row is None or row.webhook_token is None or row.kind not in services.openers.kinds_with_webhooks():
+        return None
+    return row if fits else None
+
+
+async def receive(services: Services, row: SourceRow, request: WebhookRequest) -> HintsTaken | WebhookRefused:
+    """Verify a request, keep its hints, ring the bell. What is refused is logged with its reason, never with its content."""
+    answer = await _receive(services, row, request)
+    if isinstance(answer, WebhookRefused):
+        log.warning("webhook.refused", source=row.name, status=answer.status, reason=answer.reason)
+        return answer
+    if answer.foreign:
+        log.info("webhook.foreign", source=row.name, events=answer.foreign)
+    if answer.records:
+        services.bell.ring()
+    return answer
+
+
+async def _receive(services: Services, row: SourceRow, request: WebhookRequest) -> HintsTaken | WebhookRefused:
+    try:
+        parse, secrets = services.openers.webhook(row)
+    except SettingsRefused as refused:
+        return WebhookRefused(UNAUTHORIZED, f"the settings of the source {row.name} cannot be read here: {refused}")
+    if not secrets:
+        return WebhookRefused(
+            UNAUTHORIZED,
+            f"the source {row.name} has no webhook secret, so nobody can be believed: "
+            f"set `{WEBHOOK_SECRETS}` to the app's client secret",
+        )
+    hints = parse(request, secrets, services.clock())
+    if isinstance(hints, WebhookRefused):
+        return hints
+    context = await services.contexts.of_source(row)
+    kinds = frozenset(context.selection.objects) if context is not None else frozenset()
+    return await take_hints(services.database, row.id, row.account_ref, kinds, hints, services.clock())

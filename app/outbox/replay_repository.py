@@ -1,0 +1,127 @@
+"""SQL of replays: read what is to be judged (locked), reopen, count as sent. Never commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import among, update_rows
+from app.db.instants import from_ms, to_ms
+from app.db.tables import conversions, deliveries
+from app.outbox.replay import Reopen
+from app.outbox.states import DeliveryState, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedRow:
+    """A delivery with what a replay must know of its conversion."""
+
+    id: int
+    source_id: int
+    destination_id: int
+    milestone: str
+    kind: str
+    state: str
+    reason: str
+    occurred_at: datetime
+    deadline_at: datetime
+    is_live: bool
+    is_duplicate: bool
+    is_frozen: bool
+    is_outdated: bool
+    has_unknown_try: bool
+    target: str
+
+
+async def stopped_rows(connection: AsyncConnection, ids: Sequence[int], *, lock: bool) -> list[StoppedRow]:
+    """These deliveries in the order of their ids; `lock` keeps everybody else off them until the commit."""
+    newer = deliveries.alias("newer")
+    outdated = exists().where(
+        newer.c.conversion_id == deliveries.c.conversion_id,
+        newer.c.destination_id == deliveries.c.destination_id,
+        newer.c.seq > deliveries.c.seq,
+    )
+    statement = (
+        select(
+            deliveries.c.id,
+            deliveries.c.source_id,
+            deliveries.c.destination_id,
+            conversions.c.milestone,
+            deliveries.c.kind,
+            deliveries.c.state,
+            deliveries.c.reason,
+            conversions.c.occurred_at,
+            deliveries.c.deadline_at,
+            conversions.c.live,
+            conversions.c.duplicate_of,
+            deliveries.c.frozen,
+            deliveries.c.first_unknown_at,
+            deliveries.c.target,
+            outdated.label("outdated"),
+        )
+        .join(conversions, conversions.c.id == deliveries.c.conversion_id)
+        .where(among(connection, deliveries.c.id, ids))
+        .order_by(deliveries.c.id)
+    )
+    if lock:
+        statement = statement.with_for_update(of=deliveries)
+    return [
+        StoppedRow(
+            id=row.id,
+            source_id=row.source_id,
+            destination_id=row.destination_id,
+            milestone=row.milestone,
+            kind=row.kind,
+            state=row.state,
+            reason=row.reason,
+            occurred_at=from_ms(row.occurred_at),
+            deadline_at=from_ms(row.deadline_at),
+            is_live=bool(row.live),
+            is_duplicate=row.duplicate_of is not None,
+            is_frozen=bool(row.frozen),
+            is_outdated=bool(row.outdated),
+            has_unknown_try=row.first_unknown_at is not None,
+            target=row.target,
+        )
+        for row in await connection.execute(statement)
+    ]
+
+
+async def reopen(connection: AsyncConnection, opened: Sequence[tuple[StoppedRow, Reopen]], now_ms: int) -> int:
+    """Owed again, due now; the number of tries stays, their pauses begin anew. The state must be what was judged."""
+    rows = [
+        {
+            "id": row.id,
+            "state": DeliveryState.PENDING.value,
+            "reason": Reason.NEW.value,
+            "due_at": now_ms,
+            "deadline_at": to_ms(decision.deadline_at),
+            "target": decision.target,
+            "counted": 0,
+            "first_unknown_at": None,
+            "upload_id": None,
+            "position": None,
+            "settled_at": None,
+            "_state": row.state,
+        }
+        for row, decision in opened
+    ]
+    return await update_rows(connection, deliveries, rows, key=("id",), where='t.state = x."_state"')
+
+
+async def count_as_sent(connection: AsyncConnection, ids: Sequence[int], now_ms: int) -> int:
+    """A person says that the platform has them; no verdict is asked for."""
+    result = await connection.execute(
+        deliveries.update()
+        .where(and_(among(connection, deliveries.c.id, ids), deliveries.c.state == DeliveryState.UNCERTAIN.value))
+        .values(
+            state=DeliveryState.ACCEPTED.value,
+            reason=Reason.COUNTED_AS_SENT.value,
+            due_at=None,
+            position=None,
+            settled_at=now_ms,
+        )
+    )
+    return result.rowcount

@@ -1,0 +1,96 @@
+"""Import of ad spend: a file is checked whole, then written in one transaction, all or nothing."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from app.db.session import Database
+from app.reports.spend_file import SpendMistake, SpendRow, read_chunks
+from app.reports.spend_repository import SeenKeys, replace_spend
+from connectors.contract.conversions import Money
+
+MOST_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class SpendImported:
+    """What was imported: rows by key, the days they cover, and the total of each currency."""
+
+    rows: int
+    days: int
+    first_day: date
+    last_day: date
+    totals: tuple[Money, ...]
+
+    def __str__(self) -> str:
+        """One line for people."""
+        totals = ", ".join(f"{money.quantised():,} {money.currency}" for money in self.totals)
+        rows = f"{self.rows:,} row{'s' if self.rows != 1 else ''}"
+        days = f"{self.days:,} day{'s' if self.days != 1 else ''}"
+        return f"{rows} of spend for {days}, {self.first_day} to {self.last_day}: {totals}"
+
+
+class SpendInvalid(Exception):
+    """The file cannot be used: the first mistakes, and how many there are. Nothing was imported."""
+
+    def __init__(self, mistakes: Sequence[SpendMistake], count: int) -> None:
+        more = [f"and {count - len(mistakes):,} more"] if count > len(mistakes) else []
+        super().__init__("\n".join(["nothing was imported:", *(f"  {one}" for one in mistakes), *(f"  {one}" for one in more)]))
+        self.mistakes = tuple(mistakes)
+        self.count = count
+
+
+async def import_spend(database: Database, path: Path) -> SpendImported:
+    """Import a CSV file of spend; SpendInvalid lists what is wrong with it, OSError where it cannot be read.
+
+    The same (platform, campaign, day) is replaced, so a file may be imported again. Memory does not grow with the file.
+    """
+    imported = check_spend(path)
+    async with database.write() as connection:
+        for chunk in read_chunks(path):
+            rows = [one for one in chunk if isinstance(one, SpendRow)]
+            if len(rows) < len(chunk):
+                raise SpendInvalid([SpendMistake(1, "", "the file changed while it was read; import it again")], 1)
+            await replace_spend(connection, rows)
+    return imported
+
+
+def check_spend(path: Path) -> SpendImported:
+    """Read a whole file and say what it holds; SpendInvalid where anything in it is wrong."""
+    shown: list[SpendMistake] = []
+    count = rows = 0
+    days: set[date] = set()
+    totals: Counter[str] = Counter()
+    with closing(SeenKeys()) as seen:
+        for one in _checked(path, seen):
+            if isinstance(one, SpendMistake):
+                count += 1
+                shown += [one] if len(shown) < MOST_SHOWN else []
+                continue
+            rows += 1
+            days.add(one.day)
+            totals[one.currency] += one.cost_micros
+    if not rows and not count:
+        shown, count = [SpendMistake(2, "", "there is no row below the header; add what each campaign cost each day")], 1
+    if count:
+        raise SpendInvalid(shown, count)
+    amounts = tuple(Money(micros, currency) for currency, micros in sorted(totals.items()))
+    return SpendImported(rows, len(days), min(days), max(days), amounts)
+
+
+def _checked(path: Path, seen: SeenKeys) -> Iterator[SpendRow | SpendMistake]:
+    """Every mistake, and each key once."""
+    for chunk in read_chunks(path):
+        for one in chunk:
+            if isinstance(one, SpendMistake):
+                yield one
+                continue
+            earlier = seen.earlier(one)
+            if earlier is None:
+                yield one
+            elif not earlier[1]:
+                what = f"{one.platform} {one.campaign_id} on {one.day} stands in line {earlier[0]} with other numbers"
+                yield SpendMistake(one.line, "", f"{what}; keep one of them")

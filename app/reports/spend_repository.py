@@ -1,0 +1,54 @@
+"""SQL of spend: rows replaced by (platform, campaign, day); and a scratch table that finds a key given twice in one file."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.bulk import insert_rows
+from app.db.tables import spend
+from app.reports.spend_file import SpendRow
+
+_KEY = ("platform", "campaign_id", "day")
+_CONTENT = ("campaign_name", "cost_micros", "currency", "clicks", "impressions")
+
+
+async def replace_spend(connection: AsyncConnection, rows: Sequence[SpendRow]) -> None:
+    """Write spend; what stood under the same platform, campaign and day gives way."""
+    unique = {
+        row.key: {
+            "platform": row.platform,
+            "campaign_id": row.campaign_id,
+            "day": row.day.isoformat(),
+            "campaign_name": row.campaign_name,
+            "cost_micros": row.cost_micros,
+            "currency": row.currency,
+            "clicks": row.clicks,
+            "impressions": row.impressions,
+        }
+        for row in rows
+    }
+    await insert_rows(connection, spend, list(unique.values()), conflict=_KEY, update=_CONTENT)
+
+
+class SeenKeys:
+    """The keys of one file, in a temporary file of its own: memory does not grow with the rows."""
+
+    def __init__(self) -> None:
+        self._scratch = sqlite3.connect("", isolation_level=None)
+        self._scratch.execute("CREATE TABLE seen (key TEXT PRIMARY KEY, content TEXT, line INTEGER) WITHOUT ROWID")
+        self._scratch.execute("BEGIN")
+
+    def earlier(self, row: SpendRow) -> tuple[int, bool] | None:
+        """The earlier line with this row's key, and whether it says the same; None where the key is new."""
+        key = "\x1f".join(row.key)
+        content = f"{row.cost_micros} {row.currency} {row.clicks} {row.impressions} {row.campaign_name}"
+        added = self._scratch.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (key, content, row.line))
+        if added.rowcount:
+            return None
+        line, said = self._scratch.execute("SELECT line, content FROM seen WHERE key = ?", (key,)).fetchone()
+        return int(line), said == content
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._scratch.close()

@@ -1,0 +1,209 @@
+"""How things stand: sources, destinations and jobs on one page, without secrets, people, or a look at what was delivered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.connections import repository as connections
+from app.connections.repository import DestinationRow, SourceRow, TargetPause
+from app.db.instants import from_ms, optional_from_ms, to_ms
+from app.db.session import Database
+from app.reports import status_queries as queries
+
+DAY = timedelta(days=1)
+CHECK_MEND = "run `leadloop check` and follow what it says; a clean check ends the pause"
+WAIT_MEND = "it ends by itself; if it comes again and again, run `leadloop check`"
+MODE_MEND = "an operator set the mode to paused; set it to live to go on"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAddress:
+    """Where webhooks arrive, and of which kinds of CRM."""
+
+    public_url: str | None
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why something stands still, until when (None: until a check clears it), and what to do."""
+
+    reason: str
+    until: datetime | None
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class PollStatus:
+    """How far one kind of record is read, and when it is polled next."""
+
+    object: str
+    read_to: datetime
+    is_reading: bool
+    next_poll_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without."""
+
+    name: str
+    kind: str
+    mode: str
+    pause: Pause | None
+    mapping_version: int | None
+    differs_from_file: bool
+    hints_waiting: int
+    polls: Sequence[PollStatus]
+    webhook_url: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """A target that the platform refused."""
+
+    target: dict[str, str]
+    code: str
+    since: datetime
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwedStatus:
+    """What is owed. Counts end at `counted_to`: a greater backlog shows that figure."""
+
+    due: int
+    waiting: int
+    oldest_due_at: datetime | None
+    counted_to: int = queries.MOST_COUNTED
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """One destination. `failed_last_day` counts by state."""
+
+    name: str
+    kind: str
+    mode: str
+    pause: Pause | None
+    differs_from_file: bool
+    paused_targets: Sequence[TargetStatus]
+    owed: OwedStatus
+    failed_last_day: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One job of the job table. `failed` names the error of its last run, None where it went well."""
+
+    name: str
+    due_at: datetime
+    ran_at: datetime | None
+    failed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole. `clock_skew_ms`: the database's clock minus ours, None where it is the same clock (SQLite)."""
+
+    version: str
+    now: datetime
+    database: str
+    clock_skew_ms: int | None
+    sources: Sequence[SourceStatus]
+    destinations: Sequence[DestinationStatus]
+    jobs: Sequence[JobStatus]
+
+
+async def read_status(database: Database, now: datetime, version: str, webhooks: WebhookAddress) -> Status:
+    """Read it; the number of statements grows with the connections, never with the leads."""
+    theirs = await database.clock_ms()
+    async with database.read() as connection:
+        sources = await _sources(connection, now, webhooks)
+        destinations = await _destinations(connection, now)
+        jobs = [
+            JobStatus(row["name"], from_ms(row["due_at"]), optional_from_ms(row["ran_at"]), row["failed"])
+            for row in await queries.all_jobs(connection)
+        ]
+    return Status(
+        version=version,
+        now=now,
+        database="sqlite" if database.is_sqlite else "postgresql",
+        clock_skew_ms=None if theirs is None else theirs - to_ms(now),
+        sources=sources,
+        destinations=destinations,
+        jobs=jobs,
+    )
+
+
+async def _sources(connection: AsyncConnection, now: datetime, webhooks: WebhookAddress) -> list[SourceStatus]:
+    versions = await queries.active_versions(connection)
+    cursors = await queries.all_cursors(connection)
+    return [
+        SourceStatus(
+            name=row.name,
+            kind=row.kind,
+            mode=row.mode.value,
+            pause=_pause(row, now),
+            mapping_version=versions.get(row.id),
+            differs_from_file=bool(row.differs_from_file),
+            hints_waiting=await queries.waiting_hints(connection, row.id),
+            polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
+            webhook_url=webhook_url(row, webhooks),
+        )
+        for row in await connections.list_sources(connection)
+    ]
+
+
+def webhook_url(row: SourceRow, webhooks: WebhookAddress) -> str | None:
+    """What the vendor's webhooks call, None for a CRM without; a path alone where LEADLOOP_PUBLIC_URL is not set."""
+    if row.kind not in webhooks.kinds or row.webhook_token is None:
+        return None
+    return f"{webhooks.public_url or ''}/webhooks/{row.name}/{row.webhook_token}"
+
+
+def _poll(row: RowMapping) -> PollStatus:
+    return PollStatus(
+        object=row["object"],
+        read_to=from_ms(row["settled_to"]),
+        is_reading=row["resume"] is not None,
+        next_poll_at=optional_from_ms(row["next_poll_at"]),
+    )
+
+
+async def _destinations(connection: AsyncConnection, now: datetime) -> list[DestinationStatus]:
+    rows = await connections.list_destinations(connection)
+    pauses = await connections.target_pauses_of(connection, [row.id for row in rows])
+    found = []
+    for row in rows:
+        due, waiting, oldest = await queries.owed(connection, row.id, to_ms(now))
+        found.append(
+            DestinationStatus(
+                name=row.name,
+                kind=row.kind,
+                mode=row.mode.value,
+                pause=_pause(row, now),
+                differs_from_file=bool(row.differs_from_file),
+                paused_targets=[_target(pause) for pause in pauses.get(row.id, ())],
+                owed=OwedStatus(due, waiting, optional_from_ms(oldest)),
+                failed_last_day=await queries.failed_since(connection, row.id, to_ms(now - DAY)),
+            )
+        )
+    return found
+
+
+def _pause(row: SourceRow | DestinationRow, now: datetime) -> Pause | None:
+    if not row.is_paused(to_ms(now)):
+        return None
+    if row.pause_reason is None:
+        return Pause("mode", None, MODE_MEND)
+    until = optional_from_ms(row.paused_until)
+    return Pause(row.pause_reason, until, CHECK_MEND if until is None else WAIT_MEND)
+
+
+def _target(pause: TargetPause) -> TargetStatus:
+    return TargetStatus(orjson.loads(pause.target), pause.code, from_ms(pause.since), CHECK_MEND)
