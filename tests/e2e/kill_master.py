@@ -87,7 +87,7 @@ class Master:
         if is_from_outside:
             return Order(seed, ticks)
         (point,) = self.luck.choices(list(POINTS), list(POINTS.values()))
-        nth = int(self.luck.triangular(1, 400, 60)) if point is Point.ANY else self.luck.randrange(1, 4)
+        nth = int(self.luck.triangular(1, 300, 60)) if point is Point.ANY else self.luck.randrange(1, 3)
         return Order(seed, ticks, nth, point)
 
     def _wait(self, pid: int, deadline: float) -> bool:

@@ -183,7 +183,7 @@ async def work(url: str, port: int, clock: SharedClock, order: Order) -> None:
     services = await _open(url, clock, steps)
     async with httpx.AsyncClient() as control:
         for _ in range(order.ticks):
-            if luck.random() < 0.3:
+            if luck.random() < 0.15:
                 await _check(services)
             await _tick(services)
             await _advance(control, port, luck.uniform(10, 4000))

@@ -71,7 +71,7 @@ class Act:
     others: Sequence[str] = ()
 
 
-def build_company(seed: int, deals: int = 36) -> Company:
+def build_company(seed: int, deals: int = 30) -> Company:
     """Deals with one or two people each, and some people without a deal."""
     luck = random.Random(f"company {seed}")
     company = Company()

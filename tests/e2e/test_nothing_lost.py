@@ -196,6 +196,29 @@ async def test_contacts_merged_while_their_deals_are_read_double_nothing(rig: Ri
     assert {row["state"] for row in uploads} <= {"unmatched", "accepted"}
 
 
+async def test_deals_merged_between_polls_keep_the_earlier_conversion(rig: Rig) -> None:
+    """Two deals that were one all along must not be two opportunities, whichever of them the CRM keeps."""
+    services = await rig.open()
+    at = START + HOUR
+    made = []
+    pairs = []
+    for number in range(6):
+        kept = rig.create("deals", at + number % 2 * MINUTE, {"dealstage": "qualifiedtobuy"})
+        gone = rig.create("deals", at + (number + 1) % 2 * MINUTE, {"dealstage": "qualifiedtobuy"})
+        early, late = (gone, kept) if number % 2 else (kept, gone)
+        made += [opportunity(early, at), (uid(late, "opportunity"), "opportunity", at + MINUTE, False)]
+        pairs.append((kept, gone))
+    rig.stage.pass_time(at + HOUR)
+    await services.tick()
+
+    for kept, gone in pairs:
+        rig.portal.merge("deals", kept, gone, rig.clock())
+        rig.stage.pass_time(rig.clock() + 6 * MINUTE)
+        await services.tick()
+
+    assert await made_by(rig) == Counter(made)
+
+
 async def test_a_deal_that_is_deleted_takes_its_revenue_back_and_its_restoring_gives_it_again(rig: Rig) -> None:
     """Deleting is a fact of the CRM; the search never shows it, a webhook does."""
     services = await rig.open()
