@@ -74,7 +74,7 @@ def _run(work: Coroutine[object, object, int]) -> None:
 
 
 async def _services() -> Services:
-    return await open_services(load_settings(), clock=_now, environ=os.environ)
+    return await open_services(load_settings(), clock=_now, environ=os.environ, guards_clock=True)
 
 
 @cli.command()

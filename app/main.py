@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from app.api.assembly import assemble
 from app.api.house import House
@@ -16,13 +17,13 @@ from app.bootstrap.bell import Turns
 from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
+from app.leases.clock import ClockGuard
 from app.scheduler import Job, JobTable, start_ringing
 from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
-MOST_CLOCK_SKEW_MS = 2000
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with AsyncExitStack() as stack:
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
                 stack.enter_context(sqlite_lock(chosen.database_url))
-            services = await open_services(chosen, clock=_now, environ=os.environ)
+            services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
@@ -54,15 +55,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
             house.services = None
 
-    app = FastAPI(title="Leadloop", version=version("leadloop"), description=DESCRIPTION, lifespan=lifespan)
-    assemble(app, house, lambda: _is_ready(house))
-    return app
+    return _app(house, lifespan)
 
 
 def app_of(services: Services) -> FastAPI:
     """The doors on services that are open already; whoever opened them closes them, and runs their jobs."""
-    house = House(services)
-    app = FastAPI(title="Leadloop", version=version("leadloop"), description=DESCRIPTION)
+    return _app(House(services))
+
+
+def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    # No pages that load scripts from elsewhere: /openapi.json is the contract.
+    app = FastAPI(
+        title="Leadloop",
+        version=version("leadloop"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     assemble(app, house, lambda: _is_ready(house))
     return app
 
@@ -71,10 +81,9 @@ async def _is_ready(house: House) -> bool:
     if house.services is None:
         return False
     try:
-        theirs = await house.services.database.clock_ms()
+        return await ClockGuard(house.services.database, _now).is_in_time()
     except Exception:  # noqa: BLE001 whatever keeps the database away, we are not ready
         return False
-    return theirs is None or abs(theirs - int(_now().timestamp() * 1000)) <= MOST_CLOCK_SKEW_MS
 
 
 @asynccontextmanager
@@ -85,7 +94,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder)
+    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, services.guard)
     ringing = start_ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))

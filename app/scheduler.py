@@ -12,6 +12,7 @@ from app.db.bulk import insert_rows
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.db.tables import jobs as job_rows
+from app.leases.clock import ClockGuard
 from app.leases.repository import acquire, release
 
 log = structlog.get_logger()
@@ -29,15 +30,18 @@ class Job:
 
 
 class JobTable:
-    """Runs what is due, each job under its lease, so that replicas share the work."""
+    """Runs what is due, each job under its lease, so that replicas share the work; none where the clock is off."""
 
-    def __init__(self, database: Database, jobs: Sequence[Job], holder: str) -> None:
+    def __init__(self, database: Database, jobs: Sequence[Job], holder: str, guard: ClockGuard | None = None) -> None:
         self._database = database
         self._jobs = jobs
         self._holder = holder
+        self._guard = guard
 
     async def run_due(self, now: datetime) -> int:
         """Run every job whose time has come; a job that fails is logged and due again after its interval."""
+        if self._guard is not None and not await self._guard.is_in_time():
+            return 0
         async with self._database.read() as connection:
             result = await connection.execute(select(job_rows.c.name, job_rows.c.due_at))
             due = {row.name: from_ms(row.due_at) for row in result}

@@ -29,8 +29,16 @@ class OpenableSource(CrmSource, Protocol):
         ...
 
     @classmethod
-    def open(cls, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep) -> CrmSource:
-        """A connector from its text settings."""
+    def open(
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+        time_zone: str | None = None,
+    ) -> CrmSource:
+        """A connector from its text settings; `time_zone` is the account's, where it was described."""
         ...
 
 
@@ -44,7 +52,14 @@ class OpenableDestination(AdDestination, Protocol):
 
     @classmethod
     def open(
-        cls, settings: Mapping[str, str], http: httpx.AsyncClient, tokens: TokenStore, lock: Lock, clock: Clock, hooks: Hooks
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        tokens: TokenStore,
+        lock: Lock,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
     ) -> AdDestination:
         """A connector from its text settings."""
         ...
@@ -66,10 +81,16 @@ def check_settings(kind: str, settings: Mapping[str, str]) -> None:
 
 
 def open_source(
-    kind: str, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
+    kind: str,
+    settings: Mapping[str, str],
+    http: httpx.AsyncClient,
+    clock: Clock,
+    hooks: Hooks,
+    sleep: Sleep,
+    time_zone: str | None = None,
 ) -> CrmSource:
-    """A CRM connector; LookupError where there is none of this kind."""
-    return SOURCES[kind].open(settings, http, clock, hooks, sleep)
+    """A CRM connector; LookupError where there is none of this kind. `time_zone`: the account's, where it was described."""
+    return SOURCES[kind].open(settings, http, clock, hooks, sleep, time_zone)
 
 
 def open_destination(
@@ -80,9 +101,10 @@ def open_destination(
     lock: Lock,
     clock: Clock,
     hooks: Hooks,
+    sleep: Sleep,
 ) -> AdDestination:
     """An ad platform connector; LookupError where there is none of this kind."""
-    return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks)
+    return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks, sleep)
 
 
 # Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.

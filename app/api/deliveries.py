@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Depends, Query, Request
 
 from app.api.examples import DELIVERY_PAGE, REPLAY_BODIES, REPLAY_REPORT
+from app.api.gate import no_query
 from app.api.house import house_of
 from app.api.models import DeliveryQuery, ReplayBody, ReplayFilter
 from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
@@ -47,6 +48,7 @@ async def list_door(request: Request, query: Annotated[DeliveryQuery, Query()]) 
 
 @doors.post(
     "/replay",
+    dependencies=[Depends(no_query)],
     summary="Try deliveries again",
     responses={200: {"content": {"application/json": {"example": REPLAY_REPORT}}}, **responses(*OF_A_BODY)},
 )

@@ -5,11 +5,14 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access.keys import AdminKey, Admission
 from app.api.house import House
-from app.api.problems import Problem, ProblemKind, answer
+from app.api.problems import LONGEST_PATH, Problem, ProblemKind, answer, invalid
+from app.config import Mistake
+from app.telemetry.scrub import scrub
 
 log = structlog.get_logger()
 
@@ -64,6 +67,8 @@ class Gate:
 
     def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Judge the key and the body's type and announced size; what is received then ends at the largest body."""
+        if "\0" in scope["path"]:
+            raise Problem(ProblemKind.NOT_FOUND, "No door has this address; /openapi.json lists them.")
         if not str(scope["path"]).startswith(KEYED):
             return receive
         headers = Headers(scope=scope)
@@ -113,3 +118,12 @@ def limited_receive(receive: Receive) -> Receive:
 
 def _too_large() -> Problem:
     return Problem(ProblemKind.TOO_LARGE, f"A body may have at most {LARGEST_BODY} bytes; send it in parts.")
+
+
+async def no_query(request: Request) -> None:
+    """A door without query parameters: one that is sent would be ignored, and `?dry_run=true` must not be."""
+    if request.query_params:
+        names = sorted(set(request.query_params))
+        raise invalid(
+            [Mistake(scrub(f"query.{name}")[:LONGEST_PATH], "this address takes no query parameters") for name in names]
+        )

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
 
 from app.api.examples import FIND_BODIES, FOUND, TRACE
+from app.api.gate import no_query
 from app.api.house import house_of
 from app.api.models import FindBody, TraceQuery
 from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
@@ -60,6 +61,7 @@ async def trace_door(
 
 @doors.post(
     "/find",
+    dependencies=[Depends(no_query)],
     summary="Find a lead",
     responses={200: {"content": {"application/json": {"example": FOUND}}}, **responses(*OF_A_BODY)},
 )

@@ -4,6 +4,7 @@ import re
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -33,6 +34,13 @@ def _text_only(value: object) -> object:
     return value
 
 
+def _storable(value: str) -> str:
+    """No database and no hash takes these."""
+    if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in value):
+        raise ValueError("Input should be text without NUL and without half characters")
+    return value
+
+
 def _bare(value: object) -> object:
     """A number in a query is a text of digits; `+5`, `5.0` and blanks are mistakes."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
@@ -41,7 +49,8 @@ def _bare(value: object) -> object:
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only)]
-Word = Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_WORD)]
+Plain = Annotated[StrictStr, AfterValidator(_storable)]
+Word = Annotated[Plain, Field(min_length=1, max_length=LONGEST_WORD)]
 Limit = Annotated[int, BeforeValidator(_bare), Field(ge=1, le=MOST_ROWS)]
 
 
@@ -125,8 +134,8 @@ class FindBody(Given):
 
     source: Word | None = None
     ref: Word | None = Field(default=None, description="`contact:123`, `deal:9`, a lead's id or a conversion's id")
-    email: Annotated[StrictStr, Field(min_length=3, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
-    phone: Annotated[StrictStr, Field(min_length=5, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    email: Annotated[Plain, Field(min_length=3, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    phone: Annotated[Plain, Field(min_length=5, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
     country: Annotated[StrictStr, Field(pattern="^[A-Za-z]{2}$")] | None = Field(
         default=None, description="ISO 3166 alpha-2, to read a national phone number; else the mapping's `default_country`"
     )

@@ -3,9 +3,10 @@
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from app.api.examples import RUN_PAGE, STATUS
+from app.api.gate import no_query
 from app.api.house import house_of
 from app.api.models import RunQuery
 from app.api.problems import ProblemKind, responses
@@ -18,8 +19,9 @@ doors = APIRouter(prefix="/v1", tags=["status"])
 
 @doors.get(
     "/status",
+    dependencies=[Depends(no_query)],
     summary="How things stand",
-    responses={200: {"content": {"application/json": {"example": STATUS}}}},
+    responses={200: {"content": {"application/json": {"example": STATUS}}}, **responses(ProblemKind.INVALID)},
 )
 async def status_door(request: Request) -> Status:
     """Sources, destinations and jobs: what is paused and how to mend it, what waits, what failed."""

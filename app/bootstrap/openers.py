@@ -10,6 +10,7 @@ import httpx
 from app.config import FileSection, Mistake, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
+from app.connections.schema_codec import time_zone_of
 from app.connections.settings import SettingsRefused, open_settings, resolve_settings
 from app.connections.tokens import DatabaseTokenStore, token_name
 from app.db.instants import to_ms
@@ -51,24 +52,25 @@ class Openers:
         self._allow_custom = allow_custom_base_urls
         self._hooks = hooks
         self._sleep = sleep
-        self._sources: dict[int, tuple[Mapping[str, str], CrmSource]] = {}
+        self._sources: dict[int, tuple[Mapping[str, str], int | None, CrmSource]] = {}
         self._destinations: dict[int, tuple[Mapping[str, str], AdDestination]] = {}
 
     def limits(self, kind: str) -> DestinationLimits:
         """The limits of a kind of destination, as data."""
         return registry.DESTINATIONS[kind].limits
 
-    def source(self, kind: str, settings: Mapping[str, str]) -> CrmSource:
-        """A CRM connector from resolved settings."""
-        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep)
+    def source(self, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
+        """A CRM connector from resolved settings; `time_zone` is the account's, in whose midnight daily quotas end."""
+        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep, time_zone)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
-        """The connector of a stored source; the same one, with its rate limits, while its settings stay the same."""
+        """The connector of a stored source; the same one, with its rate limits, while settings and account stay the same."""
         settings = self._resolved(row.settings_sealed)
         kept = self._sources.get(row.id)
-        if kept is None or kept[0] != settings:
-            kept = self._sources[row.id] = (settings, self.source(row.kind, settings))
-        return kept[1]
+        if kept is None or kept[:2] != (settings, row.described_at):
+            time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
+            kept = self._sources[row.id] = (settings, row.described_at, self.source(row.kind, settings, time_zone))
+        return kept[2]
 
     def kinds_with_webhooks(self) -> frozenset[str]:
         """The kinds of CRM that send webhooks."""
@@ -85,7 +87,9 @@ class Openers:
         if kept is None or kept[0] != settings:
             name = token_name(Role.DESTINATION, row.name)
             store = DatabaseTokenStore(self._database, self._keyring, name)
-            opened = registry.open_destination(row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks)
+            opened = registry.open_destination(
+                row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks, self._sleep
+            )
             kept = self._destinations[row.id] = (settings, opened)
         return kept[1]
 

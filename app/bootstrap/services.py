@@ -32,6 +32,7 @@ from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
+from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.policy import pause_until
 from app.outbox.states import REASON_SENTENCES
@@ -92,6 +93,7 @@ class Services:
     people: People
     journal: Journal
     bell: Bell = field(default_factory=Bell)
+    guard: ClockGuard | None = None
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
@@ -170,6 +172,9 @@ class Services:
     async def tick(self, *, only_due: bool = True, source: str | None = None) -> SyncSummary:
         """One round: pull what is due, send what is owed, ask for late verdicts."""
         summary = SyncSummary()
+        if self.guard is not None and not await self.guard.is_in_time():
+            summary.problems.append("this machine's clock differs from the database's by more than two seconds; set it (NTP)")
+            return summary
         now_ms = to_ms(self.clock())
         for row in await self.sources():
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
@@ -241,8 +246,12 @@ async def open_services(
     http: httpx.AsyncClient | None = None,
     hooks: Hooks | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    guards_clock: bool = False,
 ) -> Services:
-    """Build everything from settings; the schema is brought up to date first."""
+    """Build everything from settings; the schema is brought up to date first.
+
+    `guards_clock`: take no lease while `clock` differs from the database's. Not for a simulated clock.
+    """
     keyring = Keyring.from_texts(settings.secret_texts())
     await upgrade(settings.database_url)
     database = Database(settings.database_url)
@@ -277,5 +286,6 @@ async def open_services(
         http=http,
         people=people,
         journal=Journal(database, clock),
+        guard=ClockGuard(database, clock) if guards_clock else None,
         environ=environ,
     )

@@ -32,6 +32,11 @@ def decode_schema(text: str) -> SourceSchema:
     )
 
 
+def time_zone_of(text: str) -> str:
+    """The account's zone alone, without reading the rest."""
+    return str(_object(orjson.loads(text))["time_zone"])
+
+
 def _property(raw: _Json) -> PropertySchema:
     currency_property = raw["currency_property"]
     return PropertySchema(

@@ -18,7 +18,7 @@ REFETCHING = "refetching|"
 
 
 class Sweep(StrEnum):
-    """How far back a window reaches: the usual overlap, an hour every half hour, two days every night."""
+    """How far back a window reaches: the usual overlap, an hour every half hour, three days every night."""
 
     FAST = "fast"
     WIDE = "wide"

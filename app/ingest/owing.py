@@ -157,12 +157,13 @@ def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state:
         corrections = [row for row in mine if row.kind != UPLOAD]
         standing = [row for row in corrections if row.state == PENDING and not row.frozen]
         kind = _due_correction(before.state, state, upload, corrections)
+        is_newer = kind == RESTATE and before.state.money != state.money
         for row in standing:
-            if row.kind != kind:
+            if row.kind != kind or is_newer:
                 owed.changed[row.id] = replace(
                     row, state=SKIPPED, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=to_ms(now)
                 )
-        if kind is not None and all(row.kind != kind for row in standing):
+        if kind is not None and (is_newer or all(row.kind != kind for row in standing)):
             owed.added.append(_correction(terms, upload, kind, corrections, now))
 
 

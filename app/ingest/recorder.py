@@ -20,7 +20,7 @@ from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference
 from app.ingest.identities import LeadWriter, PeopleWritten
 from app.ingest.inbox import WaitingHint, done_with
-from app.ingest.owing import owe
+from app.ingest.owing import Owed, owe
 from app.ingest.pages import readings_of
 from app.ingest.people import People
 from app.ingest.storing import PagePlan, PagePlanner, refs_in
@@ -147,18 +147,17 @@ class Recorder:
         conversion_ids = await _write_conversions(connection, source, found, ids, now)
         woken = _woken(stored, near, plan, people)
         owed = owe(source, found, conversion_ids, woken, now)
-        added = owed.added
-        if added:
-            first = await ids.take(len(added))
-            added = [replace(one, id=first + place) for place, one in enumerate(added)]
-        await conversions.write_deliveries(connection, source.id, [*added, *owed.changed.values()])
+        if not await _write_owed(connection, source, owed, ids):
+            # A dispatcher claimed some of them since they were read: what it sends may need a correction.
+            current = await self._stored(connection, source, near, people)
+            await _write_owed(connection, source, owe(source, _refreshed(found, current), conversion_ids, (), now), ids)
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),
             new_conversions=len(found.new),
             revalued=len(found.revalued),
             ended=len(found.ended),
-            deliveries=len(added),
+            deliveries=len(owed.added),
         )
         return recorded, owed.destinations
 
@@ -190,6 +189,19 @@ def _woken(
     persons = {known.id for lead_id in people.changed for known in near.held_by.get(lead_id, ())}
     deals = plan.deals | {deal_id for deal_id, links in near.links.items() if any(link.person_id in persons for link in links)}
     return [one for one in stored.values() if one.state.lead_id in people.changed or one.state.record_id in deals]
+
+
+async def _write_owed(connection: AsyncConnection, source: SourceContext, owed: Owed, ids: IdBlock) -> bool:
+    """Write deliveries; False where some were being sent and stayed as they are."""
+    first = await ids.take(len(owed.added)) if owed.added else 0
+    rows = [*(replace(one, id=first + place) for place, one in enumerate(owed.added)), *owed.changed.values()]
+    return await conversions.write_deliveries(connection, source.id, rows) == len(rows)
+
+
+def _refreshed(found: Difference, current: Mapping[str, StoredConversion]) -> Difference:
+    """The same changes, with the deliveries as they are now."""
+    changed = [(replace(before, deliveries=current[state.uid].deliveries), state) for before, state in found.changed]
+    return Difference(changed=changed)
 
 
 async def _write_conversions(

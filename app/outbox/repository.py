@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, and_, exists, func, or_, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
-from app.db.tables import conversions, deal_people, deliveries, destinations, tries, uploads
+from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
 
@@ -45,16 +45,6 @@ class ClaimedRow:
     person_id: int | None
     first_unknown_at: datetime | None
     most_together: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SentUpload:
-    """An upload that the platform is known to have, for a correction."""
-
-    conversion_id: int
-    target: str
-    settled_at: datetime
-    next_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,85 +289,6 @@ async def put_back(
         for delivery_id, state, reason, due_at in decided
     ]
     return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def withdraw(connection: AsyncConnection, conversion_ids: Sequence[int], now_ms: int) -> None:
-    """Deliveries of conversions that ended before they were tried are not sent."""
-    await connection.execute(
-        update(deliveries)
-        .where(
-            among(connection, deliveries.c.conversion_id, conversion_ids),
-            deliveries.c.state == DeliveryState.PENDING.value,
-            deliveries.c.tries == 0,
-            deliveries.c.first_unknown_at.is_(None),
-        )
-        .values(state=DeliveryState.SKIPPED.value, reason=Reason.WITHDRAWN.value, due_at=None, settled_at=now_ms)
-    )
-
-
-async def sent_uploads(connection: AsyncConnection, destination_id: int, conversion_ids: Sequence[int]) -> list[SentUpload]:
-    """Uploads of these conversions that the platform is known to have."""
-    known = (DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value, DeliveryState.UNMATCHED.value)
-    result = await connection.execute(
-        select(
-            deliveries.c.conversion_id,
-            deliveries.c.seq,
-            deliveries.c.settled_at,
-            deliveries.c.target,
-            deliveries.c.kind,
-            deliveries.c.state,
-        ).where(deliveries.c.destination_id == destination_id, among(connection, deliveries.c.conversion_id, conversion_ids))
-    )
-    rows = list(result)
-    highest = {row.conversion_id: max(one.seq for one in rows if one.conversion_id == row.conversion_id) for row in rows}
-    return [
-        SentUpload(row.conversion_id, row.target, from_ms(row.settled_at), highest[row.conversion_id] + 1)
-        for row in rows
-        if row.kind == "upload" and row.state in known
-    ]
-
-
-async def supersede(connection: AsyncConnection, conversion_ids: Sequence[int], destination_id: int, now_ms: int) -> None:
-    """An untried correction gives way to a newer one."""
-    await connection.execute(
-        update(deliveries)
-        .where(
-            among(connection, deliveries.c.conversion_id, conversion_ids),
-            deliveries.c.destination_id == destination_id,
-            deliveries.c.kind != "upload",
-            deliveries.c.state == DeliveryState.PENDING.value,
-            deliveries.c.tries == 0,
-            deliveries.c.first_unknown_at.is_(None),
-        )
-        .values(state=DeliveryState.SKIPPED.value, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=now_ms)
-    )
-
-
-async def wake(connection: AsyncConnection, lead_ids: Sequence[int], record_ids: Sequence[int], now_ms: int) -> None:
-    """What waited for a person or a value, or lacked consent or identifier, is judged again: its lead or deal changed."""
-    if not lead_ids and not record_ids:
-        return
-    deals = select(deal_people.c.deal_id).where(among(connection, deal_people.c.person_id, record_ids)) if record_ids else None
-    touched = or_(
-        among(connection, conversions.c.lead_id, lead_ids) if lead_ids else conversions.c.id.is_(None),
-        among(connection, conversions.c.record_id, record_ids) if record_ids else conversions.c.id.is_(None),
-        conversions.c.record_id.in_(deals) if deals is not None else conversions.c.id.is_(None),
-    )
-    chosen = select(conversions.c.id).where(touched)
-    waits = and_(
-        deliveries.c.state == DeliveryState.PENDING.value,
-        deliveries.c.reason.in_([Reason.PERSON.value, Reason.VALUE.value, Reason.RATE.value]),
-    )
-    lacked = and_(
-        deliveries.c.state == DeliveryState.SKIPPED.value,
-        deliveries.c.reason.in_([Reason.NO_CONSENT.value, Reason.NO_IDENTIFIER.value]),
-        deliveries.c.deadline_at > now_ms,
-    )
-    await connection.execute(
-        update(deliveries)
-        .where(deliveries.c.conversion_id.in_(chosen), or_(waits, lacked))
-        .values(state=DeliveryState.PENDING.value, reason=Reason.NEW.value, due_at=now_ms, settled_at=None)
-    )
 
 
 async def regroup(connection: AsyncConnection, delivery_ids: Sequence[int], upload_id: int) -> None:

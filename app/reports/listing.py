@@ -96,7 +96,7 @@ async def list_deliveries(
     parts = 2 if wanted.is_owed_only else 1
     after = None if cursor is None else read_cursor(cursor, parts)
     async with database.read() as connection:
-        found = await queries.candidates(connection, wanted, after, max(LOOK, limit + 1))
+        found = await queries.candidates(connection, wanted, after, limit + 1 if wanted.is_exact else LOOK)
         rows = await queries.delivery_rows(connection, [key[-1] for key in found.keys], wanted)
     matching = [key for key in found.keys if key[-1] in rows]
     going_on: Key | None = found.keys[-1] if found.is_cut else None

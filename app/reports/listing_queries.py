@@ -41,6 +41,14 @@ class DeliveryFilter:
         return bool(self.states) and set(self.states) <= OWED
 
     @property
+    def is_exact(self) -> bool:
+        """True where every candidate matches: nothing is asked that an index does not answer."""
+        further = (self.code, self.source, self.milestone, self.since, self.until, self.settled_before)
+        if any(one is not None for one in further):
+            return False
+        return self.is_stopped_only or not (self.states or self.reasons or self.destination)
+
+    @property
     def is_stopped_only(self) -> bool:
         """True where the index of stopped deliveries serves."""
         return bool(self.states) and set(self.states) <= set(STOPPED_REASONS)

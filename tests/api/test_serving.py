@@ -165,18 +165,20 @@ def _play(world: World) -> None:
 
     assert answer.status_code == 204
     assert waited < 2.5  # about a second on an idle machine, where a turn comes every ten
-    served, synced, again, traced, replayed, mistyped = world.run(
+    served, synced, again, traced, replayed, mistyped, checked = world.run(
         "serve",
         "sync",
         "sync hubspot",
         f"trace hubspot contact:{contact}",
         "replay --state rejected --dry-run",
         "replay --state rejected --destination gogle",
+        "check",
     )
     assert (served[0], "another `leadloop serve`" in served[1]) == (2, True)
     assert (synced[0], again[0]) == (0, 0), synced[1] + again[1]
     assert (traced[0], "qualified_lead" in traced[1]) == (0, True)
     assert (replayed[0], "0 looked at" in replayed[1]) == (0, True)
     assert (mistyped[0], "did you mean 'google'" in mistyped[1]) == (2, True)
+    assert f"webhook address: {world.url}{path}" in checked[1]
     assert sorted(_milestones(world, contact)) == ["lead", "qualified_lead"]
     assert len(world.stage.google.received()) == 2  # one upload a person, whoever pulled and sent

@@ -236,6 +236,9 @@ async def test_a_hint_whose_fetch_fails_stays(rig: Rig) -> None:
 
     assert summary.problems
     assert await _waiting(rig.services) == [("contact", contact)]
+    (run,) = (await rig.client.get("/v1/runs?state=failed")).json()["items"]
+    assert (run["kind"], run["source"]) == ("pull", "hubspot")
+    assert run["error"]
 
 
 async def test_the_deleted_merged_and_unknown_end_their_hints(rig: Rig) -> None:

@@ -1,7 +1,8 @@
 """The parent of the kill test: imports everything once, stays single-threaded, forks the stage and worker after worker.
 
 `python -m tests.e2e.kill_master DATABASE_URL FOLDER SEED KILLS` plays one run and prints its result as JSON. A worker kills
-itself with SIGKILL at a step that the seed fixes (a statement, a commit, a request, an answer), or is killed from outside.
+itself with SIGKILL at a step that the seed fixes (a statement, a commit, a request, an answer; those just after something was
+recorded or claimed and around an upload more often than others), or is killed from outside.
 """
 
 import asyncio
@@ -23,13 +24,14 @@ from pathlib import Path
 
 from connectors import registry
 from tests.e2e.kill_stage import SharedClock, Stage, dumped, serve
-from tests.e2e.kill_worker import Order, apply, finish, work
+from tests.e2e.kill_worker import Order, Point, apply, finish, work
 from tests.e2e.kill_world import BEGINS_AT, DAYS, build_company
 
 FAULT_RATE = 0.1
 LONGEST_WORKER_SECONDS = 8.0
 MOST_WORKERS = 200
-FROM_OUTSIDE = 0.3
+FROM_OUTSIDE = 0.15
+POINTS = {Point.ANY: 3, Point.RECORDED: 3, Point.CLAIMED: 2, Point.SENDING: 2, Point.SENT: 2}
 
 
 @dataclass
@@ -71,17 +73,22 @@ class Master:
     def _one_worker(self) -> None:
         self.workers += 1
         is_from_outside = self.luck.random() < FROM_OUTSIDE
-        order = Order(
-            seed=self.luck.getrandbits(32),
-            kill_at=None if is_from_outside else int(self.luck.triangular(1, 400, 60)),
-            ticks=self.luck.randrange(1, 5),
-        )
+        order = self._order(is_from_outside=is_from_outside)
         deadline = time.monotonic() + (self.luck.uniform(0.05, 0.6) if is_from_outside else LONGEST_WORKER_SECONDS)
         pid = self._fork(lambda: asyncio.run(work(self.url, self.port, self.clock, order)))
         self.killed += self._wait(pid, deadline)
         # Mostly long enough for a dead holder's leases to run out, sometimes not.
         share = timedelta(days=DAYS).total_seconds() / max(self.kills, 1)
         self._advance(self.luck.uniform(0.1, 1.4) * share if self.luck.random() < 0.8 else self.luck.uniform(1, 200))
+
+    def _order(self, *, is_from_outside: bool) -> Order:
+        """Any step at all, or a moment at which a wrong order of things would show."""
+        seed, ticks = self.luck.getrandbits(32), self.luck.randrange(1, 4)
+        if is_from_outside:
+            return Order(seed, ticks)
+        (point,) = self.luck.choices(list(POINTS), list(POINTS.values()))
+        nth = int(self.luck.triangular(1, 400, 60)) if point is Point.ANY else self.luck.randrange(1, 4)
+        return Order(seed, ticks, nth, point)
 
     def _wait(self, pid: int, deadline: float) -> bool:
         """True where the worker died by SIGKILL; one that waits for a dead holder's lease sees time pass."""

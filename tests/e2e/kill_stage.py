@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -129,6 +130,10 @@ class Stage:
         return JSONResponse({"faults": sum(len(plan.met) for plan in self.plans)})
 
     async def _result(self, _: Request) -> Response:
+        return JSONResponse(self.result())
+
+    def result(self) -> dict[str, Any]:
+        """What the platforms count, and the CRM's ids by the company's keys."""
         google = [
             {
                 "action": key.action,
@@ -143,7 +148,7 @@ class Stage:
             {"event": key.event_name, "uid": key.event_id, "times": entry.times_counted, "receptions": len(entry.history)}
             for key, entry in self.meta.ledger.entries.items()
         ]
-        return JSONResponse({"ids": self.ids, "google": google, "meta": meta, "left": len(self._waiting)})
+        return {"ids": self.ids, "google": google, "meta": meta, "left": len(self._waiting)}
 
 
 class Street:

@@ -2,12 +2,14 @@
 
 import os
 import random
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tests.e2e.kill_stage import ACCOUNT, CRM_TOKEN, DATASET, GRANT, META_TOKEN,
 from tests.e2e.kill_world import ACTIONS, ENDS_AT, START
 
 SECRET = "a long enough secret for the kill test, kept for all its workers"
+_WRITES = re.compile(r"^\s*(INSERT INTO|UPDATE)\b")
 READ_TIMEOUT_SECONDS = 0.4
 MOST_ROUNDS = 120
 TLS = ssl.create_default_context()  # costly to make, so made once by the parent
@@ -60,8 +63,10 @@ mappings:
       ad_personalization: {{field: contact.ads_consent, granted: ["yes"]}}
     milestones:
       - name: lead
+        implied: ignore
         when: [{{object: contact, created: true}}]
       - name: qualified_lead
+        implied: ignore
         when: [{{object: contact, property: lifecyclestage, enters: [salesqualifiedlead]}}]
         value: {{model: fixed, amount: 50, currency: USD}}
       - name: opportunity
@@ -85,27 +90,53 @@ META_TARGETS = """      meta:
         closed_revenue: {event_name: Purchase}"""
 
 
+class Point(StrEnum):
+    """Where a process may die. RECORDED and CLAIMED: just after a commit that wrote conversions, or deliveries alone."""
+
+    ANY = "any"
+    RECORDED = "recorded"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    SENT = "sent"
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker does: so many ticks, and its end at a step, counted from when it is ready (None: by others)."""
+    """What a worker does: so many ticks, and its end at the nth time that it comes by a point (None: by others)."""
 
     seed: int
-    kill_at: int | None
     ticks: int
+    kill_at: int | None = None
+    point: Point = Point.ANY
 
 
 @dataclass(slots=True)
 class Steps:
-    """Counts every point at which a process may die."""
+    """Counts the points that the process comes by, from when it is ready."""
 
-    kill_at: int | None
+    kill_at: int | None = None
+    point: Point = Point.ANY
     count: int = 0
+    written: set[str] = field(default_factory=set)
 
-    def take(self) -> None:
+    def take(self, point: Point = Point.ANY) -> None:
         """One step further, or the end."""
+        if self.point not in (Point.ANY, point):
+            return
         self.count += 1
         if self.count == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(self, sql: str) -> None:
+        """Before a statement."""
+        self.written |= {table for table in ("conversions", "deliveries") if _WRITES.search(sql) and f" {table} " in sql}
+        self.take()
+
+    def committed(self) -> None:
+        """After a commit."""
+        point = Point.RECORDED if "conversions" in self.written else Point.CLAIMED if self.written else Point.ANY
+        self.written.clear()
+        self.take(point)
 
 
 class Stepping(httpx.AsyncBaseTransport):
@@ -118,10 +149,11 @@ class Stepping(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
         request.extensions = {**request.extensions, "timeout": {**request.extensions["timeout"], "read": READ_TIMEOUT_SECONDS}}
-        self._steps.take()
+        is_upload = request.url.path.endswith(("events:ingest", "/events"))
+        self._steps.take(Point.SENDING if is_upload else Point.ANY)
         response = await self._inner.handle_async_request(request)
         await response.aread()
-        self._steps.take()
+        self._steps.take(Point.SENT if is_upload else Point.ANY)
         return response
 
     async def aclose(self) -> None:
@@ -129,9 +161,24 @@ class Stepping(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def config_text(base: str) -> str:
+    """The config file of a stage that is served at `base`."""
+    has_meta = "meta" in registry.DESTINATIONS
+    return CONFIG.format(
+        crm_token=CRM_TOKEN,
+        account=ACCOUNT,
+        grant=GRANT,
+        base=base,
+        start=START.isoformat(),
+        meta=META.format(dataset=DATASET, token=META_TOKEN, base=base) if has_meta else "",
+        meta_targets=META_TARGETS if has_meta else "",
+        **ACTIONS,
+    )
+
+
 async def work(url: str, port: int, clock: SharedClock, order: Order) -> None:
     """Ticks among kills; a paused connection is checked now and then, as a person would."""
-    steps = Steps(order.kill_at)
+    steps = Steps(order.kill_at, order.point)
     luck = random.Random(order.seed)
     services = await _open(url, clock, steps)
     async with httpx.AsyncClient() as control:
@@ -145,21 +192,9 @@ async def work(url: str, port: int, clock: SharedClock, order: Order) -> None:
 
 async def apply(url: str, port: int, clock: SharedClock, folder: Path) -> None:
     """Apply the config file once, whatever faults are met."""
-    services = await _open(url, clock, Steps(None))
-    base = f"http://127.0.0.1:{port}"
-    has_meta = "meta" in registry.DESTINATIONS
-    text = CONFIG.format(
-        crm_token=CRM_TOKEN,
-        account=ACCOUNT,
-        grant=GRANT,
-        base=base,
-        start=START.isoformat(),
-        meta=META.format(dataset=DATASET, token=META_TOKEN, base=base) if has_meta else "",
-        meta_targets=META_TARGETS if has_meta else "",
-        **ACTIONS,
-    )
+    services = await _open(url, clock, Steps())
     file = folder / "leadloop.yaml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(config_text(f"http://127.0.0.1:{port}"), encoding="utf-8")
     for attempt in range(20):
         try:
             await services.apply_file(file, actor="test")
@@ -173,7 +208,7 @@ async def apply(url: str, port: int, clock: SharedClock, folder: Path) -> None:
 
 async def finish(url: str, port: int, clock: SharedClock, folder: Path) -> None:
     """No kills, no faults: time goes on until the company is at its end and nothing is due."""
-    services = await _open(url, clock, Steps(None))
+    services = await _open(url, clock, Steps())
     last_sweep = ENDS_AT + timedelta(hours=60)
     async with httpx.AsyncClient() as control:
         for round_number in range(MOST_ROUNDS):
@@ -207,11 +242,12 @@ async def _open(url: str, clock: SharedClock, steps: Steps) -> Services:
     client = httpx.AsyncClient(transport=Stepping(steps), follow_redirects=False)
     services = await open_services(settings, clock=now, environ={}, http=client, sleep=at_once)
     steps.count = 0
+    steps.written.clear()
     for engine in {services.database._writer, services.database._reader}:
 
         @event.listens_for(engine.sync_engine, "before_cursor_execute")
-        def _statement(*_: object) -> None:
-            steps.take()
+        def _statement(_connection: object, _cursor: object, sql: str, *_: object) -> None:
+            steps.statement(sql)
 
         @event.listens_for(engine.sync_engine, "commit")
         def _commit(_: object) -> None:
@@ -228,7 +264,7 @@ def _die_after_commits(steps: Steps) -> None:
     async def write(database: Database) -> AsyncIterator[AsyncConnection]:
         async with original(database) as connection:
             yield connection
-        steps.take()
+        steps.committed()
 
     setattr(Database, "write", write)  # noqa: B010 in this process only
 

@@ -113,14 +113,3 @@ async def test_what_may_have_been_counted_is_not_called_withdrawn(database: Data
 
     assert {row[:2] for row in (await world.rows()).values()} == {("uncertain", "unknown_effect")}
     assert len(world.fake.sent) == 1
-
-
-async def test_a_lost_try_that_waits_is_not_withdrawn_as_if_it_had_never_gone(database: Database) -> None:
-    """Put back after a lost answer it looks as new as on its first day, but the platform may have it."""
-    await short_memory(database)
-    async with database.write() as connection:
-        await connection.execute(update(deliveries).values(first_unknown_at=1))
-        await outbox.withdraw(connection, [1, 2, 3], 2)
-        states = set(await connection.scalars(select(deliveries.c.state)))
-
-    assert states == {"pending"}

@@ -1,14 +1,20 @@
 """What recording makes of pages, on both databases: once, whatever the order, and with what it owes."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
+from app.db.instants import to_ms
 from app.db.session import Database
+from app.mapping.aggregate import Aggregate, Deal, KnownRecord, Person
+from app.mapping.document import MappingDocument
+from app.mapping.engine import derive
 from app.mapping.rates import Rates
 from connectors.contract.conversions import MICROS
-from connectors.contract.records import Entry, RecordState
-from tests.integration.recorder_rig import LEASE, contact, day, deal, source_of, world_of
+from connectors.contract.records import Entry, Record
+from tests.integration.recorder_rig import contact, day, deal, source_of, world_of
+from tests.unit.mapping.mapping_rig import FACTS, document
 
 RETRACTS = {"qualified_lead": {"on_leave": "retract"}}
 
@@ -86,67 +92,6 @@ async def test_a_condition_that_comes_true_while_the_stage_is_held_fires_with_th
     assert [row["occurred_at"] for row in await world.conversions("qualified_lead")] == [int(day(3).timestamp() * 1000)]
 
 
-@pytest.mark.parametrize("order", ["together", "survivor first", "loser first", "merged later"])
-async def test_a_merge_leaves_one_person_and_the_earlier_conversion(database: Database, order: str) -> None:
-    """Whichever way the CRM tells of a merge, one lead is left and one of its two conversions lives."""
-    world = await world_of(database)
-    loser, survivor = contact("102", (3, "mql"), email="a@x.example"), contact("101", (5, "mql"), email="b@x.example")
-    merged = contact("101", (5, "mql"), modified=31, merged=("102",), email="b@x.example")
-    pages = {
-        "together": [[loser, survivor], [merged]],
-        "survivor first": [[survivor], [loser], [merged]],
-        "loser first": [[loser], [survivor], [merged]],
-        "merged later": [[loser, survivor], [contact("102", into="101", state=RecordState.MERGED, modified=31)]],
-    }
-    for page in pages[order]:
-        await world.record(*page)
-
-    assert await world.facts("qualified_lead") == [("101", False, "duplicate_after_merge"), ("102", True, None)]
-    assert await world.owed("qualified_lead", "101") == [("upload", "skipped", "withdrawn")]
-    assert await world.owed("qualified_lead", "102") == [("upload", "pending", "new")]
-    assert await world.count() == (1, 2)
-
-
-async def test_a_merged_record_that_is_read_late_is_no_new_person(database: Database) -> None:
-    """An index shows the loser for a while after the merge: its late reading must not count it again."""
-    world = await world_of(database)
-    await world.record(contact("101", (5, "mql"), merged=("102",), email="b@x.example"))
-
-    await world.record(contact("102", (3, "mql"), modified=20, email="a@x.example"))
-
-    assert await world.facts("qualified_lead") == [("101", True, None)]
-    assert await world.count() == (1, 2)
-
-
-async def test_deals_follow_the_survivor_of_a_merged_contact(database: Database) -> None:
-    """A sale of a merged contact stays one sale, and is told of the survivor."""
-    world = await world_of(database)
-    await world.record(contact("102", email="a@x.example"), deal("202", (3, "won"), people=("102",), amount="5"))
-
-    await world.record(contact("101", merged=("102",), modified=31, email="a@x.example"))
-    await world.record(deal("202", (3, "won"), (9, "lost"), people=None, modified=32, amount="5"))
-
-    assert await world.facts("closed_revenue") == [("202", False, "lost")]
-    assert len({row["lead_id"] for row in await world.conversions("closed_revenue")}) == 1
-
-
-@pytest.mark.parametrize("is_late", [True, False])
-async def test_a_merged_deal_goes_on_as_its_survivor(database: Database, *, is_late: bool) -> None:
-    """Both deals were won: one sale is left, and when the survivor is lost it is taken back."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("303", (2, "won"), amount="5"))
-    if is_late:
-        await world.record(deal("202", (4, "won"), amount="5"))
-    await world.record(deal("202", (4, "won"), merged=("303",), modified=31, amount="5"))
-
-    merged = await world.facts("closed_revenue")
-    await world.record(deal("202", (4, "won"), (9, "lost"), merged=("303",), modified=32, amount="5"))
-
-    assert [one for one in merged if one[1]] == [("303", True, None)]
-    assert ("303", False, "lost") in await world.facts("closed_revenue")
-    assert not [one for one in await world.facts("closed_revenue") if one[1]]
-
-
 async def test_a_company_counts_once_and_keeps_its_first_record(database: Database) -> None:
     """A colleague's entry sees the company's conversion: it makes no second and rewrites nothing."""
     world = await world_of(database, {"qualified_lead": {"once_per": "company"}})
@@ -176,101 +121,6 @@ async def test_a_deal_keeps_its_conversion_when_its_person_changes_or_goes(datab
     assert moved["uid"] == first["uid"]
     assert moved["lead_id"] != first["lead_id"]
     assert [(row["uid"], row["live"]) for row in await world.conversions("closed_revenue")] == [(first["uid"], True)]
-
-
-async def test_a_deal_deleted_and_restored_before_it_was_sent_is_owed_again(database: Database) -> None:
-    """As if never deleted: the upload that was withdrawn untried is due again."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
-    await world.record(deal("202", state=RecordState.DELETED, people=None))
-    gone = await world.owed("closed_revenue")
-
-    await world.record(deal("202", (3, "won"), amount="5"))
-
-    assert gone == [("upload", "skipped", "withdrawn")]
-    assert await world.facts("closed_revenue") == [("202", True, None)]
-    assert await world.owed("closed_revenue") == [("upload", "pending", "new")]
-
-
-async def test_a_retract_that_was_not_sent_yet_is_given_up_when_the_deal_comes_back(database: Database) -> None:
-    """What the platform has is right again: nothing must be taken back."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
-    await world.settle()
-    await world.record(deal("202", state=RecordState.DELETED, people=None))
-    standing = await world.owed("closed_revenue")
-
-    await world.record(deal("202", (3, "won"), amount="5"))
-
-    assert standing == [("upload", "accepted", "delivered"), ("retract", "pending", "new")]
-    assert await world.owed("closed_revenue") == [("upload", "accepted", "delivered"), ("retract", "skipped", "superseded")]
-
-
-async def test_after_a_sent_retract_only_a_later_entry_revives_as_the_next_occurrence(database: Database) -> None:
-    """The platform has deleted it under this id: a second upload under it would be dropped."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
-    await world.settle()
-    await world.record(deal("202", state=RecordState.DELETED, people=None))
-    await world.settle("retract")
-
-    await world.record(deal("202", (3, "won"), amount="5", modified=31))
-    restored = await world.facts("closed_revenue")
-    await world.record(deal("202", (3, "won"), (32, "lost"), (33, "won"), amount="5", modified=34))
-
-    assert restored == [("202", False, "deleted")]
-    assert [(row["occurrence"], row["live"]) for row in await world.conversions("closed_revenue")] == [(0, False), (1, True)]
-
-
-async def test_a_restatement_follows_what_was_sent(database: Database) -> None:
-    """Unsent values need none; one untried correction stands at most; a value that comes back needs none after all."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
-    await world.record(deal("202", (3, "won"), amount="6", modified=31))
-    assert await world.owed("closed_revenue") == [("upload", "pending", "new")]
-    await world.settle()
-
-    await world.record(deal("202", (3, "won"), amount="7", modified=32))
-    await world.record(deal("202", (3, "won"), amount="8", modified=33))
-    assert (await world.owed("closed_revenue"))[1:] == [("restate", "pending", "new")]
-    await world.record(deal("202", (3, "won"), amount="6", modified=34))
-    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "superseded")]
-    await world.record(deal("202", (3, "won"), amount="9", modified=35))
-    await world.record(deal("202", (3, "won"), (36, "lost"), amount="9", modified=36))
-
-    assert (await world.owed("closed_revenue"))[1:] == [
-        ("restate", "skipped", "superseded"),
-        ("restate", "skipped", "superseded"),
-        ("retract", "pending", "new"),
-    ]
-
-
-async def test_a_correction_past_the_platform_s_window_is_told_as_unsupported(database: Database) -> None:
-    """The reports must show that the platform keeps a wrong value."""
-    world = await world_of(database)
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
-    await world.settle()
-    world.now = day(200)
-
-    await world.record(deal("202", (3, "won"), amount="7", modified=190))
-
-    assert (await world.owed("closed_revenue"))[1:] == [("restate", "skipped", "unsupported")]
-
-
-async def test_a_value_that_waited_for_a_rate_goes_when_rates_come(database: Database) -> None:
-    """Rates are imported later than deals are won; nobody touches the deal again."""
-    model = {"model": "field", "field": "deal.amount", "currency": "USD"}
-    world = await world_of(database, {"closed_revenue": {"value": model}})
-    await world.record(contact("101"), deal("202", (3, "won"), amount="5", currency="EUR"))
-    waiting = (await world.conversions("closed_revenue"))[0]
-
-    rates = Rates({(day(2).date(), "EUR", "USD"): 1_100_000}, 4)
-    first = await world.recorder.revalue(world.source, world.now, LEASE, rates=rates)
-
-    now = (await world.conversions("closed_revenue"))[0]
-    assert (waiting["value_state"], now["value_state"], now["amount_micros"]) == ("rate", "ready", 5_500_000)
-    assert first.revalued == 1
-    assert (await world.recorder.revalue(world.source, world.now, LEASE, rates=rates)).revalued == 0
 
 
 async def test_a_renamed_milestone_counts_nothing_again(database: Database) -> None:
@@ -328,3 +178,98 @@ async def test_two_readings_of_a_record_in_one_page_keep_the_entries_of_both(dat
     await world.record(contact("101", (4, "subscriber"), modified=31), contact("101", (3, "mql"), modified=30))
 
     assert [row["scope_key"] for row in await world.conversions("qualified_lead")] == ["101"]
+
+
+async def test_an_excluded_person_who_is_found_real_later_stays_excluded(database: Database) -> None:
+    """What the mapping excludes is judged again when an implied conversion becomes real."""
+    condition = {"field": "contact.email", "op": "ends_with", "value": "@ours.example"}
+    world = await world_of(database, exclude=[condition])
+    await world.record(contact("101", email="a@ours.example"), deal("202", (3, "won")))
+
+    await world.record(contact("101", (2, "mql"), email="a@ours.example", modified=31))
+
+    assert await world.owed("qualified_lead") == [("upload", "skipped", "excluded")]
+
+
+async def test_an_implied_conversion_owes_nothing_until_it_is_real(database: Database) -> None:
+    """Reports know it; a platform is told what the CRM says, at its own instant."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won")))
+    implied = await world.owed("qualified_lead")
+
+    await world.record(contact("101", (5, "mql"), modified=31))
+
+    assert implied == []
+    assert await world.owed("qualified_lead") == [("upload", "pending", "new")]
+    assert [row["occurred_at"] for row in await world.conversions("qualified_lead")] == [int(day(5).timestamp() * 1000)]
+
+
+async def test_an_earlier_entry_moves_what_was_not_tried_and_never_what_was(database: Database) -> None:
+    """The instant is part of what the platform got: after a try it is frozen, before it the truth counts."""
+    world = await world_of(database, {"closed_revenue": {"once_per": "person"}})
+    await world.record(contact("101"), deal("202", (5, "won"), amount="5"))
+
+    await world.record(deal("303", (3, "won"), amount="5"))
+    moved = await world.conversions("closed_revenue")
+    await world.settle()
+    await world.record(deal("404", (1, "won"), amount="5"))
+
+    assert [row["occurred_at"] for row in moved] == [int(day(3).timestamp() * 1000)]
+    assert await world.conversions("closed_revenue") == moved
+
+
+async def test_a_page_recorded_twice_changes_nothing(database: Database) -> None:
+    """Windows overlap: every record is read many times."""
+    world = await world_of(database)
+    page = [contact("101", (1, "mql"), email="a@x.example"), deal("202", (2, "qualified"), (3, "won"), amount="5")]
+    first = await world.record(*page)
+
+    second = await world.record(*page)
+
+    assert (first.new_conversions, first.entries) == (4, 3)
+    assert (second.new_conversions, second.entries, second.revalued, second.ended, second.deliveries) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_pages_in_any_order_end_at_the_same_conversions(database: Database, seed: int) -> None:
+    """An index is late, windows overlap, webhooks come first: the ids and instants may not depend on it."""
+    records = [
+        contact("101", (2, "mql"), email="a@x.example"),
+        contact("102", (4, "mql"), email="b@x.example"),
+        deal("202", (3, "qualified"), (6, "won"), amount="5", people=("101",)),
+        deal("303", (5, "won"), (7, "lost"), (9, "won"), amount="6", people=("102",)),
+        deal("404", (1, "won"), (2, "proposal"), amount="7", people=("101",)),
+    ]
+    changes = {"opportunity": {"on_leave": "retract"}}
+    straight, mixed = await world_of(database, changes), list(records)
+    Random(seed).shuffle(mixed)
+    for record in mixed:
+        people = [one for one in records if record.people and one.ref in [link.ref for link in record.people]]
+        await straight.record(*people, record)
+
+    facts = {
+        (row["uid"], row["occurred_at"], row["implied"], row["live"])
+        for name in ("lead", "qualified_lead", "opportunity", "closed_revenue")
+        for row in await straight.conversions(name)
+    }
+
+    assert facts == _derived(records, document(changes))
+
+
+def _derived(records: list[Record], by: MappingDocument) -> set[tuple[object, ...]]:
+    """What the engine says of each person at once."""
+    found: set[tuple[object, ...]] = set()
+    for ref in ("101", "102"):
+        known = [
+            KnownRecord(n, one.ref, one.state, one.modified_at, one.created_at, one.fields, one.entries)
+            for n, one in enumerate(records)
+        ]
+        mine = [
+            Deal(known[n])
+            for n, one in enumerate(records)
+            if one.people and [link.ref.external_id for link in one.people] == [ref]
+        ]
+        person = Person(1, day(0), tuple(one for one in known if one.ref.external_id == ref))
+        for one in derive(Aggregate(person, tuple(mine)), by, FACTS, Rates()):
+            found.add((one.uid, to_ms(one.occurred_at), one.is_implied, one.is_live))
+    return found

@@ -14,6 +14,7 @@ MOST_WITH_MERGES = 18
 
 async def _cost(world: World, page: Sequence[Record], kind: ObjectKind) -> list[str]:
     move = CursorMove(kind, day(0), day(40), "x", settled=False, sweep=Sweep.FAST, reach="")
+    await world.hold()
     with world.counting() as told:
         await world.recorder.record(world.source, page, world.now, LEASE, move=move)
     return [statement for statement in told if not statement.startswith(("BEGIN", "COMMIT", "select pg_catalog"))]

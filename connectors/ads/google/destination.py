@@ -1,5 +1,6 @@
 """One Google Ads account: uploads through the Data Manager API and their late verdicts. The check is in check.py."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult, VerdictLost, VerdictReply
 from connectors.contract.tokens import TokenStore
 from connectors.http.auth import Auth, Lock, OAuthRefresh, ServiceAccountJwt, StaticToken
-from connectors.http.client import Clock, Hooks, HttpClient
+from connectors.http.client import Clock, Hooks, HttpClient, Sleep
 from connectors.http.rate_limit import Rate, RateLimits
 from connectors.http.reply import Reply
 
@@ -81,6 +82,7 @@ class GoogleDestination:
         auth: Auth,
         clock: Clock,
         hooks: Hooks = Hooks(),
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._settings = settings
         self._auth = auth
@@ -91,9 +93,10 @@ class GoogleDestination:
             base_url=settings.base_url,
             auth=auth,
             classify=lambda reply: failure_of(reply, clock()),
-            rate_limits=RateLimits({"general": REQUESTS}, clock),
+            rate_limits=RateLimits({"general": REQUESTS}, clock, sleep),
             hooks=hooks,
             clock=clock,
+            sleep=sleep,
         )
 
     @classmethod
@@ -103,11 +106,18 @@ class GoogleDestination:
 
     @classmethod
     def open(
-        cls, settings: Mapping[str, str], http: httpx.AsyncClient, tokens: TokenStore, lock: Lock, clock: Clock, hooks: Hooks
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        tokens: TokenStore,
+        lock: Lock,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
     ) -> "GoogleDestination":
         """A connector from its text settings."""
         chosen = GoogleSettings.from_mapping(settings)
-        return cls(http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks)
+        return cls(http, chosen, auth_from(chosen, http, tokens, lock, clock), clock, hooks, sleep)
 
     async def check(self, targets: Mapping[str, Target]) -> Sequence[Finding]:
         """Exchange the token, then let Google validate (not count) one made-up event for each conversion action."""

@@ -1,5 +1,6 @@
 """One Meta dataset: uploads through the Conversions API. The check is in check.py."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -20,7 +21,7 @@ from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult
 from connectors.contract.tokens import TokenStore
 from connectors.http.auth import Auth, Lock, StaticToken
-from connectors.http.client import Clock, Hooks, HttpClient
+from connectors.http.client import Clock, Hooks, HttpClient, Sleep
 from connectors.http.reply import Reply
 
 __all__ = ["MetaDestination", "MetaSettings"]
@@ -46,7 +47,14 @@ class MetaDestination:
     kind: ClassVar[str] = "meta"
     limits: ClassVar[DestinationLimits] = LIMITS
 
-    def __init__(self, client: httpx.AsyncClient, settings: MetaSettings, clock: Clock, hooks: Hooks = Hooks()) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        settings: MetaSettings,
+        clock: Clock,
+        hooks: Hooks = Hooks(),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._away_until: datetime | None = None
@@ -60,6 +68,7 @@ class MetaDestination:
             classify=lambda reply: failure_of(reply, clock()),
             hooks=hooks,
             clock=clock,
+            sleep=sleep,
         )
 
     @classmethod
@@ -76,9 +85,10 @@ class MetaDestination:
         lock: Lock,  # noqa: ARG003 nothing to renew
         clock: Clock,
         hooks: Hooks,
+        sleep: Sleep,
     ) -> "MetaDestination":
         """A connector from its text settings."""
-        return cls(http, MetaSettings.from_mapping(settings), clock, hooks)
+        return cls(http, MetaSettings.from_mapping(settings), clock, hooks, sleep)
 
     async def check(self, targets: Mapping[str, Target]) -> Sequence[Finding]:
         """Ask what Meta knows of the dataset; that it takes events is proven by none but a real one, and said so."""

@@ -71,10 +71,16 @@ class HubSpotSource:
 
     @classmethod
     def open(
-        cls, settings: Mapping[str, str], http: httpx.AsyncClient, clock: Clock, hooks: Hooks, sleep: Sleep
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+        time_zone: str | None = None,
     ) -> "HubSpotSource":
         """A connector from its text settings."""
-        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep)
+        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
 
     async def check(self) -> Sequence[Finding]:
         """Prove token, scopes and account; one finding each, failed ones with their mend."""

@@ -1,9 +1,10 @@
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.mapping.checking import check_document
+from app.mapping.checking import check_document, check_rename
 from app.mapping.document import parse_document
 from app.mapping.mistakes import DocumentInvalid, Mistake
 from app.mapping.selection import selection_of
@@ -126,3 +127,49 @@ def test_defaults_follow_the_milestone() -> None:
         "retract",
         "retract",
     )
+
+
+def test_a_milestone_that_takes_a_gone_one_s_trigger_must_say_that_it_was_renamed() -> None:
+    """Under another name every sale has another id: the platforms would count them all again."""
+    milestones = deepcopy(DOCUMENT["milestones"])
+    milestones[3]["name"] = "sale"
+    targets = {"meta": {"sale": {"event_name": "Purchase"}}}
+    silent = parse_document({**DOCUMENT, "milestones": milestones, "destinations": targets})
+    milestones = deepcopy(milestones)
+    milestones[3]["renamed_from"] = "closed_revenue"
+    told = parse_document({**DOCUMENT, "milestones": milestones, "destinations": targets})
+
+    found = check_rename(document(), silent)
+
+    assert [(one.path, one.nearest) for one in found] == [("milestones[3].renamed_from", "closed_revenue")]
+    assert check_rename(document(), told) == ()
+    assert check_rename(document(), document({"lead": {"when": [{"object": "deal", "created": True}]}})) == ()
+
+
+def test_renamed_from_names_what_is_gone() -> None:
+    """Two milestones that share their conversions would fight over them."""
+    milestones = deepcopy(DOCUMENT["milestones"])
+    milestones[3]["renamed_from"] = "lead"
+
+    with pytest.raises(DocumentInvalid, match="still there"):
+        parse_document({**DOCUMENT, "milestones": milestones})
+
+
+def test_every_entry_needs_a_history() -> None:
+    """Without one the entries between two polls are unknown, and repeats would be invented."""
+    contacts = dict(SCHEMA.properties[ObjectKind.CONTACT])
+    contacts["lifecyclestage"] = replace(contacts["lifecyclestage"], has_history=False)
+    schema = replace(SCHEMA, properties={**SCHEMA.properties, ObjectKind.CONTACT: contacts})
+    by = document({"qualified_lead": {"repeat": "every_entry"}})
+
+    assert [one.path for one in check_document(by, schema, SETTINGS)] == ["milestones[1].when[0].property"]
+    assert check_document(by, SCHEMA, SETTINGS) == ()
+
+
+def test_the_person_s_domain_can_be_named_in_conditions_only() -> None:
+    """It is no property of the CRM, so it identifies nobody."""
+    condition = {"field": "person.email_domain", "op": "eq", "value": "x.example"}
+
+    assert check_document(document(exclude=[condition]), SCHEMA, SETTINGS) == ()
+    wrong = document(identity={"email": "person.email_domain"})
+    assert [one.path for one in check_document(wrong, SCHEMA, SETTINGS)] == ["identity.email"]

@@ -1,5 +1,6 @@
 """Upload, usage, check and credentials over the wire."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -301,7 +302,7 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
 async def test_the_registry_opens_it_from_text() -> None:
     """What a config file says is all that there is; a mistake in it is told before anything is opened."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(Meta((200, received(1))))) as client:
-        opened = registry.open_destination("meta", REQUIRED, client, Nowhere(), nobody_waits, lambda: NOW, Hooks())
+        opened = registry.open_destination("meta", REQUIRED, client, Nowhere(), nobody_waits, lambda: NOW, Hooks(), asyncio.sleep)
         assert await opened.upload([row()], NOW) == [Accepted()]
 
     registry.check_settings("meta", REQUIRED)
