@@ -8,8 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
+from app.db.instants import to_ms
 from app.db.session import Database
 from app.db.tables import cursors
+from app.ingest.cursors import note_deletions_listed
 from app.ingest.poller import Poller, Pulled
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.crm.hubspot.source import HubSpotSettings, HubSpotSource
@@ -212,3 +214,16 @@ async def test_a_source_that_was_pulled_before_there_were_listings_is_listed_at_
         listed = set(await connection.scalars(select(cursors.c.deletions_listed_at)))
     assert account.listings == 1
     assert None not in listed
+
+
+async def test_a_reader_that_was_overtaken_does_not_say_that_it_listed(database: Database) -> None:
+    """Its successor may still be reading: the day would pass without a listing."""
+    account = await account_of(database)
+    await account.pull()
+
+    async with database.write() as connection:
+        await connection.execute(update(cursors).values(fence=LEASE.fence + 1))
+        await note_deletions_listed(connection, 1, ObjectKind.DEAL, LEASE.fence, day(50))
+
+    async with database.read() as connection:
+        assert set(await connection.scalars(select(cursors.c.deletions_listed_at))) == {to_ms(FIRST_PULL)}
