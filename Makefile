@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format check-house pytest test-referees clean
+.PHONY: demo test lint types format pytest bench test-referees clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -21,6 +21,10 @@ types: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/pytest -q -n 2 --dist loadgroup --durations 10 $(ARGS)
+
+# Figures a second, printed; nothing is asserted about them.
+bench: $(VENV)/.dev
+	$(BIN)/pytest -q -s tests/bench/bench_pipeline.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
