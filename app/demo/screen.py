@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -15,6 +16,8 @@ from rich.text import Text
 from app.demo.happenings import Webhook
 from app.demo.play import TICK, Play, Tally
 from app.demo.summary import LedgerCheck, Results
+from app.reports.formulas import rounded
+from app.reports.funnel_model import Funnel, metrics_of
 from app.reports.report_text import tables_of
 
 WIDTH_OF_A_FILE = 140
@@ -77,12 +80,32 @@ def _parts(play: Play, results: Results, seconds: float) -> Iterator[RenderableT
 
 
 def _story(results: Results) -> Iterator[RenderableType]:
+    yield from _lesson(results.campaigns)
     if results.too_late:
         text = (
             f"{results.too_late:,} of {results.won:,} won deals closed too late for Google, which takes an event up to 90 days "
-            "after the click: they are shown above as too_old, not hidden. Meta takes 7 days, so it is told the early steps."
+            "after the click: they are shown below as too_old, not hidden. Meta takes 7 days, so it is told the early steps."
         )
         yield Text(text, style="yellow")
+
+
+def _lesson(campaigns: Funnel) -> Iterator[RenderableType]:
+    """What a platform would do with leads alone, and what it does with outcomes."""
+    costs = {row.name or "": metrics_of(row, campaigns.query.steps) for row in campaigns.rows if row.campaign_id}
+    by_lead = {name: told.cost_per_lead for name, told in costs.items() if told.cost_per_lead}
+    by_opportunity = {name: told.cost_per_opportunity for name, told in costs.items() if told.cost_per_opportunity}
+    if not by_lead or not by_opportunity:
+        return
+    cheap, good = min(by_lead, key=lambda name: by_lead[name]), min(by_opportunity, key=lambda name: by_opportunity[name])
+    text = f"Told of leads only, bidding goes for “{cheap}”: {_money(by_lead[cheap])} a lead"
+    if good != cheap:
+        dear = f", {_money(by_opportunity[cheap])} an opportunity" if cheap in by_opportunity else ""
+        text += f"{dear}. Told of outcomes, it goes for “{good}”: {_money(by_opportunity[good])} an opportunity"
+    yield Text(f"{text}.", style="bold")
+
+
+def _money(micros: Fraction) -> str:
+    return f"{rounded(micros / 1_000_000, 0):,} USD"
 
 
 def _ledger(one: LedgerCheck) -> Text:
