@@ -187,8 +187,10 @@ class Oracle:
             self._revalue(one, deal, now)
 
     def _imply(self, deal: Deal, at: datetime, now: datetime) -> None:
-        """A deal implies the milestones of its person; of the record itself where it has no person."""
-        owner: Contact | Deal = deal.principal() or deal
+        """A deal implies the milestones of its person, as soon as it has one."""
+        owner = deal.principal()
+        if owner is None:
+            return
         for milestone in ("lead", "qualified_lead"):
             if not self.held[owner][milestone]:
                 self._make(owner, milestone, at, 0, now, is_implied=True)
