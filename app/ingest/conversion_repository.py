@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, and_, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, insert_rows, is_sqlite, listed, lists
+from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
 from app.db.tables import conversions, deliveries, leads, records, valuations
 from app.mapping.aggregate import ConversionState, EndReason, ValueState
+from app.outbox.states import DeliveryState
 from connectors.contract.conversions import DeliveryKind, Money
 from connectors.contract.records import ObjectKind
 
@@ -40,8 +41,9 @@ class StoredDelivery:
 
     @property
     def was_tried(self) -> bool:
-        """True where a request may have carried it: its content is frozen, or a lost try has been counted."""
-        return self.frozen or self.tries > 0 or self.first_unknown_at is not None
+        """True where a request may have carried it, or is about to: claimed, content frozen, or a lost try counted."""
+        is_claimed = self.state == DeliveryState.SENDING.value
+        return is_claimed or self.frozen or self.tries > 0 or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,12 @@ async def write_deliveries(connection: AsyncConnection, source_id: int, rows: Se
         update=("state", "reason", "due_at", "deadline_at", "settled_at"),
         where="deliveries.state IN ('pending', 'skipped') AND deliveries.tries = excluded.tries",
     )
+
+
+async def hold(connection: AsyncConnection, conversion_ids: Sequence[int]) -> None:
+    """Keep the deliveries of these conversions from being claimed until the commit; who claims them now is waited for."""
+    mine = among(connection, deliveries.c.conversion_id, conversion_ids)
+    await connection.execute(select(deliveries.c.id).where(mine).order_by(deliveries.c.id).with_for_update())
 
 
 _SENT = frozenset({"sent_amount_micros", "sent_currency"})

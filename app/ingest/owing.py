@@ -145,6 +145,8 @@ def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: 
             owed.changed[row.id] = replace(
                 row, state=PENDING, reason=Reason.NEW.value, due_at=due, deadline_at=deadline, settled_at=None
             )
+        elif row.reason == Reason.DUPLICATE:  # it counts now, and no platform takes it any more
+            owed.changed[row.id] = replace(row, reason=Reason.TOO_OLD.value, deadline_at=deadline)
 
 
 def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:
