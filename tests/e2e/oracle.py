@@ -19,6 +19,7 @@ MICROS = 1_000_000
 OWN_PEOPLE = "@leadloop-demo.example"
 OPPORTUNITY_PROBABILITY = Decimal("0.4")
 QUALIFIED_MICROS = 50 * MICROS
+NOT_TRIED_AGAIN = ("withdrawn", "superseded", "duplicate", "unsupported")
 
 
 @dataclass(slots=True, eq=False)
@@ -301,10 +302,11 @@ class Oracle:
                 if untried.platform is upload.platform and untried.kind == "restate" and untried.state == "pending":
                     untried.skip("superseded")
             platform = upload.platform
-            restate = Delivery(platform, "restate", one_more(one, platform), upload.sent_at_or(now) + platform.corrected_within)
+            restate = Delivery(platform, "restate", one_more(one, platform), one.occurred_at + platform.corrected_within)
             one.deliveries.append(restate)
-            if platform.restates and upload.state == "confirmed" and now < restate.deadline:
+            if platform.restates and now < restate.deadline:
                 restate.not_before = upload.sent_at_or(now) + platform.corrected_after
+                restate.corrects = upload
                 self.open.append((one, restate))
             else:
                 restate.skip("unsupported")
@@ -325,10 +327,26 @@ class Oracle:
                     if lacked and now < delivery.deadline and (one, delivery) not in self.open:
                         self.open.append((one, delivery))
 
+    def _holds(self, one: Conversion, delivery: Delivery, now: datetime) -> bool:
+        """A correction waits until the verdict on its upload was asked for; without a recorded upload it cannot be."""
+        upload = delivery.corrects
+        is_due = delivery.not_before is not None and delivery.not_before <= now < delivery.deadline
+        if upload is None or not is_due or delivery.state != "pending":
+            return False
+        if now - STEP < self.verdicts.get(one.uid, upload.sent_at_or(now) + LATEST_VERDICT):
+            delivery.wait("upload")
+            return True
+        if upload.state != "confirmed":
+            delivery.skip("unsupported")
+        return False
+
     def _send(self, now: datetime) -> None:
         still: list[tuple[Conversion, Delivery]] = []
         for one, delivery in self.open:
-            if delivery.state == "skipped" and delivery.reason in ("withdrawn", "superseded", "duplicate"):
+            if self._holds(one, delivery, now):
+                still.append((one, delivery))
+                continue
+            if delivery.state == "skipped" and delivery.reason in NOT_TRIED_AGAIN:
                 continue
             people = list(one.owner.people) if isinstance(one.owner, Deal) else [one.owner]
             preference = one.owner.preference if isinstance(one.owner, Deal) else (lambda _person: ())
