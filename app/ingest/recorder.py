@@ -101,18 +101,26 @@ class Recorder:
         self._ring(destinations)
         return recorded
 
-    async def revalue(self, source: SourceContext, now: datetime, lease: PullLease, *, rates: Rates | None = None) -> Recorded:
-        """Value again what waits for a currency rate: to be called when rates have come. Raises LeaseLost like `record`."""
+    async def revalue(
+        self, source: SourceContext, now: datetime, lease: PullLease, *, after: int = 0, rates: Rates | None = None
+    ) -> tuple[Recorded, int | None]:
+        """Value again a batch of what waits for a currency rate, when rates have come; where to go on, None at the end.
+
+        Raises LeaseLost like `record`.
+        """
+        chosen = source.rates if rates is None else rates
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            deals, persons = await conversions.waiting_for_rate(connection, source.id, MOST_REVALUED)
+            batch = await conversions.waiting_for_rate(connection, source.id, after=after, limit=MOST_REVALUED)
             recorded, destinations = Recorded(), set[int]()
-            if deals or persons:
-                plan = PagePlan(deals=deals, persons=persons)
-                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, rates)
+            if batch.deals or batch.others:
+                plan = PagePlan(deals=batch.deals, persons=batch.others)
+                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
+            if batch.last is None:
+                await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(destinations)
-        return recorded
+        return recorded, batch.last
 
     async def _record(
         self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
