@@ -22,7 +22,7 @@ from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.db.lock import AlreadyServed, sqlite_lock
 from app.db.migrate import downgrade, upgrade
-from app.demo.command import SEED
+from app.demo.command import SEED, USUAL_DEALS
 from app.demo.command import demo as play_demo
 from app.demo.world import WHOLE_DAYS
 from app.main import create_app
@@ -221,7 +221,7 @@ def openapi() -> None:
 @cli.command()
 def demo(
     days: Annotated[int, typer.Option(help="How many days of the pipeline to play.", min=2, max=WHOLE_DAYS)] = WHOLE_DAYS,
-    deals: Annotated[int | None, typer.Option(help="At most this many deals; all without it.", min=1)] = None,
+    deals: Annotated[int, typer.Option(help="At most this many of the 8,800 opportunities.", min=1)] = USUAL_DEALS,
     seed: Annotated[int, typer.Option(help="Another seed makes other people, campaigns and faults.")] = SEED,
     port: Annotated[int, typer.Option(help="Where the result is served afterwards.")] = 8000,
     ends: Annotated[

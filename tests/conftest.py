@@ -7,6 +7,7 @@ import tempfile
 import threading
 import uuid
 import warnings
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,23 @@ from app.db.migrate import upgrade
 from app.db.session import Database
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The time budget: what each room of tests costs, over all workers."""
+    rooms: dict[str, float] = defaultdict(float)
+    tests: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                room = "/".join(report.nodeid.split("::", 1)[0].split("/")[1:-1]) or "house"
+                rooms[room] += report.duration
+                tests[room] += report.when == "call"
+    if rooms:
+        terminalreporter.section("time budget by room")
+        for room, seconds in sorted(rooms.items(), key=lambda one: -one[1]):
+            terminalreporter.line(f"{seconds:7.1f} s  {tests[room]:5} tests  {room}")
+        terminalreporter.line(f"{sum(rooms.values()):7.1f} s  {sum(tests.values()):5} tests  all rooms, over all workers")
 
 
 @pytest.fixture(scope="session")

@@ -71,12 +71,13 @@ def test_registry_classes_keep_their_contract_by_signature() -> None:
     """A connector whose method differs from the Protocol would fail at a customer, not here."""
     from connectors import registry  # noqa: PLC0415 the house can be judged without it
     from connectors.contract.destination import AdDestination, Confirms  # noqa: PLC0415 as above
-    from connectors.contract.source import CrmSource  # noqa: PLC0415 as above
+    from connectors.contract.source import CrmSource, ListsDeleted  # noqa: PLC0415 as above
 
     pairs: list[tuple[type, type]] = [(cls, CrmSource) for cls in registry.SOURCES.values()] + [
         (cls, AdDestination) for cls in registry.DESTINATIONS.values()
     ]
     pairs += [(cls, Confirms) for cls in registry.DESTINATIONS.values() if hasattr(cls, "verdict")]
+    pairs += [(cls, ListsDeleted) for cls in registry.SOURCES.values() if hasattr(cls, "deleted")]
     assert pairs
     for cls, protocol in pairs:
         for name, wanted in vars(protocol).items():

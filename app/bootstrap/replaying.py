@@ -182,7 +182,7 @@ class _Work:
         """Go through what matches, newest first; the key to go on from where the limit of this call was reached."""
         while self.tally.examined < self._order.limit:
             look = min(BATCH, self._order.limit - self.tally.examined)
-            async with self._services.database.read() as connection:
+            async with self._services.database.read_long() as connection:
                 found = await queries.candidates(connection, wanted, after, look)
                 rows = await queries.delivery_rows(connection, [key[-1] for key in found.keys], wanted)
             await self.batch([key[-1] for key in found.keys if key[-1] in rows], examined=len(found.keys))
@@ -198,7 +198,7 @@ class _Work:
         now = self._services.clock()
         database = self._services.database
         if self._order.is_dry_run:
-            async with database.read() as connection:
+            async with database.read_long() as connection:
                 await self._judge(await outbox.stopped_rows(connection, ids, lock=False), ids, now, None)
         else:
             async with database.write() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.db.sqlite import WRITE_LOCK, OneTripConnection, connect, connect_writer
+from app.db.sqlite import WRITE_LOCK, OneTripConnection, connect, connect_for_long, connect_writer
 
 BUSY_TIMEOUT_MS = 10_000
 
@@ -28,8 +28,11 @@ class Database:
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, pool_size=1, begin=WRITE_LOCK, connect=connect_writer)
             self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN", connect=connect)
+            self._reporter = _sqlite_engine(self.url, pool_size=2, begin="BEGIN", connect=connect_for_long)
         else:
-            self._writer = self._reader = create_async_engine(self.url, pool_size=10, max_overflow=10, pool_pre_ping=True)
+            self._writer = self._reader = self._reporter = create_async_engine(
+                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
+            )
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -47,6 +50,12 @@ class Database:
         async with self._reader.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def read_long(self) -> AsyncIterator[AsyncConnection]:
+        """As `read`, for statements that may take long: on SQLite they leave the event loop alone."""
+        async with self._reporter.begin() as connection:
+            yield connection
+
     async def clock_ms(self) -> int | None:
         """The database server's clock in epoch milliseconds, None on SQLite (it is this machine's own)."""
         if self.is_sqlite:
@@ -59,6 +68,7 @@ class Database:
         """Give back every connection."""
         await self._writer.dispose()
         await self._reader.dispose()
+        await self._reporter.dispose()
 
 
 def _sqlite_engine(url: Any, *, pool_size: int, begin: str, connect: Callable[..., OneTripConnection]) -> AsyncEngine:

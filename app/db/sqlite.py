@@ -1,7 +1,7 @@
 """SQLite connections with cheap statements: execute, fetch and close in one trip to the connection's thread, or in none.
 
-A trip costs more than most statements. The writer's statements, short by design, run in the event loop itself once the
-write lock is held; what may wait (the lock, a commit's fsync) and whatever a reader asks for goes to a thread.
+A trip costs more than most statements. Statements that are short by design run in the event loop itself; what may wait (the
+write lock, the fsync of a commit) and what may be long (a report) goes to a thread.
 """
 
 import sqlite3
@@ -67,6 +67,7 @@ class OneTripConnection(aiosqlite.Connection):
     """An aiosqlite connection with cheaper cursors; streaming cursors are not offered."""
 
     runs_in_loop = False
+    is_writer = False
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -77,20 +78,39 @@ class OneTripConnection(aiosqlite.Connection):
         """Run `work` in the connection's thread."""
         await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
 
+    async def commit(self) -> None:
+        """Commit; a writer waits for the disk in the thread."""
+        if self.runs_in_loop and not self.is_writer:
+            self._conn.commit()
+        else:
+            await super().commit()
+
+    async def rollback(self) -> None:
+        """Roll back, where there is anything; the pool asks for it after every commit as well."""
+        if self._conn.in_transaction:
+            await super().rollback()
+
     def cursor(self) -> OneTripCursor:  # type: ignore[override]  # SQLAlchemy awaits the cursor's methods, not this
         """A cursor, at no cost."""
         return OneTripCursor(self)
 
 
-def connect_writer(path: str | Path, **options: Any) -> OneTripConnection:
-    """As `connect`, for the one writer: its statements run in the event loop while it holds the write lock."""
-    connection = connect(path, **options)
+def connect(path: str | Path, **options: Any) -> OneTripConnection:
+    """For SQLAlchemy's `async_creator_fn`: short statements, in the loop."""
+    connection = connect_for_long(path, **options)
     connection.runs_in_loop = True
     return connection
 
 
-def connect(path: str | Path, **options: Any) -> OneTripConnection:
-    """For SQLAlchemy's `async_creator_fn`: a connection of which the thread never keeps the process alive."""
+def connect_writer(path: str | Path, **options: Any) -> OneTripConnection:
+    """As `connect`, for the one writer."""
+    connection = connect(path, **options)
+    connection.is_writer = True
+    return connection
+
+
+def connect_for_long(path: str | Path, **options: Any) -> OneTripConnection:
+    """For statements that may be long; the thread never keeps the process alive."""
     connection = OneTripConnection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 as SQLAlchemy does with the connections that it makes itself
     return connection

@@ -220,6 +220,7 @@ cursors = Table(
     Column("next_poll_at", BigInteger),
     Column("swept_at", BigInteger),
     Column("deep_swept_at", BigInteger),
+    Column("deletions_listed_at", BigInteger),
     PrimaryKeyConstraint("source_id", "object"),
 )
 

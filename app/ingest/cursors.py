@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -27,7 +27,11 @@ class Sweep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CursorRow:
-    """A row of `cursors`. An open window has `window_end`; `resume` is the source's keyset inside it."""
+    """A row of `cursors`. An open window has `window_end`; `resume` is the source's keyset inside it.
+
+    `deletions_listed_at` is the beginning of the last listing that was read to its end; before the first one it is the first
+    poll, as nothing deleted earlier was ever stored. None in rows older than listings: these are due.
+    """
 
     kind: ObjectKind
     settled_to: int
@@ -39,6 +43,11 @@ class CursorRow:
     next_poll_at: int | None
     swept_at: int | None
     deep_swept_at: int | None
+    deletions_listed_at: int | None
+
+    def has_deletions_due(self, limits: SourceLimits, now: datetime) -> bool:
+        """True where the deleted records of the kind were not listed for too long."""
+        return self.deletions_listed_at is None or now - from_ms(self.deletions_listed_at) >= limits.deletions_every
 
     def is_due(self, now: datetime) -> bool:
         """True where a window is open, or the next poll has come."""
@@ -115,9 +124,28 @@ async def move_cursor(connection: AsyncConnection, source_id: int, fence: int, m
     written = await insert_rows(
         connection,
         cursors,
-        [{"source_id": source_id, "object": move.kind.value, "settled_to": 0, **values}],
+        [
+            {
+                "source_id": source_id,
+                "object": move.kind.value,
+                "settled_to": 0,
+                "deletions_listed_at": to_ms(move.window_end),
+                **values,
+            }
+        ],
         conflict=("source_id", "object"),
         update=tuple(values),
         where="cursors.fence <= excluded.fence",
     )
     return written == 1
+
+
+async def note_deletions_listed(
+    connection: AsyncConnection, source_id: int, kind: ObjectKind, fence: int, began_at: datetime
+) -> None:
+    """Write when a listing began that was read to its end, under the lease's fence."""
+    await connection.execute(
+        update(cursors)
+        .where(cursors.c.source_id == source_id, cursors.c.object == kind.value, cursors.c.fence <= fence)
+        .values(deletions_listed_at=to_ms(began_at), fence=fence)
+    )

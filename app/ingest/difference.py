@@ -1,7 +1,8 @@
 """What the engine says should be, against what is stored: new conversions, and stored ones that change (pure)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 
 from app.ingest.conversion_repository import StoredConversion
 from app.mapping.aggregate import ConversionState
@@ -50,16 +51,9 @@ def turned_by(found: Difference, stored: Mapping[str, StoredConversion]) -> set[
     return {stored[uid].id for uid in uids if uid is not None and uid in stored}
 
 
-def comparable(state: ConversionState) -> ConversionState:
-    """Without what is not stored with it, or is only told in words."""
-    return replace(
-        state,
-        excluded="",
-        excluded_for=frozenset(),
-        explain="",
-        value_why="",
-        rates_version=None,
-        mapping_version=0,
-        is_tried=False,
-        is_withdrawn=False,
-    )
+# What is not stored with a conversion, or is only told in words.
+_TOLD = frozenset(
+    {"excluded", "excluded_for", "explain", "value_why", "rates_version", "mapping_version", "is_tried", "is_withdrawn"}
+)
+# What makes a difference.
+comparable = attrgetter(*(name for name in ConversionState.__slots__ if name not in _TOLD))

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
-from app.db.instants import to_ms
+from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest import repository
 from app.ingest.context import SourceContext
-from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, next_window
+from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, next_window, note_deletions_listed
 from app.ingest.inbox import WaitingHint, waiting_hints
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
-from connectors.contract.records import ObjectKind
-from connectors.contract.source import CrmSource, Stored
+from connectors.contract.records import ObjectKind, RecordRef
+from connectors.contract.source import CrmSource, ListsDeleted, Stored
 
 HINTS_A_FETCH = 200
 
@@ -29,6 +30,10 @@ class Pulled:
     is_busy: bool = False
 
 
+class _Listing(CrmSource, ListsDeleted, Protocol):
+    """A source that lists what was deleted."""
+
+
 class Poller:
     """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay."""
 
@@ -39,7 +44,10 @@ class Poller:
         self._clock = clock
 
     async def pull(self, source: SourceContext, crm: CrmSource, *, only_due: bool = False) -> Pulled:
-        """Read the hints, then the windows of the selection's objects: all of them, or only those whose poll has come."""
+        """Read the hints, then the windows of the selection's objects: all of them, or only those whose poll has come.
+
+        What the CRM lists as deleted is read last, once a day a kind, so that a merge is known before its loser is missed.
+        """
         async with self._database.read() as connection:
             cursors = await cursors_of(connection, source.id)
             hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
@@ -49,7 +57,9 @@ class Poller:
             for kind in sorted(source.selection.objects, key=_people_first)
             if not only_due or (row := cursors.get(kind)) is None or row.is_due(now)
         ]
-        if not kinds and not hints and not await self._has_new_rates(source):
+        rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
+        listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
+        if not (kinds or hints or listings or await self._has_new_rates(source)):
             return Pulled()
         lease = await self._acquire(source)
         if lease is None:
@@ -59,6 +69,9 @@ class Poller:
             pulled = _sum(pulled, await self._hints(source, crm, hints, lease))
             for kind in kinds:
                 pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease))
+            if isinstance(crm, ListsDeleted):
+                for row in listings:
+                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
             return pulled
         finally:
             async with self._database.write() as connection:
@@ -123,6 +136,24 @@ class Poller:
                 break
             async with self._database.read() as connection:
                 hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
+        return pulled
+
+    async def _deletions(self, source: SourceContext, crm: _Listing, row: CursorRow, lease: PullLease) -> Pulled:
+        """Fetch what is listed as deleted and live here; cut off, the listing starts over at the next pull, harmlessly."""
+        began_at = self._clock()
+        listed_at = row.deletions_listed_at
+        since = None if listed_at is None else from_ms(listed_at) - crm.limits.deep_overlap
+        stored = self._stored(source, refetches=False)
+        pulled = Pulled()
+        async for page in crm.deleted(row.kind, since):
+            live = await stored.known(row.kind, [ref.external_id for ref in page]) if page else frozenset()
+            refs = [RecordRef(row.kind, one) for one in sorted(live)]
+            records = await crm.fetch(refs, source.selection, stored) if refs else ()
+            # An empty page too: the lease is renewed with it.
+            recorded = await self._recorder.record(source, records, self._clock(), lease)
+            pulled = _sum(pulled, Pulled(recorded, 1, len(page)))
+        async with self._database.write() as connection:
+            await note_deletions_listed(connection, source.id, row.kind, lease.fence, began_at)
         return pulled
 
     def _stored(self, source: SourceContext, *, refetches: bool) -> Stored:

@@ -95,7 +95,7 @@ async def list_deliveries(
     """Deliveries, newest first; where only what waits is asked for, the next due first. CursorInvalid for a foreign cursor."""
     parts = 2 if wanted.is_owed_only else 1
     after = None if cursor is None else read_cursor(cursor, parts)
-    async with database.read() as connection:
+    async with database.read_long() as connection:
         found = await queries.candidates(connection, wanted, after, limit + 1 if wanted.is_exact else LOOK)
         rows = await queries.delivery_rows(connection, [key[-1] for key in found.keys], wanted)
     matching = [key for key in found.keys if key[-1] in rows]
@@ -109,7 +109,7 @@ async def list_deliveries(
 async def list_runs(database: Database, wanted: RunFilter, *, limit: int, cursor: str | None) -> RunPage:
     """The journal, newest first."""
     before = None if cursor is None else read_cursor(cursor, 1)[0]
-    async with database.read() as connection:
+    async with database.read_long() as connection:
         rows, last = await queries.run_rows(connection, wanted, before, LOOK, limit + 1)
     if len(rows) > limit:
         rows, last = rows[:limit], rows[limit - 1]["id"]

@@ -12,7 +12,7 @@ from app.db.session import Database
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator[AsyncConnection]:
     """A reading transaction whose statements all see the same moment (SQLite's do by themselves) and that cannot write."""
-    async with database.read() as connection:
+    async with database.read_long() as connection:
         if not database.is_sqlite:
             await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         yield connection

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
@@ -138,7 +138,8 @@ class SourceLimits:
     """A CRM's limits, as data. `fast_overlap` is re-read by every poll, the others by sweeps.
 
     A sweep finds what its index shows late by up to its overlap less its interval, as the row may appear just after a sweep:
-    half an hour for the wide one, two days for the deep one.
+    half an hour for the wide one, two days for the deep one. Deleted records are listed every `deletions_every`, where the
+    source can.
     """
 
     page_rows: int
@@ -148,6 +149,7 @@ class SourceLimits:
     sweep_every: timedelta = timedelta(minutes=30)
     deep_overlap: timedelta = timedelta(hours=72)
     deep_every: timedelta = timedelta(hours=24)
+    deletions_every: timedelta = timedelta(hours=24)
 
 
 class CrmSource(Protocol):
@@ -172,6 +174,18 @@ class CrmSource(Protocol):
         """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED.
 
         The people on them that are not known come with them, before them.
+        """
+        ...
+
+
+@runtime_checkable
+class ListsDeleted(Protocol):
+    """Lists what was deleted, where `changes` does not tell of it: a deletion whose webhook was lost is found by this."""
+
+    def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
+        """Yield the refs that the CRM lists as deleted, in pages of any order, at least all deleted since the instant.
+
+        A ref is a hint: it may be restored or merged meanwhile, and `fetch` says what became of it. None: all that is listed.
         """
         ...
 

@@ -10,7 +10,7 @@ from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.objects import OBJECTS
 from connectors.crm.hubspot.records import Association, association_of, row_id
 from connectors.crm.hubspot.refusals import OBJECT_NOT_FOUND
-from connectors.crm.hubspot.replies import Json, json_object, json_objects, record_id, unexpected
+from connectors.crm.hubspot.replies import Json, is_true, json_object, json_objects, record_id, unexpected
 from connectors.crm.hubspot.search import Keyset, SearchPage, read_page, search_body
 from connectors.http.client import HttpClient, Params, Reply
 
@@ -18,7 +18,11 @@ SEARCH = "search"
 IDS_A_READ = 100
 IDS_A_READ_WITH_HISTORY = 50
 IDS_AN_ASSOCIATION_READ = 1000
+ROWS_A_LIST = 100
 NOT_FOUND = 404
+
+# Without names HubSpot gives its default properties, personal ones among them.
+_ONLY_IDS: Mapping[str, str] = {"properties": "hs_object_id"}
 
 # Errors of one input that mean "there is none", not "try again".
 _ABSENT = (OBJECT_NOT_FOUND, "NO_ASSOCIATIONS_FOUND")
@@ -71,6 +75,26 @@ class HubSpotApi:
             inputs = [{"id": one} for one in part]
             rows.update((row_id(row), row) for row in await self._batch(path, asked, inputs, params))
         return rows
+
+    async def shown_as(self, kind: ObjectKind, one: str) -> str | None:
+        """The id under which HubSpot shows a record: of a merged one the winner's; None where it shows none."""
+        try:
+            row = await self.get("crm/objects", f"{OBJECTS[kind].path}/{one}", _ONLY_IDS)
+        except RequestRefused as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return row_id(row)
+
+    async def archived(self, kind: ObjectKind, after: str | None) -> tuple[Sequence[str], str | None]:
+        """One page of the recycle bin: the ids, and the cursor of the next page."""
+        params = {**_ONLY_IDS, "archived": "true", "limit": str(ROWS_A_LIST)}
+        found = await self.get("crm/objects", OBJECTS[kind].path, params if after is None else {**params, "after": after})
+        rows = json_objects(found.get("results"), "`results`")
+        onward = _after(found, "a list's")
+        if onward is not None and onward == after:
+            raise unexpected("a list of archived records does not move on")
+        return [row_id(row) for row in rows if is_true(row.get("archived")) or row.get("archivedAt")], onward
 
     async def associations(self, kind: ObjectKind, ids: Sequence[str], to: ObjectKind) -> Mapping[str, list[Association]]:
         """The associated records of each id; ids without any are missing."""
@@ -128,9 +152,15 @@ def _parts(items: Sequence, size: int) -> Iterator[Sequence]:  # type: ignore[ty
 
 def _onward(from_id: str, result: Json) -> list[dict[str, str]]:
     """The input that reads the rest of a record's associations."""
-    paging = json_object(result.get("paging") or {}, "an association's `paging`")
-    after = json_object(paging.get("next") or {}, "an association's `paging.next`").get("after")
-    return [{"id": from_id, "after": str(after)}] if after else []
+    after = _after(result, "an association's")
+    return [{"id": from_id, "after": after}] if after else []
+
+
+def _after(page: Json, whose: str) -> str | None:
+    """The cursor of the page after this one."""
+    paging = json_object(page.get("paging") or {}, f"{whose} `paging`")
+    after = json_object(paging.get("next") or {}, f"{whose} `paging.next`").get("after")
+    return str(after) if after else None
 
 
 def _partial(body: Json, results: Sequence[Json], asked: Sequence[str]) -> _Answer:

@@ -7,7 +7,7 @@ from connectors.contract.records import ObjectKind, PersonLink, Record, RecordRe
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import KnownLookup
 from connectors.crm.hubspot.api import HubSpotApi
-from connectors.crm.hubspot.objects import OBJECTS
+from connectors.crm.hubspot.objects import MERGED_IDS, OBJECTS
 from connectors.crm.hubspot.records import (
     archived_at,
     company_of,
@@ -19,7 +19,7 @@ from connectors.crm.hubspot.records import (
     record_of,
     swallowed_record,
 )
-from connectors.crm.hubspot.replies import Json, is_record_id
+from connectors.crm.hubspot.replies import Json, is_record_id, unexpected
 from connectors.http.client import Clock
 
 KINDS_WITH_PEOPLE = frozenset({ObjectKind.DEAL, ObjectKind.LEAD})
@@ -42,9 +42,16 @@ class Reader:
         """
         unique = list(dict.fromkeys(ids))
         found, people = await self._read(kind, [one for one in unique if is_record_id(one)])
-        strangers = await self._strangers(people.values(), known, beside)
         shown = {record.ref.external_id: record for record in found}
-        gone = await self._gone(kind, [one for one in unique if one not in shown], found)
+        merged = {old: record.ref.external_id for record in found for old in record.merged_ids}
+        moved = await self._moved(kind, [one for one in unique if one not in shown and one not in merged])
+        more, people_of_more = await self._read(kind, [one for one in dict.fromkeys(moved.values()) if one not in shown])
+        shown |= {record.ref.external_id: record for record in more}
+        if not shown.keys() >= set(moved.values()):
+            raise unexpected("a batch read does not show what a single read shows")
+        strangers = await self._strangers([*people.values(), *people_of_more.values()], known, beside)
+        winners = {old: shown[winner] for old, winner in {**merged, **moved}.items()}
+        gone = await self._gone(kind, [one for one in unique if one not in shown], winners)
         asked = [shown.get(one) or gone[one] for one in unique]
         others = [record for one, record in shown.items() if one not in set(unique)]  # winners shown for merged ids
         return (*strangers, *asked, *others)
@@ -82,9 +89,20 @@ class Reader:
         found, _ = await self._read(ObjectKind.CONTACT, wanted)
         return found
 
-    async def _gone(self, kind: ObjectKind, missing: Sequence[str], found: Sequence[Record]) -> Mapping[str, Record]:
-        """Merged where a record of the same answer says so, else deleted, at the instant of archiving where it is told."""
-        winners = {old: record for record in found for old in record.merged_ids}
+    async def _moved(self, kind: ObjectKind, missing: Sequence[str]) -> Mapping[str, str]:
+        """By id that the batch read did not show: the id under which a single read shows the record after all.
+
+        A single read of a merged id gives the winner (HubSpot's developer changelog on merging deals, contacts and companies,
+        November 2026), so a merged record is not taken for a deleted one even where the index shows its winner a day late.
+        """
+        if MERGED_IDS not in OBJECTS[kind].always:
+            return {}
+        asked = [one for one in missing if is_record_id(one)]
+        shown = {one: await self.api.shown_as(kind, one) for one in asked}
+        return {one: now_id for one, now_id in shown.items() if now_id is not None}
+
+    async def _gone(self, kind: ObjectKind, missing: Sequence[str], winners: Mapping[str, Record]) -> Mapping[str, Record]:
+        """Merged where there is a winner, else deleted, at the instant of archiving where it is told."""
         asked = [one for one in missing if one not in winners and is_record_id(one)]
         archived = await self.api.batch_read(kind, asked, frozenset(), archived=True)
         now = self.clock()

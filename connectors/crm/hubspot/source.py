@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -132,6 +132,19 @@ class HubSpotSource:
                 contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
         return records
+
+    async def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
+        """Yield the recycle bin, which keeps 90 days; memory holds one page.
+
+        HubSpot lists it in no order of time and filters it by none, so `since` spares no page.
+        """
+        del since
+        after: str | None = None
+        while True:
+            ids, after = await self._api.archived(kind, after)
+            yield [RecordRef(kind, one) for one in ids]
+            if after is None:
+                return
 
     async def _changed(self, reader: Reader, kind: ObjectKind, rows: Sequence[FoundRow], stored: Stored) -> tuple[Record, ...]:
         """Read the rows that are not stored in exactly this version."""

@@ -15,7 +15,7 @@ def millis(at: datetime) -> int:
 
 def iso(at_ms: int) -> str:
     """`2026-01-31T08:15:30.123Z`."""
-    return (EPOCH + timedelta(milliseconds=at_ms)).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+    return (EPOCH + timedelta(milliseconds=at_ms)).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def parse_millis(text: str) -> int:

@@ -4,6 +4,7 @@ import base64
 import binascii
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from connectors.simulators.hubspot.calls import Answer, Call, batch, json_list, json_names, json_object, record_number
 from connectors.simulators.hubspot.catalogue import ObjectType, object_type_of
@@ -14,6 +15,7 @@ from connectors.simulators.hubspot.records import HistoryEntry, StoredRecord, Ve
 
 ROWS = 100
 ROWS_WITH_HISTORY = 50
+BIN_MS = 90 * 24 * 3600 * 1000
 
 
 def told(portal: Portal, kind: ObjectType, record: StoredRecord, version: Version, names: Sequence[str]) -> Json:
@@ -56,11 +58,12 @@ def list_records(call: Call) -> Answer:
     shelf = call.portal.shelves[kind.name]
     ids = shelf.archived_ids if call.is_set("archived") else shelf.live_ids
     start = bisect_right(ids, _cursor_id(call.first("after")))
-    page = ids[start : start + limit]
-    results = [_told_in_full(call, kind, shelf.records[one], with_history) for one in page]
+    there = (ids[place] for place in range(start, len(ids)) if not _has_left_the_bin(call, shelf.records[ids[place]]))
+    page = list(islice(there, limit + 1))
+    results = [_told_in_full(call, kind, shelf.records[one], with_history) for one in page[:limit]]
     body: Json = {"results": results}
-    if start + limit < len(ids):
-        body["paging"] = {"next": {"after": _cursor(page[-1])}}
+    if len(page) > limit:
+        body["paging"] = {"next": {"after": _cursor(page[limit - 1])}}
     return Answer(body)
 
 
@@ -91,8 +94,14 @@ def _found(call: Call, kind: ObjectType, inputs: list[str], id_property: str | N
         held = {(record.version.values.get(id_property) or "").lower(): one for one, record in shelf.records.items()}
         numbers = {text: held[text.lower()] for text in inputs if text.lower() in held}
     records = {text: shelf.records[one] for text, one in numbers.items() if one in shelf.records}
+    records = {text: one for text, one in records.items() if not _has_left_the_bin(call, one)}
     there = {text: one for text, one in records.items() if (one.archived_ms is not None) is is_archived}
     return sorted(there.values(), key=lambda one: one.id), [text for text in inputs if text not in there]
+
+
+def _has_left_the_bin(call: Call, record: StoredRecord) -> bool:
+    """True where a record was archived so long ago that nobody can restore it: it is shown no more."""
+    return record.archived_ms is not None and record.archived_ms <= call.now_ms - BIN_MS
 
 
 def _missing(kind: ObjectType, ids: list[str]) -> Json:

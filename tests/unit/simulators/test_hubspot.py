@@ -185,6 +185,27 @@ async def test_archived_records_leave_search_and_stand_in_the_archived_list(rig:
     assert await rig.found(where(CURSOR, "EQ", millis(START + timedelta(hours=3))), sorts=by(CURSOR)) == [gone]
 
 
+async def test_the_archived_list_is_paged_by_id_and_keeps_ninety_days(rig: Rig) -> None:
+    """Nothing in it is ordered by time, so a reader must take every page; what left the bin can be told by nobody."""
+    made = [deal(rig.portal) for _ in range(25)]
+    for place, one in enumerate(reversed(made)):
+        rig.portal.archive("deals", one, START + timedelta(days=place))
+    rig.now = START + timedelta(days=90 + 2, seconds=1)
+    seen: list[str] = []
+    pages: list[int] = []
+    after: dict[str, str] | None = {}
+
+    while after is not None:
+        body: dict[str, Any] = (await rig.get(DEALS, archived="true", **after)).json()
+        seen += [one["id"] for one in body["results"]]
+        pages.append(len(body["results"]))
+        after = body.get("paging", {}).get("next")
+
+    read = await rig.post(f"{DEALS}/batch/read?archived=true", inputs=[{"id": made[-1]}], properties=[], propertiesWithHistory=[])
+    assert (seen, pages) == (made[:22], [10, 10, 2])
+    assert read.json()["errors"][0]["context"] == {"ids": [made[-1]]}
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 async def test_a_merge_joins_histories_and_links_and_leaves_404_behind(rig: Rig, *, is_new: bool) -> None:
     """One person's conversion must not be made twice, so the survivor must carry what both records had."""

@@ -52,12 +52,14 @@ Override = Callable[[httpx.Request], httpx.Response | None]
 class Account:
     """`on_request` may answer instead of the account; `after_search` may change it while somebody pages.
 
-    `now` is our clock; HubSpot's is `ahead` of it.
+    `now` is our clock; HubSpot's is `ahead` of it. `merged`: by path the winner's id of each merged one; a single read of a
+    merged id gives the winner, a batch read nothing, and the archived list holds the merged id.
     """
 
     now: datetime = NOW
     ahead: timedelta = timedelta(0)
     rows: dict[str, dict[str, Row]] = field(default_factory=dict)
+    merged: dict[str, dict[str, str]] = field(default_factory=dict)
     links: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     on_request: Override = lambda _request: None
@@ -106,6 +108,10 @@ class Account:
                 return response
             case ["crm", "objects", "2026-09", kind, "batch", "read"]:
                 return self._batch_read(kind, body, archived=request.url.params["archived"] == "true")
+            case ["crm", "objects", "2026-09", kind]:
+                return self._list(kind, request.url.params)
+            case ["crm", "objects", "2026-09", kind, one]:
+                return self._read_one(kind, one)
             case ["crm", "associations", "2026-09", one, other, "batch", "read"]:
                 return self._associations((one, other), body)
             case _:
@@ -132,6 +138,24 @@ class Account:
         if len(found) > len(page):
             answer["paging"] = {"next": {"after": str(len(page))}}
         return httpx.Response(200, json=answer)
+
+    def _list(self, kind: str, params: httpx.QueryParams) -> httpx.Response:
+        assert params["archived"] == "true"
+        assert int(params["limit"]) <= 100
+        assert params["properties"] == "hs_object_id"
+        bin_of_kind = {row.id: row.archived_at for row in self.rows.get(kind, {}).values() if row.archived_at is not None}
+        bin_of_kind |= dict.fromkeys(self.merged.get(kind, {}), NOW)
+        ids = sorted((one for one in bin_of_kind if int(one) > int(params.get("after", "0"))), key=int)
+        page = ids[: int(params["limit"])]
+        results = [{"id": one, "properties": {}, "archived": True, "archivedAt": iso(bin_of_kind[one])} for one in page]
+        paging = {"paging": {"next": {"after": page[-1]}}} if len(ids) > len(page) else {}
+        return httpx.Response(200, json={"results": results, **paging})
+
+    def _read_one(self, kind: str, one: str) -> httpx.Response:
+        row = self.rows.get(kind, {}).get(self.merged.get(kind, {}).get(one, one))
+        if row is None or row.archived_at is not None:
+            return refusal(404, "OBJECT_NOT_FOUND", "resource not found")
+        return httpx.Response(200, json={"id": row.id, "properties": {}, "archived": False})
 
     def _batch_read(self, kind: str, body: dict[str, Any], *, archived: bool) -> httpx.Response:
         ids = [one["id"] for one in body["inputs"]]
