@@ -23,6 +23,7 @@ def owed(row: ClaimedRow) -> Owed:
         is_frozen=row.is_frozen,
         frozen_person=row.person_id if row.is_frozen else None,
         first_unknown_at=row.first_unknown_at,
+        upload=row.upload,
     )
 
 

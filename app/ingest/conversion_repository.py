@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, and_, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, insert_rows, is_sqlite, listed, lists
+from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
-from app.db.tables import conversions, deliveries, leads, records, valuations
+from app.db.tables import conversions, deliveries, leads, records, settings, valuations
 from app.mapping.aggregate import ConversionState, EndReason, ValueState
+from app.outbox.states import DeliveryState
 from connectors.contract.conversions import DeliveryKind, Money
 from connectors.contract.records import ObjectKind
 
@@ -40,8 +41,9 @@ class StoredDelivery:
 
     @property
     def was_tried(self) -> bool:
-        """True where a request may have carried it: its content is frozen, or a lost try has been counted."""
-        return self.frozen or self.tries > 0 or self.first_unknown_at is not None
+        """True where a request may have carried it, or is about to: claimed, content frozen, or a lost try counted."""
+        is_claimed = self.state == DeliveryState.SENDING.value
+        return is_claimed or self.frozen or self.tries > 0 or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,18 +209,55 @@ async def write_deliveries(connection: AsyncConnection, source_id: int, rows: Se
     )
 
 
+async def hold(connection: AsyncConnection, conversion_ids: Sequence[int]) -> None:
+    """Keep the deliveries of these conversions from being claimed until the commit; who claims them now is waited for."""
+    mine = among(connection, deliveries.c.conversion_id, conversion_ids)
+    await connection.execute(select(deliveries.c.id).where(mine).order_by(deliveries.c.id).with_for_update())
+
+
 _SENT = frozenset({"sent_amount_micros", "sent_currency"})
 
 
-async def waiting_for_rate(connection: AsyncConnection, source_id: int, limit: int) -> tuple[set[int], set[int]]:
-    """The records of conversions whose value waits for a currency rate: deals, and others."""
+@dataclass(frozen=True, slots=True)
+class WaitingForRate:
+    """The records of conversions whose value waits for a currency rate; `last` is the last conversion's id, None: no more."""
+
+    deals: set[int]
+    others: set[int]
+    last: int | None
+
+
+async def waiting_for_rate(connection: AsyncConnection, source_id: int, *, after: int, limit: int) -> WaitingForRate:
+    """The next `limit` conversions by id that wait for a rate."""
     result = await connection.execute(
-        select(records.c.id, records.c.object)
-        .join(conversions, conversions.c.record_id == records.c.id)
-        .where(conversions.c.source_id == source_id, conversions.c.value_state == ValueState.RATE.value, conversions.c.live)
-        .order_by(conversions.c.occurred_at.desc())
+        select(conversions.c.id, conversions.c.record_id, records.c.object)
+        .join(records, records.c.id == conversions.c.record_id)
+        .where(
+            conversions.c.source_id == source_id,
+            conversions.c.value_state == ValueState.RATE.value,
+            conversions.c.live,
+            conversions.c.id > after,
+        )
+        .order_by(conversions.c.id)
         .limit(limit)
     )
     rows = list(result)
-    deals = {row.id for row in rows if row.object == ObjectKind.DEAL.value}
-    return deals, {row.id for row in rows} - deals
+    deals = {row.record_id for row in rows if row.object == ObjectKind.DEAL.value}
+    last = rows[-1].id if len(rows) == limit else None
+    return WaitingForRate(deals, {row.record_id for row in rows} - deals, last)
+
+
+async def rates_valued_with(connection: AsyncConnection, source_id: int) -> int:
+    """The version of the rates with which this source's waiting values were last looked at."""
+    value = await connection.scalar(select(settings.c.value).where(settings.c.name == _valued_with(source_id)))
+    return int(value or 0)
+
+
+async def note_rates_valued_with(connection: AsyncConnection, source_id: int, version: int) -> None:
+    """Every waiting value was looked at with these rates."""
+    row = {"name": _valued_with(source_id), "value": str(version)}
+    await insert_rows(connection, settings, [row], conflict=("name",), update=("value",))
+
+
+def _valued_with(source_id: int) -> str:
+    return f"rates_valued_with:{source_id}"

@@ -42,6 +42,15 @@ def difference(stored: Mapping[str, StoredConversion], wanted: Iterable[Conversi
     return found
 
 
+def turned_by(found: Difference, stored: Mapping[str, StoredConversion]) -> set[int]:
+    """The stored conversions that stop or begin to count instead of another one."""
+    uids: set[str | None] = set()
+    for before, state in found.changed:
+        if before.state.duplicate_of != state.duplicate_of:
+            uids |= {state.uid, before.state.duplicate_of, state.duplicate_of}
+    return {stored[uid].id for uid in uids if uid is not None and uid in stored}
+
+
 # What is not stored with a conversion, or is only told in words.
 _TOLD = frozenset(
     {"excluded", "excluded_for", "explain", "value_why", "rates_version", "mapping_version", "is_tried", "is_withdrawn"}

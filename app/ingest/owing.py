@@ -145,6 +145,8 @@ def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: 
             owed.changed[row.id] = replace(
                 row, state=PENDING, reason=Reason.NEW.value, due_at=due, deadline_at=deadline, settled_at=None
             )
+        elif row.reason == Reason.DUPLICATE:  # it counts now, and no platform takes it any more
+            owed.changed[row.id] = replace(row, reason=Reason.TOO_OLD.value, deadline_at=deadline)
 
 
 def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:
@@ -164,7 +166,7 @@ def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state:
                     row, state=SKIPPED, reason=Reason.SUPERSEDED.value, due_at=None, settled_at=to_ms(now)
                 )
         if kind is not None and (is_newer or all(row.kind != kind for row in standing)):
-            owed.added.append(_correction(terms, upload, kind, corrections, now))
+            owed.added.append(_correction(terms, state, upload, kind, corrections, now))
 
 
 def _is_there(row: StoredDelivery) -> bool:
@@ -200,15 +202,17 @@ def _due_correction(
 
 
 def _correction(
-    terms: DestinationTerms, upload: StoredDelivery, kind: str, corrections: list[StoredDelivery], now: datetime
+    terms: DestinationTerms,
+    state: ConversionState,
+    upload: StoredDelivery,
+    kind: str,
+    corrections: list[StoredDelivery],
+    now: datetime,
 ) -> StoredDelivery:
-    """Due once the upload is known to be recorded; past the platform's window it is told as unsupported."""
+    """Due when the platform may take it: a claim looks whether the upload is recorded. Past the window it is unsupported."""
     limits = terms.limits
     taken = from_ms(upload.settled_at) if upload.settled_at is not None else now
-    wait = limits.correction_after
-    if upload.state != DeliveryState.CONFIRMED.value and limits.verdict_after is not None:
-        wait = max(wait, limits.verdict_after)
-    deadline = taken + limits.correction_within
+    deadline = state.occurred_at + limits.correction_within
     able = (limits.restates if kind == RESTATE else limits.retracts) and now < deadline
     return StoredDelivery(
         id=NEW_ID,
@@ -223,6 +227,6 @@ def _correction(
         frozen=False,
         deadline_at=to_ms(deadline),
         created_at=to_ms(now),
-        due_at=to_ms(max(now, taken + wait)) if able else None,
+        due_at=to_ms(max(now, taken + limits.correction_after)) if able else None,
         settled_at=None if able else to_ms(now),
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
+from app.ingest import conversion_repository as conversions
 from app.ingest import repository
 from app.ingest.context import SourceContext
 from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, next_window, note_deletions_listed
@@ -58,13 +59,14 @@ class Poller:
         ]
         rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
         listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
-        if not kinds and not hints and not listings:
+        if not (kinds or hints or listings or await self._has_new_rates(source)):
             return Pulled()
         lease = await self._acquire(source)
         if lease is None:
             return Pulled(is_busy=True)
         try:
-            pulled = await self._hints(source, crm, hints, lease)
+            pulled = await self._revalue(source, lease)
+            pulled = _sum(pulled, await self._hints(source, crm, hints, lease))
             for kind in kinds:
                 pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease))
             if isinstance(crm, ListsDeleted):
@@ -80,6 +82,24 @@ class Poller:
         async with self._database.write() as connection:
             fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
         return None if fence is None else PullLease(name, self._holder, fence)
+
+    async def _has_new_rates(self, source: SourceContext) -> bool:
+        """True where values that wait for a rate were last looked at with other rates than these."""
+        if source.rates.version == 0:
+            return False
+        async with self._database.read() as connection:
+            return await conversions.rates_valued_with(connection, source.id) != source.rates.version
+
+    async def _revalue(self, source: SourceContext, lease: PullLease) -> Pulled:
+        """When rates have come: value what waits for them, batch after batch.
+
+        Asked under the lease: a replica that knows older rates than the last one notes its own, and the next makes it good.
+        """
+        pulled, after = Pulled(), 0 if await self._has_new_rates(source) else None
+        while after is not None:
+            recorded, after = await self._recorder.revalue(source, self._clock(), lease, after=after)
+            pulled = _sum(pulled, Pulled(recorded))
+        return pulled
 
     async def _window(
         self, source: SourceContext, crm: CrmSource, kind: ObjectKind, row: CursorRow | None, lease: PullLease

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row
+from app.db.bulk import Row, is_sqlite
 from app.db.ids import IdBlock
 from app.db.instants import to_ms
 from app.db.session import Database
@@ -17,7 +17,7 @@ from app.ingest.context import SourceContext
 from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
-from app.ingest.difference import Difference, difference
+from app.ingest.difference import Difference, difference, turned_by
 from app.ingest.identities import LeadWriter, PeopleWritten
 from app.ingest.inbox import WaitingHint, done_with
 from app.ingest.owing import Owed, owe
@@ -101,18 +101,26 @@ class Recorder:
         self._ring(destinations)
         return recorded
 
-    async def revalue(self, source: SourceContext, now: datetime, lease: PullLease, *, rates: Rates | None = None) -> Recorded:
-        """Value again what waits for a currency rate: to be called when rates have come. Raises LeaseLost like `record`."""
+    async def revalue(
+        self, source: SourceContext, now: datetime, lease: PullLease, *, after: int = 0, rates: Rates | None = None
+    ) -> tuple[Recorded, int | None]:
+        """Value again a batch of what waits for a currency rate, when rates have come; where to go on, None at the end.
+
+        Raises LeaseLost like `record`.
+        """
+        chosen = source.rates if rates is None else rates
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            deals, persons = await conversions.waiting_for_rate(connection, source.id, MOST_REVALUED)
+            batch = await conversions.waiting_for_rate(connection, source.id, after=after, limit=MOST_REVALUED)
             recorded, destinations = Recorded(), set[int]()
-            if deals or persons:
-                plan = PagePlan(deals=deals, persons=persons)
-                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, rates)
+            if batch.deals or batch.others:
+                plan = PagePlan(deals=batch.deals, persons=batch.others)
+                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
+            if batch.last is None:
+                await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(destinations)
-        return recorded
+        return recorded, batch.last
 
     async def _record(
         self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
@@ -141,9 +149,7 @@ class Recorder:
         await repository.write_links(connection, near.gone, near.fresh)
         people = await self._leads.write(connection, source, near, ids, now)
         await repository.merge_leads(connection, near.merged_leads)
-        stored = await self._stored(connection, source, near, people)
-        states = derive_all(source, near, people.email_keys, stored, source.rates if rates is None else rates)
-        found = difference(stored, states)
+        stored, found = await self._derived(connection, source, near, people, source.rates if rates is None else rates)
         conversion_ids = await _write_conversions(connection, source, found, ids, now)
         woken = _woken(stored, near, plan, people)
         owed = owe(source, found, conversion_ids, woken, now)
@@ -160,6 +166,29 @@ class Recorder:
             deliveries=len(owed.added),
         )
         return recorded, owed.destinations
+
+    async def _derived(
+        self,
+        connection: AsyncConnection,
+        source: SourceContext,
+        near: Neighbourhood,
+        people: PeopleWritten,
+        rates: Rates,
+    ) -> tuple[dict[str, StoredConversion], Difference]:
+        """What is stored, and what changes.
+
+        Where of two records of one e-mail another comes to count, neither may be on its way meanwhile: what a dispatcher
+        could claim is held first, and judged again as it stands then.
+        """
+        held = set[int]()
+        while True:
+            stored = await self._stored(connection, source, near, people)
+            found = difference(stored, derive_all(source, near, people.email_keys, stored, rates))
+            turned = turned_by(found, stored) - held
+            if not turned or is_sqlite(connection):
+                return stored, found
+            await conversions.hold(connection, sorted(turned))
+            held |= turned
 
     async def _stored(
         self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, people: PeopleWritten

@@ -18,9 +18,9 @@ def settle_duplicates(
     """The states of a page, each with what counts instead of it.
 
     `stored` are conversions of other leads as they stand, `email_of` the e-mail of every lead involved (as HMAC). What was
-    recorded first counts; within a page the earliest does. Where the one that counts ends before anything of it was tried,
-    the earliest of its duplicates takes its place; once it was tried they stay duplicates. States of other leads that
-    change so are added to the answer.
+    tried counts, else the earliest, in whatever order they were recorded. Where the one that counts ends before anything of
+    it was tried, the earliest of its duplicates takes its place; once it was tried they stay duplicates. States of other
+    leads that change so are added to the answer.
     """
     derived = {one.uid: one for one in states}
     before = {one.uid: one for one in stored}
@@ -32,7 +32,7 @@ def settle_duplicates(
     for (name, _), members in groups.items():
         milestone = document.named(name)
         sends_implied = milestone is not None and milestone.implied == "send"
-        for one in _settled(members, set(before), sends_implied=sends_implied):
+        for one in _settled(members, sends_implied=sends_implied):
             derived[one.uid] = one
     return list(derived.values())
 
@@ -42,41 +42,27 @@ def _name(document: MappingDocument, name: str) -> str:
     return name if milestone is None else milestone.name
 
 
-def _settled(members: Sequence[ConversionState], known: set[str], *, sends_implied: bool) -> list[ConversionState]:
-    """The members that change."""
+def _settled(members: Sequence[ConversionState], *, sends_implied: bool) -> list[ConversionState]:
+    """The members that change. What was tried stays as it is; of the others the earliest counts."""
     by_uid = {one.uid: one for one in members}
-    keeper = _keeper(members, known, sends_implied=sends_implied)
+    free = [one for one in members if one.is_live and _counts(one, sends_implied=sends_implied) and not _is_bound(one, by_uid)]
+    if not free:
+        return []
+    keeper = min(free, key=lambda one: (not one.is_tried, one.occurred_at, one.uid))
     changed = []
-    for one in members:
-        counts = by_uid.get(one.duplicate_of or "")
-        if one is keeper:
-            instead = None
-        elif one.duplicate_of is not None:
-            is_over = counts is not None and not counts.is_live and not counts.is_tried
-            instead = (None if keeper is None else keeper.uid) if is_over and one.is_live else one.duplicate_of
-        elif one.is_live and not one.is_tried and one.uid not in known and _counts(one, sends_implied=sends_implied):
-            instead = keeper.uid if keeper is not None and keeper.lead_id != one.lead_id else None
-        else:
-            instead = one.duplicate_of
-        if instead != one.duplicate_of:
+    for one in free:
+        instead = None if one.lead_id == keeper.lead_id else keeper.uid
+        if not one.is_tried and one.duplicate_of != instead:
             changed.append(replace(one, duplicate_of=instead))
     return changed
 
 
-def _keeper(members: Sequence[ConversionState], known: set[str], *, sends_implied: bool) -> ConversionState | None:
-    """What counts: one that was told or recorded already, else the earliest of those that may."""
-    by_uid = {one.uid: one for one in members}
-    live = [one for one in members if one.is_live and _counts(one, sends_implied=sends_implied)]
-
-    def is_free(one: ConversionState) -> bool:
-        counts = by_uid.get(one.duplicate_of or "")
-        return one.duplicate_of is None or (counts is not None and not counts.is_live and not counts.is_tried)
-
-    return min(
-        (one for one in live if is_free(one)),
-        key=lambda one: (not one.is_tried, one.uid not in known, one.duplicate_of is not None, one.occurred_at, one.uid),
-        default=None,
-    )
+def _is_bound(one: ConversionState, by_uid: Mapping[str, ConversionState]) -> bool:
+    """What counts instead of it was told to a platform and has ended since, or is another person's by now."""
+    if one.duplicate_of is None:
+        return False
+    counts = by_uid.get(one.duplicate_of)
+    return counts is None or (counts.is_tried and not counts.is_live)
 
 
 def _counts(one: ConversionState, *, sends_implied: bool) -> bool:

@@ -47,8 +47,8 @@ class _Work:
         mine = [one for one in self._stored if one.milestone in names]
         if not mine:
             return self._first_seen(milestone, scope)
-        owned = after_merge(in_order([one for one in mine if scope.owns(one)]), scope.kind)
         strange = [one for one in mine if not scope.owns(one) and scope.reads(one.record_id)]
+        owned, strange = _joined(scope, in_order([one for one in mine if scope.owns(one)]), strange)
         of_others = [one for one in strange if one.scope_kind == scope.kind]
         of_other_kind = [one for one in strange if one.scope_kind != scope.kind]
         counted = {(one.record_id, one.occurred_at) for one in of_others if not one.is_implied}
@@ -60,7 +60,7 @@ class _Work:
         implied: list[Stay] = []
         is_settled = real and _is_for_good(milestone) and all(one.is_live and not one.is_implied for one in mine)
         if not is_settled:  # else nothing that is implied bears on the answer
-            implied = self._firing(milestone, scope, self._stays.implied(scope.records, milestone), owned)
+            implied = self._firing(milestone, scope, self._implied(milestone, scope), owned)
         cuts = [one.ended_at for one in owned if one.is_withdrawn and one.ended_at is not None]
         matched = match_first(runs_of([*real, *implied], cuts), [*owned, *of_other_kind])
         return [self._by_its_record(milestone, scope, one, of_other_kind) for one in self._settled(milestone, scope, matched)]
@@ -71,8 +71,12 @@ class _Work:
         if milestone.repeat == "every_entry":
             return self._settled(milestone, scope, match_every([Run.of(stay) for stay in _distinct(real)], ()))
         if not (real and _is_for_good(milestone)):  # else nothing that is implied bears on the answer
-            real = [*real, *self._firing(milestone, scope, self._stays.implied(scope.records, milestone), ())]
+            real = [*real, *self._firing(milestone, scope, self._implied(milestone, scope), ())]
         return [self._new(milestone, scope, run, occurrence) for occurrence, run in enumerate(runs_of(real))]
+
+    def _implied(self, milestone: Milestone, scope: Scope) -> list[Stay]:
+        """A deal without people implies nothing of a person: who comes brings their own milestones."""
+        return [] if scope.stands_in else self._stays.implied(scope.records, milestone)
 
     def _firing(self, milestone: Milestone, scope: Scope, stays: Sequence[Stay], stored: Sequence[ConversionState]) -> list[Stay]:
         """A conversion that was made stays made; a new one needs its condition when its entry is recorded, or while it holds."""
@@ -102,7 +106,7 @@ class _Work:
     ) -> ConversionState:
         """A conversion from when the mapping counted otherwise follows the record that made it, and no other."""
         before = next((one for one in of_other_kind if one.uid == state.uid), None)
-        if before is None:
+        if before is None or state.ended_why is EndReason.DUPLICATE_AFTER_MERGE:
             return state
         records = [record for record in scope.records if record.id == before.record_id]
         runs = runs_of(self._firing(milestone, scope, self._stays.real(records, milestone), [before]))
@@ -191,6 +195,17 @@ class _Work:
 
     def _setting(self, scope: Scope, stay: Stay, at: datetime) -> Setting:
         return Setting(scope.look_at(stay.record), self._facts, stay.pipeline, stay.stage, at, self._rates)
+
+
+def _joined(
+    scope: Scope, owned: list[ConversionState], strange: list[ConversionState]
+) -> tuple[list[ConversionState], list[ConversionState]]:
+    """After merges, and with what a deal of this person had counted while it had nobody: one of them lives."""
+    adopted = frozenset(one.uid for one in strange if scope.adopts(one))
+    taken = [replace(one, lead_id=scope.lead_id) for one in strange if one.uid in adopted]
+    states = after_merge(in_order([*owned, *taken]), scope.kind, adopted)
+    rest = [one for one in strange if one.uid not in adopted]
+    return [one for one in states if one.uid not in adopted], rest + [one for one in states if one.uid in adopted]
 
 
 def _is_for_good(milestone: Milestone) -> bool:

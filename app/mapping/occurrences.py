@@ -77,24 +77,33 @@ def match_every(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Match
     return found
 
 
-def after_merge(stored: Sequence[ConversionState], scope_kind: str) -> list[ConversionState]:
+def after_merge(
+    stored: Sequence[ConversionState], scope_kind: str, adopted: frozenset[str] = frozenset()
+) -> list[ConversionState]:
     """Two live ones of one kind of scope under two refs: two scopes were merged. The earlier lives, the later is a duplicate.
+
+    `adopted`: uids of another kind that this scope takes over now, as if they were merged into it.
 
     One that was a duplicate of the other all along gives way to it, whichever was earlier: it was never sent.
     """
     if len(stored) < 2:  # noqa: PLR2004 a pair
         return list(stored)
-    live = [one for one in stored if one.is_live and one.scope_kind == scope_kind and one.occurrence < FIRST_INSTANT]
-    if len({one.scope_key for one in live}) > 1:
+    mine = {one.uid for one in stored if one.is_live and (one.scope_kind == scope_kind or one.uid in adopted)}
+    live = [one for one in stored if one.uid in mine and one.occurrence < FIRST_INSTANT]
+    if len({_scope_of(one) for one in live}) > 1:
         keeper = min(live, key=lambda one: (one.duplicate_of is not None, one.is_implied, one.occurred_at, one.uid))
-        stored = [_ended_by(one, keeper) if one in live and one.scope_key != keeper.scope_key else one for one in stored]
+        stored = [_ended_by(one, keeper) if one in live and _scope_of(one) != _scope_of(keeper) else one for one in stored]
     by_instant: dict[int, ConversionState] = {}
     found: list[ConversionState] = []
     for one in stored:
-        is_entry = one.is_live and one.occurrence >= FIRST_INSTANT and one.scope_kind == scope_kind
+        is_entry = one.uid in mine and one.occurrence >= FIRST_INSTANT
         keeper = by_instant.setdefault(one.occurrence, one) if is_entry else one
-        found.append(one if keeper is one or keeper.scope_key == one.scope_key else _ended_by(one, keeper))
+        found.append(one if keeper is one or _scope_of(keeper) == _scope_of(one) else _ended_by(one, keeper))
     return found
+
+
+def _scope_of(one: ConversionState) -> tuple[str, str]:
+    return one.scope_kind, one.scope_key
 
 
 def _ended_by(one: ConversionState, keeper: ConversionState) -> ConversionState:

@@ -12,13 +12,17 @@ from connectors.contract.records import ObjectKind
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A scope of an aggregate: its refs (the smallest names it when it is new), its records, its fields."""
+    """A scope of an aggregate: its refs (the smallest names it when it is new), its records, its fields.
+
+    `stands_in`: a deal without people that a milestone of a person is filed under until the person comes.
+    """
 
     kind: str
     refs: tuple[str, ...]
     records: tuple[KnownRecord, ...]
     look: Lookup
     lead_id: int | None
+    stands_in: bool = False
 
     def owns(self, stored: ConversionState) -> bool:
         """True where a stored conversion is this scope's, also under the ref of a merged record."""
@@ -27,6 +31,10 @@ class Scope:
         if self.kind == PERSON and self.lead_id is not None and stored.lead_id == self.lead_id:
             return True
         return stored.scope_key in self.refs
+
+    def adopts(self, stored: ConversionState) -> bool:
+        """True where a deal counted for itself, as it had nobody, and this is its person."""
+        return self.kind == PERSON and stored.lead_id is None and stored.scope_kind == ObjectKind.DEAL.value
 
     def reads(self, record_id: int) -> bool:
         """True where the record is one of this scope's."""
@@ -90,13 +98,14 @@ class Scopes:
             if companies:
                 return [self._of_company(company) for company in sorted(companies)]
         if by == "deal" or self._person is None:
-            return [self._of_deal(deal, self._person) for deal in self._aggregate.deals]
+            return [self._of_deal(deal, self._person, stands_in=by != "deal") for deal in self._aggregate.deals]
         return [self._of_person(self._person)]
 
-    def _of_deal(self, deal: Deal, person: Person | None) -> Scope:
+    def _of_deal(self, deal: Deal, person: Person | None, *, stands_in: bool) -> Scope:
         held = (deal.record, *deal.merged, *(person.records if person else ()))
         refs = tuple(ref for record in (deal.record, *deal.merged) for ref in _refs(record))
-        return Scope("deal", refs, (deal.record, *deal.merged), self._looking(held), person.lead_id if person else None)
+        lead_id = person.lead_id if person else None
+        return Scope("deal", refs, (deal.record, *deal.merged), self._looking(held), lead_id, stands_in)
 
     def _of_person(self, person: Person) -> Scope:
         refs = tuple(ref for record in person.records for ref in _refs(record)) or (str(person.lead_id),)

@@ -28,6 +28,7 @@ LONGEST_PAUSE = timedelta(days=1)
 CONNECTION_PAUSE = timedelta(minutes=1)
 TARGET_PAUSE = timedelta(hours=1)
 PERSON_PAUSE = timedelta(hours=6)
+CORRECTION_PAUSE = timedelta(hours=3)
 # From a decision to the platform's receipt: the batches before it, a slow request, a clock that differs.
 SENDING_TAKES = timedelta(minutes=15)
 
@@ -48,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A claimed delivery with what a decision needs of its conversion."""
+    """A claimed delivery with what a decision needs of its conversion. `upload`: how a correction's upload stands, and why."""
 
     id: int
     kind: DeliveryKind
@@ -61,6 +62,7 @@ class Owed:
     is_frozen: bool = False
     frozen_person: int | None = None
     first_unknown_at: datetime | None = None
+    upload: tuple[DeliveryState, Reason] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,10 @@ class Stop:
 
 Decision = Send | Wait | Stop
 
+_UNSUPPORTED = Stop(DeliveryState.SKIPPED, Reason.UNSUPPORTED)
+# No verdict comes for these: the platform has said so already, or a person has.
+_KNOWN_TO_BE_THERE = frozenset({Reason.ALREADY_THERE, Reason.COUNTED_AS_SENT})
+
 
 def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime) -> Decision:
     """Decide whether this delivery may go now."""
@@ -137,8 +143,10 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
             return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
     if not terms.is_mapped:
         return Stop(DeliveryState.SKIPPED, Reason.UNMAPPED)
+    is_correction = owed.kind is not DeliveryKind.UPLOAD
     if now >= owed.deadline_at:
-        return Stop(DeliveryState.EXPIRED, Reason.DEADLINE)
+        is_held = is_correction and owed.tries == 0 and unknown is None
+        return _UNSUPPORTED if is_held else Stop(DeliveryState.EXPIRED, Reason.DEADLINE)
     if not owed.is_live and owed.kind is not DeliveryKind.RETRACT:
         # After a lost answer the platform may have it: it is not sent again, and a person must hear of it.
         may_be_there = unknown is not None
@@ -147,6 +155,10 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
             if may_be_there
             else Stop(DeliveryState.SKIPPED, Reason.WITHDRAWN)
         )
+    if is_correction:
+        held = _before_upload(owed, terms, now)
+        if held is not None:
+            return held
     if owed.occurred_at > now:
         return _wait(owed, owed.occurred_at, Reason.TOO_RECENT)
     if terms.is_target_paused:
@@ -154,6 +166,24 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     if owed.kind is DeliveryKind.RETRACT or owed.is_frozen:
         return None
     return _by_value(owed, terms, now)
+
+
+def _before_upload(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
+    """A correction is held until its upload is known to be recorded, and ends where it is known not to be."""
+    state, reason = owed.upload or (DeliveryState.SKIPPED, Reason.UNSUPPORTED)
+    match state:
+        case DeliveryState.CONFIRMED:
+            return None
+        case DeliveryState.ACCEPTED if terms.limits.verdict_after is None or reason in _KNOWN_TO_BE_THERE:
+            return None
+        case DeliveryState.ACCEPTED | DeliveryState.PENDING | DeliveryState.SENDING | DeliveryState.UNCERTAIN:
+            return _wait(owed, now + CORRECTION_PAUSE, Reason.UPLOAD)
+        case DeliveryState.UNMATCHED | DeliveryState.REJECTED | DeliveryState.EXPIRED:
+            return _UNSUPPORTED
+        case DeliveryState.SHADOWED | DeliveryState.SKIPPED:
+            return _UNSUPPORTED
+        case _:
+            assert_never(state)
 
 
 def _by_value(owed: Owed, terms: Terms, now: datetime) -> Decision | None:

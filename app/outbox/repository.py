@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Integer, Select, bindparam, exists, func, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Integer, Select, and_, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists, update_rows
@@ -14,11 +14,14 @@ from app.db.instants import from_ms, optional_from_ms, optional_ms
 from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
+from connectors.contract.conversions import DeliveryKind
+
+UPLOAD = DeliveryKind.UPLOAD.value
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
-    """A claimed delivery with its conversion."""
+    """A claimed delivery with its conversion. `upload`: state and reason of the upload that a correction is about."""
 
     id: int
     source_id: int
@@ -46,6 +49,7 @@ class ClaimedRow:
     person_id: int | None
     first_unknown_at: datetime | None
     most_together: int | None = None
+    upload: tuple[DeliveryState, Reason] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,17 @@ _DUE = (
 
 @lru_cache
 def _claimed_rows(*, for_sqlite: bool) -> Select[Any]:
+    first = deliveries.alias("first")
+    corrected = and_(
+        deliveries.c.kind != UPLOAD,
+        first.c.conversion_id == deliveries.c.conversion_id,
+        first.c.destination_id == deliveries.c.destination_id,
+        first.c.kind == UPLOAD,
+    )
     return (
-        select(deliveries, conversions)
+        select(deliveries, conversions, first.c.state.label("upload_state"), first.c.reason.label("upload_reason"))
         .join(conversions, conversions.c.id == deliveries.c.conversion_id)
+        .outerjoin(first, corrected)
         .where(listed(deliveries.c.id, "ids", for_sqlite=for_sqlite))
         .order_by(deliveries.c.id)
         .set_label_style(LABEL_STYLE_TABLENAME_PLUS_COL)
@@ -175,6 +187,7 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
         most_together=optional("deliveries_most_together"),
+        upload=None if (state := words("upload_state")) is None else (DeliveryState(state), Reason(str(row["upload_reason"]))),
     )
 
 

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TOO_RECENT = "too_recent"
     PAUSED = "paused"
     RETRY = "retry"
+    UPLOAD = "upload"
     SENT = "sent"
     DELIVERED = "delivered"
     ALREADY_THERE = "already_there"
@@ -70,6 +71,7 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.TOO_RECENT: "The click is too recent for the platform; it goes by itself later.",
     Reason.PAUSED: "The connection or this milestone's target is paused; run `leadloop check` and follow the mend.",
     Reason.RETRY: "The platform failed or throttled; it is tried again with growing pauses.",
+    Reason.UPLOAD: "It corrects an upload that the platform has not confirmed yet; it goes once that is recorded.",
     Reason.SENT: "It is on its way.",
     Reason.DELIVERED: "The platform took it.",
     Reason.ALREADY_THERE: "The platform had it already; it is counted once.",
@@ -85,7 +87,7 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.NO_VALUE: "It has no value and the mapping says to skip then.",
     Reason.TOO_OLD: "The event or its click is older than the platform takes.",
     Reason.BELOW_MINIMUM: "Its value is below the mapping's minimum.",
-    Reason.UNSUPPORTED: "The platform cannot take this correction.",
+    Reason.UNSUPPORTED: "The platform cannot take this correction, or has no conversion to correct.",
     Reason.ERASED: "The person was forgotten.",
     Reason.DUPLICATE: "Another record of the same e-mail counts instead.",
     Reason.BEFORE_START: "It happened before the mapping's start; send it with an explicit backfill.",

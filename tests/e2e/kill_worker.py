@@ -63,10 +63,8 @@ mappings:
       ad_personalization: {{field: contact.ads_consent, granted: ["yes"]}}
     milestones:
       - name: lead
-        implied: ignore
         when: [{{object: contact, created: true}}]
       - name: qualified_lead
-        implied: ignore
         when: [{{object: contact, property: lifecyclestage, enters: [salesqualifiedlead]}}]
         value: {{model: fixed, amount: 50, currency: USD}}
       - name: opportunity

@@ -9,12 +9,15 @@ from sqlalchemy import select
 from app.db.instants import from_ms
 from app.db.session import Database
 from app.db.tables import conversions, deliveries, destinations
-from app.demo.config import ACTIONS
+from app.demo.config import ACTIONS, EVENTS
 from connectors.simulators.google import GooglePlatform
+from connectors.simulators.meta import MetaPlatform
 from tests.e2e.oracle import Conversion
 from tests.e2e.oracle_platforms import Platform
 
 Row = Mapping[str, object]
+Standing = tuple[str, str]
+Counts = Mapping[tuple[str, str], tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,17 @@ async def read_books(database: Database) -> Books:
     return Books(made, owed)
 
 
-def differences(books: Books, expected: Mapping[str, Conversion], platforms: Collection[Platform]) -> list[str]:
-    """What is missing, too much or otherwise, in words that name the conversion."""
+@dataclass(frozen=True, slots=True)
+class DeliveryDifference:
+    """A delivery that is missing, too much, or stands otherwise than it should: state and reason, None where there is none."""
+
+    delivery: str
+    found: Standing | None
+    expected: Standing | None
+
+
+def differences(books: Books, expected: Mapping[str, Conversion]) -> list[str]:
+    """Conversions that are missing, too many or otherwise, in words that name them."""
     found = []
     for uid in sorted(books.conversions.keys() | expected.keys()):
         row, one = books.conversions.get(uid), expected.get(uid)
@@ -50,6 +62,14 @@ def differences(books: Books, expected: Mapping[str, Conversion], platforms: Col
             )
         elif row is not None and one is not None:
             found += [f"{_named(one)}: {text}" for text in _fields(row, one)]
+    return found
+
+
+def delivery_differences(
+    books: Books, expected: Mapping[str, Conversion], platforms: Collection[Platform]
+) -> list[DeliveryDifference]:
+    """Deliveries to these platforms that are missing, too many, or end otherwise."""
+    found = []
     names = {platform.name for platform in platforms}
     wanted = {
         (uid, owed.platform.name, owed.kind, owed.number): (owed.state, owed.reason)
@@ -61,7 +81,7 @@ def differences(books: Books, expected: Mapping[str, Conversion], platforms: Col
     for key in sorted(wanted.keys() | there.keys()):
         if there.get(key) != wanted.get(key):
             name = _named(expected[key[0]]) if key[0] in expected else key[0]
-            found.append(f"{name} {' '.join(map(str, key[1:]))}: is {there.get(key)}, should be {wanted.get(key)}")
+            found.append(DeliveryDifference(f"{name} {' '.join(map(str, key[1:]))}", there.get(key), wanted.get(key)))
     return found
 
 
@@ -105,9 +125,27 @@ def google_differences(google: GooglePlatform, expected: Mapping[str, Conversion
         for key, entry in google.ledger.entries.items()
         if entry.times_counted
     }
-    keys = sorted(wanted.keys() | counted.keys())
+    return _count_differences("Google", counted, wanted)
+
+
+def meta_differences(meta: MetaPlatform, expected: Mapping[str, Conversion]) -> list[str]:
+    """Where Meta's own ledger counts other conversions, other values, or one of them twice."""
+    wanted: dict[tuple[str, str], tuple[int, float]] = {}
+    for uid, one in expected.items():
+        for owed in one.deliveries:
+            if owed.platform.name == "meta" and owed.state == "accepted":
+                wanted[EVENTS[one.milestone], uid] = (1, 0.0 if owed.sent_micros is None else owed.sent_micros / 1_000_000)
+    counted = {
+        (key.event_name, key.event_id): (entry.times_counted, entry.worth)
+        for key, entry in meta.ledger.entries.items()
+        if entry.times_counted
+    }
+    return _count_differences("Meta", counted, wanted)
+
+
+def _count_differences(name: str, counted: Counts, wanted: Counts) -> list[str]:
     return [
-        f"{key}: Google counts {counted.get(key)}, should count {wanted.get(key)}"
-        for key in keys
+        f"{key}: {name} counts {counted.get(key)}, should count {wanted.get(key)}"
+        for key in sorted(wanted.keys() | counted.keys())
         if counted.get(key) != wanted.get(key)
     ]

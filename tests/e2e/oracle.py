@@ -19,6 +19,7 @@ MICROS = 1_000_000
 OWN_PEOPLE = "@leadloop-demo.example"
 OPPORTUNITY_PROBABILITY = Decimal("0.4")
 QUALIFIED_MICROS = 50 * MICROS
+NOT_TRIED_AGAIN = ("withdrawn", "superseded", "duplicate", "unsupported")
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +45,11 @@ class Conversion:
     def is_live(self) -> bool:
         """Whether it still holds."""
         return not self.ended_why
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether a platform was told of it."""
+        return any(each.kind == "upload" and each.sent_at is not None for each in self.deliveries)
 
     @property
     def currency(self) -> str | None:
@@ -114,6 +120,7 @@ class Oracle:
         self._record_people(contacts, now)
         for deal in sorted(deals, key=lambda one: ref_order(one.id)):
             self._record_deal(deal, now)
+        self._settle_twins(now)
         self._reconsider({*contacts, *deals}, now)
         self._send(now)
 
@@ -158,10 +165,44 @@ class Oracle:
             yield "disqualified", at
 
     def _keep_the_earliest(self, listed: Sequence[Conversion], now: datetime) -> None:
-        """After a merge two may stand in one scope."""
-        live = sorted((one for one in listed if one.is_live), key=lambda one: (one.occurred_at, one.uid))
+        """After a merge two may stand in one scope; what counted until then counts on."""
+        live = sorted(
+            (one for one in listed if one.is_live),
+            key=lambda one: (one.duplicate_of is not None, one.is_implied, one.occurred_at, one.uid),
+        )
         for later in live[1:]:
             self._end(later, "duplicate_after_merge", now)
+
+    def _settle_twins(self, now: datetime) -> None:
+        """Of the records of one e-mail that nobody merged one counts: what was tried, else the earliest."""
+        for members in self.by_email.values():
+            by_uid = {one.uid: one for one in members}
+
+            def is_bound(one: Conversion, by_uid: Mapping[str, Conversion] = by_uid) -> bool:
+                counts = by_uid.get(one.duplicate_of or "")
+                return counts is not None and counts.was_tried and not counts.is_live
+
+            free = [one for one in members if one.is_live and not one.is_implied and not is_bound(one)]
+            keeper = min(free, key=lambda one: (not one.was_tried, one.occurred_at, one.uid), default=None)
+            for one in free:
+                instead = None if keeper is None or one.owner is keeper.owner else keeper.uid
+                if not one.was_tried and instead != one.duplicate_of:
+                    one.duplicate_of = instead
+                    self._turn(one, now)
+
+    def _turn(self, one: Conversion, now: datetime) -> None:
+        """A duplicate is not sent; what counts after all is, where its window is open."""
+        for delivery in one.deliveries:
+            is_early = one.occurred_at < self.start
+            if one.duplicate_of is not None and (delivery.state == "pending" or delivery.reason == "before_start"):
+                delivery.skip("duplicate")
+            elif one.duplicate_of is None and delivery.reason == "duplicate":
+                if is_early or now >= delivery.deadline:
+                    delivery.skip("before_start" if is_early else "too_old")
+                    continue
+                delivery.wait("new")
+                if (one, delivery) not in self.open:
+                    self.open.append((one, delivery))
 
     # Deals
 
@@ -187,8 +228,10 @@ class Oracle:
             self._revalue(one, deal, now)
 
     def _imply(self, deal: Deal, at: datetime, now: datetime) -> None:
-        """A deal implies the milestones of its person; of the record itself where it has no person."""
-        owner: Contact | Deal = deal.principal() or deal
+        """A deal implies the milestones of its person, as soon as it has one."""
+        owner = deal.principal()
+        if owner is None:
+            return
         for milestone in ("lead", "qualified_lead"):
             if not self.held[owner][milestone]:
                 self._make(owner, milestone, at, 0, now, is_implied=True)
@@ -212,10 +255,7 @@ class Oracle:
         made.value, made.micros = _valued(milestone, owner)
         if isinstance(owner, Contact) and owner.email:
             made.is_excluded = owner.email.endswith(OWN_PEOPLE)
-            others = self.by_email[milestone, owner.email]
-            counting = [one for one in others if one.is_live and one.duplicate_of is None and one.owner is not owner]
-            made.duplicate_of = min(counting, key=lambda one: (one.occurred_at, one.uid)).uid if counting else None
-            others.append(made)
+            self.by_email[milestone, owner.email].append(made)
         self.held[owner][milestone].append(made)
         if not is_implied:
             self._owe(made)
@@ -230,9 +270,7 @@ class Oracle:
                 continue
             delivery = Delivery(platform, "upload", 0, one.occurred_at + platform.age_with_click)
             one.deliveries.append(delivery)
-            if one.duplicate_of is not None:
-                delivery.skip("duplicate")
-            elif one.is_excluded:
+            if one.is_excluded:
                 delivery.skip("excluded")
             elif one.occurred_at < self.start:
                 delivery.skip("before_start")
@@ -264,10 +302,11 @@ class Oracle:
                 if untried.platform is upload.platform and untried.kind == "restate" and untried.state == "pending":
                     untried.skip("superseded")
             platform = upload.platform
-            restate = Delivery(platform, "restate", one_more(one, platform), upload.sent_at_or(now) + platform.corrected_within)
+            restate = Delivery(platform, "restate", one_more(one, platform), one.occurred_at + platform.corrected_within)
             one.deliveries.append(restate)
-            if platform.restates and upload.state == "confirmed" and now < restate.deadline:
+            if platform.restates and now < restate.deadline:
                 restate.not_before = upload.sent_at_or(now) + platform.corrected_after
+                restate.corrects = upload
                 self.open.append((one, restate))
             else:
                 restate.skip("unsupported")
@@ -288,10 +327,26 @@ class Oracle:
                     if lacked and now < delivery.deadline and (one, delivery) not in self.open:
                         self.open.append((one, delivery))
 
+    def _holds(self, one: Conversion, delivery: Delivery, now: datetime) -> bool:
+        """A correction waits until the verdict on its upload was asked for; without a recorded upload it cannot be."""
+        upload = delivery.corrects
+        is_due = delivery.not_before is not None and delivery.not_before <= now < delivery.deadline
+        if upload is None or not is_due or delivery.state != "pending":
+            return False
+        if now - STEP < self.verdicts.get(one.uid, upload.sent_at_or(now) + LATEST_VERDICT):
+            delivery.wait("upload")
+            return True
+        if upload.state != "confirmed":
+            delivery.skip("unsupported")
+        return False
+
     def _send(self, now: datetime) -> None:
         still: list[tuple[Conversion, Delivery]] = []
         for one, delivery in self.open:
-            if delivery.state == "skipped" and delivery.reason in ("withdrawn", "superseded"):
+            if self._holds(one, delivery, now):
+                still.append((one, delivery))
+                continue
+            if delivery.state == "skipped" and delivery.reason in NOT_TRIED_AGAIN:
                 continue
             people = list(one.owner.people) if isinstance(one.owner, Deal) else [one.owner]
             preference = one.owner.preference if isinstance(one.owner, Deal) else (lambda _person: ())

@@ -77,6 +77,7 @@ class Delivery:
     not_before: datetime | None = None
     sent_at: datetime | None = None
     sent_micros: int | None = None
+    corrects: "Delivery | None" = None
 
     def may_be_recorded(self, now: datetime, verdict_at: datetime) -> bool:
         """Whether the platform has it, or its late verdict (there since `verdict_at`) was not yet asked for before this tick."""

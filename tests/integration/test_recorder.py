@@ -1,12 +1,15 @@
 """What recording makes of pages, on both databases: once, whatever the order, and with what it owes."""
 
+import asyncio
 from dataclasses import replace
 from random import Random
 
 import pytest
+from sqlalchemy import select, update
 
 from app.db.instants import to_ms
 from app.db.session import Database
+from app.db.tables import conversions, deliveries
 from app.mapping.aggregate import Aggregate, Deal, KnownRecord, Person
 from app.mapping.document import MappingDocument
 from app.mapping.engine import derive
@@ -34,14 +37,54 @@ async def test_two_new_leads_of_one_e_mail_in_one_page_count_once(database: Data
     assert await world.owed("qualified_lead", "103") == [("upload", "skipped", "duplicate")]
 
 
-async def test_a_lead_of_a_known_e_mail_is_a_duplicate_of_what_was_recorded(database: Database) -> None:
-    """What was sent first stays the one that counts, even if the second was earlier in the CRM."""
+@pytest.mark.parametrize(
+    ("is_sent", "first", "second"),
+    [
+        (False, ("upload", "skipped", "duplicate"), ("upload", "pending", "new")),
+        (True, ("upload", "accepted", "delivered"), ("upload", "skipped", "duplicate")),
+    ],
+)
+async def test_of_two_records_of_one_e_mail_the_earlier_counts_until_one_was_tried(
+    database: Database, *, is_sent: bool, first: tuple[str, str, str], second: tuple[str, str, str]
+) -> None:
+    """Pages come in any order, and the answer must not depend on it; but what a platform may have is never doubled."""
     world = await world_of(database)
     await world.record(contact("102", (5, "mql"), email="a@x.example"))
+    if is_sent:
+        await world.settle(milestone="qualified_lead")
 
     await world.record(contact("103", (3, "mql"), email="a@x.example"))
 
+    assert [bool(row["duplicate_of"]) for row in await world.conversions("qualified_lead")] == [not is_sent, is_sent]
+    assert (await world.owed("qualified_lead", "102"), await world.owed("qualified_lead", "103")) == ([first], [second])
+
+
+async def test_a_duplicate_takes_no_place_while_what_counts_is_being_sent(database: Database) -> None:
+    """The dispatcher claimed it a moment before the earlier record was read: sent as well, the person would count twice."""
+    world = await world_of(database)
+    await world.record(contact("102", (5, "mql"), email="a@x.example"))
+    mine = select(conversions.c.id).where(conversions.c.milestone == "qualified_lead")
+
+    async with database.write() as connection:
+        claimed = update(deliveries).where(deliveries.c.conversion_id.in_(mine)).values(state="sending", upload_id=9)
+        await connection.execute(claimed)
+        recording = asyncio.create_task(world.record(contact("103", (3, "mql"), email="a@x.example")))
+        await asyncio.sleep(0.3)
+    await recording
+
     assert [bool(row["duplicate_of"]) for row in await world.conversions("qualified_lead")] == [False, True]
+    assert await world.owed("qualified_lead", "103") == [("upload", "skipped", "duplicate")]
+
+
+async def test_two_persons_who_turn_out_to_be_one_count_once(database: Database) -> None:
+    """An e-mail is often corrected before the first upload; what then stands twice for one person must not go twice."""
+    world = await world_of(database)
+    await world.record(contact("102", (5, "mql"), email="b@x.example"), contact("103", (3, "mql"), email="a@x.example"))
+
+    await world.record(contact("102", (5, "mql"), modified=31, email="a@x.example"))
+
+    assert await world.owed("qualified_lead", "102") == [("upload", "skipped", "duplicate")]
+    assert await world.owed("qualified_lead", "103") == [("upload", "pending", "new")]
 
 
 @pytest.mark.parametrize(("is_sent", "owed"), [(False, ("pending", "new")), (True, ("skipped", "duplicate"))])

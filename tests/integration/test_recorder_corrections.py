@@ -99,12 +99,12 @@ async def test_a_value_that_waited_for_a_rate_goes_when_rates_come(database: Dat
     waiting = (await world.conversions("closed_revenue"))[0]
 
     rates = Rates({(day(2).date(), "EUR", "USD"): 1_100_000}, 4)
-    first = await world.recorder.revalue(world.source, world.now, LEASE, rates=rates)
+    first, _ = await world.recorder.revalue(world.source, world.now, LEASE, rates=rates)
 
     now = (await world.conversions("closed_revenue"))[0]
     assert (waiting["value_state"], now["value_state"], now["amount_micros"]) == ("rate", "ready", 5_500_000)
     assert first.revalued == 1
-    assert (await world.recorder.revalue(world.source, world.now, LEASE, rates=rates)).revalued == 0
+    assert (await world.recorder.revalue(world.source, world.now, LEASE, rates=rates))[0].revalued == 0
 
 
 async def test_a_sale_lost_while_its_upload_is_on_its_way_is_taken_back(database: Database) -> None:

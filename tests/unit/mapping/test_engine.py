@@ -133,6 +133,44 @@ def test_a_deal_without_people_counts_for_itself() -> None:
     assert (answer["closed_revenue"][0].scope_kind, answer["closed_revenue"][0].lead_id) == ("deal", None)
 
 
+def test_a_deal_without_people_implies_nobody_s_milestones() -> None:
+    """Filed under the deal they would stand beside the person's own as soon as the person comes: one lead, counted twice."""
+    alone = run(None, deal((1, "won")))
+
+    found = run(person(), deal((1, "won")), known=flat(alone))
+
+    assert set(alone) == {"opportunity", "closed_revenue"}
+    assert [(one.scope_kind, one.is_implied) for one in found["lead"]] == [("person", False)]
+    assert [(one.scope_kind, one.is_implied) for one in found["qualified_lead"]] == [("person", True)]
+
+
+def test_what_a_deal_counted_alone_becomes_its_person_s() -> None:
+    """Once per person: the conversion that a platform may have goes on under its id when the person comes."""
+    by = document({"closed_revenue": {"once_per": "person"}})
+    alone = run(None, deal((1, "won")), by=by)
+
+    found = run(person(), deal((1, "won")), by=by, known=flat(alone))["closed_revenue"]
+
+    assert [(one.uid, one.lead_id) for one in found] == [(alone["closed_revenue"][0].uid, 7)]
+
+
+@pytest.mark.parametrize(("own", "lives"), [(1, "303"), (3, "202")])
+def test_a_person_who_comes_with_a_sale_of_their_own_keeps_the_earlier(own: int, lives: str) -> None:
+    """Once per person is once, whether the deal or its person was known first."""
+    by = document({"closed_revenue": {"once_per": "person"}})
+    alone = run(None, deal((2, "won")), by=by)["closed_revenue"]
+    mine = run(person(), deal((own, "won"), id_=3, ref="303"), by=by)
+    both = deal((2, "won")), deal((own, "won"), id_=3, ref="303")
+
+    found = run(person(), *both, by=by, known=[*alone, *flat(mine)])
+
+    ends = {one.record_id: one.ended_why for one in found["closed_revenue"]}
+    ids = {"202": 2, "303": 3}
+    assert ends == {number: None if key == lives else EndReason.DUPLICATE_AFTER_MERGE for key, number in ids.items()}
+    again = run(person(), *both, by=by, known=flat(found))
+    assert flat(again) == flat(found)
+
+
 def test_after_a_merge_the_later_conversion_ends() -> None:
     """Two records were one person all along: the platform must not keep both."""
     one = run(person(contact((2, "mql"))))["qualified_lead"]

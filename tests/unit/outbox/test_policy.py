@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.outbox.policy import (
+    CORRECTION_PAUSE,
     FIRST_PAUSE,
     LONGEST_PAUSE,
     PERSON_PAUSE,
@@ -123,7 +124,7 @@ def test_why_a_delivery_does_not_go(owed: Owed, people: list[Candidate], terms: 
         (OWED, CLICKED),
         (replace(OWED, occurred_at=NOW - 80 * DAY), CLICKED),
         (replace(OWED, value_state="without", money=None), PERSON),
-        (replace(OWED, kind=DeliveryKind.RETRACT, is_live=False), PERSON),
+        (replace(OWED, kind=DeliveryKind.RETRACT, is_live=False, upload=(DeliveryState.ACCEPTED, Reason.DELIVERED)), PERSON),
         (replace(OWED, first_unknown_at=NOW - 6 * DAY), PERSON),
         (OWED, replace(PERSON, consent=Consent(ConsentState.NOT_REQUIRED, ConsentState.GRANTED))),
     ],
@@ -131,6 +132,51 @@ def test_why_a_delivery_does_not_go(owed: Owed, people: list[Candidate], terms: 
 def test_what_may_go_goes(owed: Owed, person: Candidate) -> None:
     """What is owed and allowed must not be held back."""
     assert decide(owed, [person], TERMS, NOW) == Send(person, "the only person")
+
+
+RESTATE = replace(OWED, kind=DeliveryKind.RESTATE)
+RETRACT = replace(OWED, kind=DeliveryKind.RETRACT, is_live=False)
+HELD = Wait(NOW + CORRECTION_PAUSE, Reason.UPLOAD)
+NOTHING_THERE = stop(Reason.UNSUPPORTED)
+GOES = Send(PERSON, "the only person")
+
+
+@pytest.mark.parametrize("correction", [RESTATE, RETRACT])
+@pytest.mark.parametrize(
+    ("state", "reason", "with_verdict", "without"),
+    [
+        (DeliveryState.PENDING, Reason.RETRY, HELD, HELD),
+        (DeliveryState.SENDING, Reason.SENT, HELD, HELD),
+        (DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT, HELD, HELD),
+        (DeliveryState.ACCEPTED, Reason.DELIVERED, HELD, GOES),
+        (DeliveryState.ACCEPTED, Reason.ALREADY_THERE, GOES, GOES),
+        (DeliveryState.ACCEPTED, Reason.COUNTED_AS_SENT, GOES, GOES),
+        (DeliveryState.CONFIRMED, Reason.CONFIRMED, GOES, GOES),
+        (DeliveryState.UNMATCHED, Reason.UNMATCHED, NOTHING_THERE, NOTHING_THERE),
+        (DeliveryState.REJECTED, Reason.REFUSED, NOTHING_THERE, NOTHING_THERE),
+        (DeliveryState.EXPIRED, Reason.DEADLINE, NOTHING_THERE, NOTHING_THERE),
+        (DeliveryState.SKIPPED, Reason.WITHDRAWN, NOTHING_THERE, NOTHING_THERE),
+        (DeliveryState.SHADOWED, Reason.SHADOW, NOTHING_THERE, NOTHING_THERE),
+    ],
+)
+def test_a_correction_goes_only_where_its_upload_is_known_to_be_recorded(
+    correction: Owed, state: DeliveryState, reason: Reason, with_verdict: Decision, without: Decision
+) -> None:
+    """A restated id that the platform does not have would be a second conversion, or a first one at a wrong time."""
+    owed = replace(correction, upload=(state, reason))
+    late = Terms(replace(LIMITS, verdict_after=timedelta(minutes=30)))
+
+    assert decide(owed, [PERSON], late, NOW) == with_verdict
+    assert decide(owed, [PERSON], TERMS, NOW) == without
+
+
+@pytest.mark.parametrize("state", [DeliveryState.ACCEPTED, DeliveryState.CONFIRMED])
+def test_a_correction_past_the_platform_s_window_is_none_of_our_failures(state: DeliveryState) -> None:
+    """Never tried, it was held because nothing was known: the reports show a value that the platform keeps."""
+    owed = replace(RESTATE, upload=(state, Reason.DELIVERED), deadline_at=NOW, tries=0)
+
+    assert decide(owed, [PERSON], TERMS, NOW) == NOTHING_THERE
+    assert decide(replace(owed, tries=3), [PERSON], TERMS, NOW) == stop(Reason.DEADLINE, DeliveryState.EXPIRED)
 
 
 @pytest.mark.parametrize("window", [None, 7 * DAY])
