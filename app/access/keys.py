@@ -19,18 +19,19 @@ class Admission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AdminKey:
-    """The text of LEADLOOP_API_KEY, None where it is not set."""
+    """The text of LEADLOOP_API_KEY, None where it is not set. Blanks around it are the file's it came from; blank is not set."""
 
     text: str | None = field(repr=False)
 
     def admit(self, authorization: str | None) -> Admission:
         """Judge an Authorization header."""
-        if not self.text:
+        key = (self.text or "").strip()
+        if not key:
             return Admission.CLOSED
         scheme, _, given = (authorization or "").partition(" ")
         if scheme.lower() != BEARER or not given.strip():
             return Admission.MISSING
-        return Admission.ADMIN if hmac.compare_digest(_digest(given.strip()), _digest(self.text)) else Admission.WRONG
+        return Admission.ADMIN if hmac.compare_digest(_digest(given.strip()), _digest(key)) else Admission.WRONG
 
 
 def _digest(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """What the doors take: query parameters and bodies, strict, with unknown names refused. Nothing is coerced."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -78,8 +78,8 @@ class DeliveryQuery(Given):
 class RunQuery(Given):
     """Which runs to list."""
 
-    kind: Word | None = Field(default=None, description="`pull`, `drain` or `apply`")
-    state: Word | None = Field(default=None, description="`done` or `failed`")
+    kind: Literal["pull", "drain", "apply"] | None = Field(default=None, description="What was done")
+    state: Literal["done", "failed"] | None = Field(default=None, description="How it ended")
     source: Word | None = Field(default=None, description="A source's name")
     destination: Word | None = Field(default=None, description="A destination's name")
     limit: Limit = Field(default=50, description="Rows of a page")

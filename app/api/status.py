@@ -9,7 +9,8 @@ from app.api.examples import RUN_PAGE, STATUS
 from app.api.gate import no_query
 from app.api.house import house_of
 from app.api.models import RunQuery
-from app.api.problems import ProblemKind, responses
+from app.api.problems import ProblemKind, invalid, responses
+from app.bootstrap.names import unknown_names
 from app.reports.listing import RunPage, list_runs
 from app.reports.listing_queries import RunFilter
 from app.reports.status import Status, read_status
@@ -37,5 +38,8 @@ async def status_door(request: Request) -> Status:
 async def runs_door(request: Request, query: Annotated[RunQuery, Query()]) -> RunPage:
     """Pulls, drains and applies that did something or failed, newest first, of the last thirty days."""
     services = house_of(request.app.state).open()
+    mistakes = await unknown_names(services, source=query.source, destination=query.destination, place="query")
+    if mistakes:
+        raise invalid(mistakes)
     wanted = RunFilter(kind=query.kind, state=query.state, source=query.source, destination=query.destination)
     return await list_runs(services.database, wanted, limit=query.limit, cursor=query.cursor)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.gate import check_announced_size, limited_receive
 from app.api.house import house_of
 from app.api.problems import Problem, ProblemKind, responses
-from app.bootstrap.hints import knock, receive
+from app.bootstrap.hints import NOT_READY, knock, receive
 from connectors.contract.source import WebhookRefused, WebhookRequest
 
 UNAUTHORIZED = 401
@@ -58,6 +58,8 @@ async def webhook_door(request: Request, source: str, token: str) -> Response:
     )
     answer = await receive(services, row, called)
     if isinstance(answer, WebhookRefused):
+        if answer.status == NOT_READY:
+            raise Problem(ProblemKind.NOT_READY, "Webhooks cannot be taken yet; the reason is in the logs under this request id.")
         kind = ProblemKind.WEBHOOK_REFUSED if answer.status == UNAUTHORIZED else ProblemKind.MALFORMED
         raise Problem(kind, f"The webhook is refused: {answer.reason}.")
     return Response(status_code=204)

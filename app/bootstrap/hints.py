@@ -15,7 +15,7 @@ from connectors.registry import WEBHOOK_SECRETS
 log = structlog.get_logger()
 
 NO_TOKEN = "-" * 43
-UNAUTHORIZED = 401
+NOT_READY = 503
 
 
 async def knock(services: Services, name: str, token: str) -> SourceRow | None:
@@ -30,7 +30,10 @@ async def knock(services: Services, name: str, token: str) -> SourceRow | None:
 
 
 async def receive(services: Services, row: SourceRow, request: WebhookRequest) -> HintsTaken | WebhookRefused:
-    """Verify a request, keep its hints, ring the bell. What is refused is logged with its reason, never with its content."""
+    """Verify a request, keep its hints, ring the bell. What is refused is logged with its reason, never with its content.
+
+    The reason of a 503 tells of our settings: it is the operator's, not the caller's.
+    """
     answer = await _receive(services, row, request)
     if isinstance(answer, WebhookRefused):
         log.warning("webhook.refused", source=row.name, status=answer.status, reason=answer.reason)
@@ -46,10 +49,10 @@ async def _receive(services: Services, row: SourceRow, request: WebhookRequest) 
     try:
         parse, secrets = services.openers.webhook(row)
     except SettingsRefused as refused:
-        return WebhookRefused(UNAUTHORIZED, f"the settings of the source {row.name} cannot be read here: {refused}")
+        return WebhookRefused(NOT_READY, f"the settings of the source {row.name} cannot be read here: {refused}")
     if not secrets:
         return WebhookRefused(
-            UNAUTHORIZED,
+            NOT_READY,
             f"the source {row.name} has no webhook secret, so nobody can be believed: "
             f"set `{WEBHOOK_SECRETS}` to the app's client secret",
         )

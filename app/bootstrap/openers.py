@@ -12,7 +12,7 @@ from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import time_zone_of
 from app.connections.settings import SettingsRefused, open_settings, resolve_settings
-from app.connections.tokens import DatabaseTokenStore, token_name
+from app.connections.tokens import DatabaseTokenStore, token_key, token_name
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.model import OpenDestination
@@ -86,7 +86,7 @@ class Openers:
         kept = self._destinations.get(row.id)
         if kept is None or kept[0] != settings:
             name = token_name(Role.DESTINATION, row.name)
-            store = DatabaseTokenStore(self._database, self._keyring, name)
+            store = DatabaseTokenStore(self._database, self._keyring, token_key(name, settings))
             opened = registry.open_destination(
                 row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks, self._sleep
             )

@@ -1,9 +1,11 @@
 """OAuth tokens in the database: sealed, and saved only over the version that was read."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
-from sqlalchemy import LargeBinary, bindparam, select, text
+from sqlalchemy import LargeBinary, Text, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.connections.repository import Role
@@ -14,6 +16,8 @@ from app.secrets import Keyring
 from connectors.contract.tokens import Tokens
 
 _DROPPED = b""
+# No connection's name holds it.
+_KEY_MARK = "#"
 
 _SAVE_FIRST = text(
     "INSERT INTO tokens (connection, version, sealed, expires_at) VALUES (:connection, 1, :sealed, :expires_at) "
@@ -26,24 +30,38 @@ _SAVE_NEXT = text(
     "WHERE connection = :connection AND version = :expected AND sealed <> :dropped RETURNING version"
 ).bindparams(bindparam("sealed", type_=LargeBinary), bindparam("dropped", _DROPPED, type_=LargeBinary))
 
+_DROP = text(
+    "UPDATE tokens SET sealed = :dropped, version = version + 1 "
+    "WHERE connection = :name OR substr(connection, 1, length(:start)) = :start"
+).bindparams(bindparam("dropped", _DROPPED, type_=LargeBinary), bindparam("name", type_=Text), bindparam("start", type_=Text))
+
 
 def token_name(role: Role, connection_name: str) -> str:
-    """The key of a connection's tokens; a source and a destination may share a name."""
+    """What a connection's tokens go by; a source and a destination may share a name."""
     return f"{role}:{connection_name}"
 
 
-class DatabaseTokenStore:
-    """The TokenStore of one connection, by its `token_name`."""
+def token_key(name: str, settings: Mapping[str, str]) -> str:
+    """The key of the tokens gained with these resolved settings.
 
-    def __init__(self, database: Database, keyring: Keyring, connection_name: str) -> None:
+    A secret behind a reference changes without the file: tokens of the credential before must not go on in its place.
+    """
+    digest = hashlib.sha256(orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{name}{_KEY_MARK}{digest[:32]}"
+
+
+class DatabaseTokenStore:
+    """The TokenStore of one connection, by its `token_key`."""
+
+    def __init__(self, database: Database, keyring: Keyring, key: str) -> None:
         self._database = database
         self._keyring = keyring
-        self._name = connection_name
+        self._key = key
 
     async def load(self) -> Tokens | None:
         """The newest tokens, None where none were saved yet or they were dropped."""
         async with self._database.read() as connection:
-            result = await connection.execute(select(tokens_table).where(tokens_table.c.connection == self._name))
+            result = await connection.execute(select(tokens_table).where(tokens_table.c.connection == self._key))
             row = result.mappings().one_or_none()
         if row is None or bytes(row["sealed"]) == _DROPPED:
             return None
@@ -58,7 +76,7 @@ class DatabaseTokenStore:
     async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
         """Commit over the expected version (0: none yet); None where another process saved first."""
         plain = orjson.dumps({"access_token": tokens.access_token, "refresh_token": tokens.refresh_token})
-        values = {"connection": self._name, "sealed": self._keyring.seal(plain), "expires_at": to_ms(tokens.expires_at)}
+        values = {"connection": self._key, "sealed": self._keyring.seal(plain), "expires_at": to_ms(tokens.expires_at)}
         async with self._database.write() as connection:
             if expected_version == 0:
                 version = await connection.scalar(_SAVE_FIRST, values)
@@ -68,10 +86,5 @@ class DatabaseTokenStore:
 
 
 async def drop_tokens(connection: AsyncConnection, name: str) -> None:
-    """Forget tokens because the credentials behind them changed; versions go on, so that no late save revives them."""
-    await connection.execute(
-        text("UPDATE tokens SET sealed = :dropped, version = version + 1 WHERE connection = :connection").bindparams(
-            bindparam("dropped", _DROPPED, type_=LargeBinary)
-        ),
-        {"connection": name},
-    )
+    """Forget a connection's tokens because its section changed; versions go on, so that no late save revives them."""
+    await connection.execute(_DROP, {"name": name, "start": f"{name}{_KEY_MARK}"})

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from asyncpg import PostgresError
 from sqlalchemy import event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -16,7 +17,10 @@ BUSY_TIMEOUT_MS = 10_000
 
 
 class Database:
-    """A database by its URL (`sqlite:///file.db`, `postgresql://...`): `write()` and `read()` open transactions."""
+    """A database by its URL (`sqlite:///file.db`, `postgresql://...`): `write()` and `read()` open transactions.
+
+    Its errors hold no value of a statement or row: these are people's, and an error's traceback is logged.
+    """
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
@@ -30,9 +34,7 @@ class Database:
             self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN", connect=connect)
             self._reporter = _sqlite_engine(self.url, pool_size=2, begin="BEGIN", connect=connect_for_long)
         else:
-            self._writer = self._reader = self._reporter = create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_pre_ping=True
-            )
+            self._writer = self._reader = self._reporter = _postgresql_engine(self.url)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -71,12 +73,28 @@ class Database:
         await self._reporter.dispose()
 
 
+def _postgresql_engine(url: Any) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=10, max_overflow=10, pool_pre_ping=True, hide_parameters=True)
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def _without_values(context: ExceptionContext) -> None:
+        """PostgreSQL's detail quotes the row that failed."""
+        error: BaseException | None = context.original_exception
+        while error is not None:
+            if isinstance(error, PostgresError):
+                error.detail = None
+            error = error.__cause__
+
+    return engine
+
+
 def _sqlite_engine(url: Any, *, pool_size: int, begin: str, connect: Callable[..., OneTripConnection]) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        hide_parameters=True,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "async_creator_fn": connect},
     )
 

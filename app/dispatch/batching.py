@@ -27,12 +27,19 @@ Row = TypeVar("Row", bound=Batchable)
 
 
 def batches(rows: Sequence[Row], *, most_rows: int, most_targets: int) -> list[list[Row]]:
-    """Fill requests in order, rows with a bound of their own first; a row that does not fit opens the next request."""
+    """Fill requests in order, rows with a bound of their own first; a row that does not fit opens the next request.
+
+    Where a request holds one target, the rows of a target stand together, so that turns of targets do not cut requests short.
+    """
+    firsts: dict[str, int] = {}
+    if most_targets == 1:
+        for row in rows:
+            firsts.setdefault(row.target, len(firsts))
     made: list[list[Row]] = []
     targets: set[str] = set()
     keys: set[tuple[str, str]] = set()
     bound: int | None = None
-    for row in sorted(rows, key=lambda one: one.most_together or most_rows):
+    for row in sorted(rows, key=lambda one: (one.most_together or most_rows, firsts.get(one.target, 0))):
         key = (row.key, row.target)
         is_full = not made or row.most_together != bound or len(made[-1]) >= min(most_rows, bound or most_rows)
         if is_full or key in keys or (row.target not in targets and len(targets) >= most_targets):

@@ -44,6 +44,18 @@ async def test_without_a_key_set_nobody_is_let_in(tmp_path: Path) -> None:
         assert (await rig.client.get("/healthz")).status_code == 200
 
 
+async def test_blanks_around_the_configured_key_are_no_part_of_it(tmp_path: Path) -> None:
+    """A key read from a file ends with a line break; nobody could ever send it so. Blanks alone are no key."""
+    database_url = f"sqlite:///{tmp_path / 'one.db'}"
+    async with rig_on(tmp_path, database_url, key=f" {KEY}\n") as rig:
+        assert (await rig.client.get("/v1/status")).status_code == 200
+    async with rig_on(tmp_path, database_url, key=" \n") as rig:
+        answer = await rig.client.get("/v1/status", headers={"Authorization": "Bearer  "})
+
+        assert answer.status_code == 401
+        assert "set LEADLOOP_API_KEY" in answer.json()["detail"]
+
+
 async def test_a_starting_process_answers_not_ready() -> None:
     """A load balancer may ask before the database is open."""
     transport = httpx.ASGITransport(create_app())
@@ -67,6 +79,10 @@ QUERY_MISTAKES = (
     ("/v1/deliveries?cursor=Wy0xXQ", "cursor", "none of this list"),
     ("/v1/deliveries?destination=gogle", "query.destination", "google"),
     ("/v1/runs?source=%00", "query.source", "NUL"),
+    ("/v1/runs?source=hubspt", "query.source", "hubspot"),
+    ("/v1/runs?destination=gogle", "query.destination", "google"),
+    ("/v1/runs?kind=pul", "query.kind", "pull"),
+    ("/v1/runs?state=faild", "query.state", "failed"),
     ("/v1/status?verbose=1", "query.verbose", "no query"),
     ("/v1/runs?kid=pull", "query.kid", "kind"),
     ("/v1/leads/contact:1/trace?source=hubspt", "query.source", "hubspot"),

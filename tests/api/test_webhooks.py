@@ -18,7 +18,7 @@ from connectors.contract.selection import Selection
 from connectors.contract.source import Hint, Stored
 from connectors.simulators.hubspot.tokens import Tokens
 from connectors.simulators.hubspot.webhooks import sign_v3
-from tests.api.rig import NOW, PUBLIC, Rig, rig_on
+from tests.api.rig import NOW, PUBLIC, SECRET, Rig, rig_on
 
 VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "referee" / "hubspot_signatures.json"
 
@@ -132,14 +132,20 @@ async def test_events_of_other_accounts_and_unread_kinds_are_not_kept(house: Rig
     assert await _waiting(house.services) == [("contact", contact)]
 
 
-async def test_without_a_secret_nobody_is_believed(tmp_path: Path) -> None:
-    """An operator who forgot the client secret must read which setting is missing, in the answer and in the log."""
-    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}", secrets="") as rig:
-        answer = await rig.deliver(rig.signed([rig.change(1)]))
+async def test_without_a_secret_nobody_is_believed_nor_told_why(tmp_path: Path, logs: io.StringIO) -> None:
+    """The operator reads in the log which setting is missing; a stranger at the door learns nothing of our settings."""
+    lost = tmp_path / "lost.txt"
+    for number, (secrets, words) in enumerate((("", "`webhook_secrets`"), (f"file:{lost}", "lost.txt"))):
+        lost.write_text(SECRET, encoding="utf-8")
+        async with rig_on(tmp_path, f"sqlite:///{tmp_path / f'{number}.db'}", secrets=secrets) as rig:
+            lost.unlink()
+            answer = await rig.deliver(rig.signed([rig.change(1)]))
 
-        assert answer.status_code == 401
-        assert "`webhook_secrets`" in answer.json()["detail"]
-        assert await _waiting(rig.services) == []
+            assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
+            assert "secret" not in answer.text
+            assert "lost" not in answer.text
+            assert words in logs.getvalue()
+            assert await _waiting(rig.services) == []
 
 
 async def test_either_secret_is_good_while_one_is_rotated(tmp_path: Path) -> None:

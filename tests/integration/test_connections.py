@@ -12,7 +12,7 @@ from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import ConnectionRefused, Role, SourceRow
 from app.connections.schema_codec import decode_schema, encode_schema
 from app.connections.settings import open_settings, seal_settings
-from app.connections.tokens import DatabaseTokenStore, drop_tokens, token_name
+from app.connections.tokens import DatabaseTokenStore, drop_tokens, token_key, token_name
 from app.db.session import Database
 from app.db.tables import audit, mapping_versions, sources, tokens
 from app.secrets import Keyring, load_fingerprints
@@ -135,6 +135,30 @@ async def test_one_of_two_racing_saves_wins(database: Database) -> None:
     results = await asyncio.gather(*(store.save(1, Tokens(f"access-{n}", NOW)) for n, store in enumerate(stores)))
 
     assert sum(result is not None for result in results) == 1
+
+
+async def test_tokens_belong_to_the_credential_that_gained_them(database: Database) -> None:
+    """A secret behind a reference changes without the file: the old grant's token must not be used in its place."""
+    name = token_name(Role.DESTINATION, "google")
+    old, new, neighbour = (
+        DatabaseTokenStore(database, KEYRING, key)
+        for key in (
+            token_key(name, {"refresh_token": "old", "client_id": "x"}),
+            token_key(name, {"refresh_token": "new", "client_id": "x"}),
+            token_key(f"{name}-2", {"refresh_token": "old", "client_id": "x"}),
+        )
+    )
+    await old.save(0, Tokens("access-1", NOW, "rotated"))
+    await neighbour.save(0, Tokens("access-2", NOW))
+
+    assert await new.load() is None
+    await new.save(0, Tokens("access-3", NOW))
+    assert await old.load() == Tokens("access-1", NOW, "rotated", version=1)
+    async with database.write() as connection:
+        await drop_tokens(connection, name)
+
+    assert (await old.load(), await new.load()) == (None, None)
+    assert await neighbour.load() is not None
 
 
 async def test_tokens_are_sealed_and_dropped_for_good(database: Database) -> None:

@@ -10,7 +10,7 @@ from typing import assert_never
 from connectors.ads.google.errors import ACCOUNT_MEND, MENDS, TARGET_MEND, TOKEN_CODES, TOKEN_MEND
 from connectors.ads.google.payload import CONVERSION_ACTION, LocalCode, is_action_id
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Target, UploadRow
-from connectors.contract.errors import AuthenticationFailed, ConnectorError
+from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.results import (
     Accepted,
@@ -46,7 +46,7 @@ async def check_account(targets: Mapping[str, Target], auth: Auth, validate: Val
         try:
             judged[action] = await validate(_synthetic(action, now), now)
         except ConnectorError as error:
-            # Token, account and outage are the same for all of them.
+            # Token, account, settings and outage are the same for all of them.
             failure = error
             break
     is_proven = bool(judged) or not isinstance(auth, StaticToken)
@@ -71,7 +71,7 @@ def _synthetic(action: str, now: datetime) -> UploadRow:
 def _token(failure: ConnectorError | None, *, is_proven: bool) -> Finding:
     if failure is not None and _is_of_token(failure):
         return _token_failed(failure)
-    if is_proven or isinstance(failure, AuthenticationFailed):
+    if is_proven or isinstance(failure, AuthenticationFailed | RequestRefused):
         return Finding("token", FindingStatus.OK, "Google takes the credential")
     return Finding("token", FindingStatus.UNPROVEN, "the access token was not put to the test")
 
@@ -94,7 +94,8 @@ def _account(failure: ConnectorError | None, *, has_answer: bool) -> Finding:
     if isinstance(failure, AuthenticationFailed):
         return Finding("account", FindingStatus.FAILED, failure.message, MENDS.get(failure.code, ACCOUNT_MEND))
     if failure is not None:
-        return Finding("account", FindingStatus.FAILED, failure.message, WAIT_MEND)
+        mend = EVENT_MEND if isinstance(failure, RequestRefused) else WAIT_MEND
+        return Finding("account", FindingStatus.FAILED, failure.message, mend)
     if has_answer:
         return Finding("account", FindingStatus.OK, "Google takes requests for the account")
     return Finding("account", FindingStatus.UNPROVEN, "no milestone has a conversion action to ask with", TARGET_MEND)

@@ -23,10 +23,14 @@ _ADDRESS = frozenset({*_NAMES, Identifier.POSTAL_CODE, Identifier.COUNTRY})
 _SINGLE = (*CLICK_IDS, Identifier.EMAIL_GOOGLE_SHA256, Identifier.PHONE_SHA256)
 
 # Limits page of the Data Manager API, and Ads help 10029210 for the ages (2026-11).
+# Destinations of one request (Data Manager API's limits page, 2026-11).
+MOST_DESTINATIONS = 10
+
 LIMITS = DestinationLimits(
     rows=2000,
     usual_rows=500,
-    targets=10,
+    # Google takes more, but does not say whether a verdict's indices count the request's events or each destination's.
+    targets=1,
     age_with_click=timedelta(days=90),
     age_without_click=timedelta(days=63),
     identifiers=frozenset(_SINGLE) | _ADDRESS,
@@ -144,7 +148,7 @@ def _unfit(key: tuple[str, str], keys: set[tuple[str, str]], destinations: Mappi
         return NotProcessed(LocalCode.DUPLICATE_IN_REQUEST)
     if sent >= LIMITS.rows:
         return NotProcessed(LocalCode.TOO_MANY_EVENTS)
-    if key[1] not in destinations and len(destinations) >= LIMITS.targets:
+    if key[1] not in destinations and len(destinations) >= MOST_DESTINATIONS:
         return NotProcessed(LocalCode.TOO_MANY_DESTINATIONS)
     return None
 

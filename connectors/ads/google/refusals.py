@@ -36,6 +36,7 @@ _EVENT = re.compile(r"(?:^|\.)events\[(\d+)\]")
 _DESTINATION = re.compile(r"(?:^|\.)destinations\[(\d+)\]")
 _ACCOUNT_FIELD = re.compile(r"(?:operating|login|linked)_?account", re.IGNORECASE)
 _ACTION_FIELD = re.compile(r"product_?destination_?id", re.IGNORECASE)
+_EVENT_SOURCE = re.compile(r"\.event_?source(?:\.|$)", re.IGNORECASE)
 _REQUEST_FIELD = re.compile(r"(?:encoding|encryption_?info|validate_?only|consent|destinations)(?:\.|$)", re.IGNORECASE)
 _ACTIVATION_URL = re.compile(r"https://console\.[a-z.]*google\.com/[\w./?=&%-]+")
 _DURATION = re.compile(r"(\d{1,6})(?:\.\d+)?s")
@@ -63,6 +64,9 @@ class Violation:
         meaning = refusal(self.code)
         is_vague = self.code in _VAGUE or meaning in (Meaning.ROW, Meaning.UNKNOWN)
         if _EVENT.search(self.path):
+            # Every event carries the setting's value: a wrong one is nobody's row.
+            if is_vague and _EVENT_SOURCE.search(self.path):
+                return Meaning.REQUEST
             return Meaning.UNKNOWN if self.code in _VAGUE else meaning
         if _DESTINATION.search(self.path):
             if _ACCOUNT_FIELD.search(self.path) and (is_vague or meaning is Meaning.TARGET):

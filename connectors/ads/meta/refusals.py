@@ -43,9 +43,9 @@ class Fault:
 
     @property
     def meaning(self) -> Meaning:
-        """What it says, by its code; a fault that Meta calls passing is one unless it asks for a pause."""
+        """What it says, by its code; a fault that Meta calls passing is one, whatever its code, unless it asks for a pause."""
         meaning = refusal(self.code, self.subcode)
-        if self.is_transient and meaning in (Meaning.ROW, Meaning.UNKNOWN):
+        if self.is_transient and meaning not in (Meaning.THROTTLED, Meaning.BLOCKED):
             return Meaning.RETRY
         return Meaning.REQUEST if meaning is Meaning.ROW and self.blamed & _REQUEST_FIELDS else meaning
 

@@ -7,6 +7,7 @@ HUBSPOT_API_VERSION = "2026-09"
 BASE_URL = "https://api.hubapi.com"
 GENERAL_PER_SECOND = 9
 SEARCHES_PER_SECOND = 4
+MOST_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,9 @@ def _rate(values: Mapping[str, str], name: str, default: int) -> int:
     text = values.get(name, "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise ValueError(f"HubSpot's setting `{name}` is a whole number of at least 1")
+    if (
+        not (text.isascii() and text.isdigit() and len(text) <= len(str(MOST_PER_SECOND)))
+        or not 1 <= int(text) <= MOST_PER_SECOND
+    ):
+        raise ValueError(f"HubSpot's setting `{name}` is a whole number from 1 to {MOST_PER_SECOND}")
     return int(text)

@@ -49,7 +49,8 @@ class HubSpotSource:
         self._zone: tzinfo = ZoneInfo(time_zone) if time_zone else UTC
         rates = {
             "general": Rate(settings.requests_per_second, SECOND),
-            SEARCH: Rate(settings.searches_per_second, SECOND),
+            # HubSpot counts searches by the second and has no patience: none is saved up.
+            SEARCH: Rate(1, SECOND / settings.searches_per_second),
         }
         http = HttpClient(
             client,

@@ -29,6 +29,13 @@ def test_targets_and_repeated_ids_open_further_requests() -> None:
     assert keys(batches(rows[:2], most_rows=9, most_targets=1)) == [["a"], ["b"]]
 
 
+def test_turns_of_targets_do_not_cut_requests_short() -> None:
+    """Leads and sales come in turns; one request for each row would use up the platform's budget of requests."""
+    rows = [Row("a"), Row("b", "won"), Row("c"), Row("d", "won"), Row("e", "lost")]
+
+    assert keys(batches(rows, most_rows=9, most_targets=1)) == [["a", "c"], ["b", "d"], ["e"]]
+
+
 def test_rows_of_an_unnamed_failure_keep_apart_and_do_not_hold_up_the_others() -> None:
     """Where a late verdict named no row, its rows go in ever smaller requests; everybody else's stay full."""
     rows = [Row("a"), Row("b", most_together=2), Row("c"), Row("d", most_together=2), Row("e", most_together=2), Row("f")]

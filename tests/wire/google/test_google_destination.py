@@ -152,7 +152,8 @@ async def test_check_counts_nothing() -> None:
         (400, refused(("destinations[0].login_account.account_id", "INVALID_FORMAT")), (OK, FAILED, UNPROVEN, UNPROVEN)),
         (400, refused(("destinations[0].product_destination_id", "INVALID_FORMAT")), (OK, OK, FAILED, FAILED)),
         (400, refused(reason="CONVERSION_ACTION_TOO_RECENTLY_CREATED"), (OK, OK, UNPROVEN, UNPROVEN)),
-        (400, refused(("events[0].event_source", "INVALID_ENUM_VALUE")), (OK, OK, FAILED, FAILED)),
+        (400, refused(("events[0].event_source", "INVALID_ENUM_VALUE")), (OK, FAILED, UNPROVEN, UNPROVEN)),
+        (400, refused(("events[0].user_data", "INVALID_ENUM_VALUE")), (OK, OK, FAILED, FAILED)),
     ],
 )
 async def test_check_tells_token_account_and_action_apart(status: int, body: object, told: tuple[FindingStatus, ...]) -> None:
@@ -162,6 +163,14 @@ async def test_check_tells_token_account_and_action_apart(status: int, body: obj
     assert [one.subject for one in found] == ["token", "account", "target:qualified_lead", "target:closed_revenue"]
     assert tuple(one.status for one in found) == told
     assert all(one.mend for one in found if one.status is FAILED)
+
+
+async def test_check_names_the_setting_that_is_wrong() -> None:
+    """Waiting mends no wrong event source; the finding has to say what does."""
+    found = await findings(Google((400, refused(("events[0].event_source", "INVALID_ENUM_VALUE")))))
+
+    (account,) = [one for one in found if one.subject == "account"]
+    assert "event_source" in account.mend
 
 
 async def test_check_of_one_wrong_action_among_good_ones() -> None:
@@ -297,4 +306,4 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
 
     assert limits.click_identifiers == {Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}
     assert all(needed <= limits.identifiers for needed in limits.sufficient)
-    assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 10, True, False)
+    assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 1, True, False)

@@ -141,6 +141,8 @@ async def test_the_heavier_of_two_complaints_stands() -> None:
         (400, refused(reason="INTERNAL_ERROR"), Unavailable, "INTERNAL_ERROR"),
         (400, refused(reason="RESOURCE_EXHAUSTED"), RateLimited, "RESOURCE_EXHAUSTED"),
         (400, refused(("encoding", "INVALID_ENUM_VALUE")), RequestRefused, "INVALID_ENUM_VALUE"),
+        (400, refused(("events[0].event_source", "INVALID_ENUM_VALUE")), RequestRefused, "INVALID_ENUM_VALUE"),
+        (400, refused(("events.events[2].eventSource", "NEVER_HEARD_OF")), RequestRefused, "NEVER_HEARD_OF"),
         (400, "not from Google", UnexpectedReply, ""),
         (404, refused(reason="NOT_FOUND", status="NOT_FOUND"), AuthenticationFailed, "NOT_FOUND"),
         (403, {}, AuthenticationFailed, "PERMISSION_DENIED"),

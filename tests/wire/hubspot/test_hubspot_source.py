@@ -29,9 +29,14 @@ class World:
         self.now = START + timedelta(days=1)
         self.portal = Portal()
         transport = httpx.ASGITransport(app=create_hubspot(self.portal, lambda: self.now))
-        client = httpx.AsyncClient(transport=transport)
+        client = httpx.AsyncClient(transport=transport, event_hooks={"request": [self.note]})
+        self.searched: list[datetime] = []
         settings = HubSpotSettings.from_mapping({"access_token": self.portal.tokens[0]})
         self.source = HubSpotSource(client, settings, lambda: self.now, sleep=self.sleep)
+
+    async def note(self, request: httpx.Request) -> None:
+        if request.url.path.endswith("/search"):
+            self.searched.append(self.now)
 
     async def sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -72,6 +77,18 @@ async def test_deals_of_one_millisecond_come_once_each() -> None:
     made = world.deals(600, timedelta(0))
     later = world.portal.create("deals", {"dealname": "b"}, START + timedelta(milliseconds=1))
     assert ids_of(await world.pages()) == Counter([*made, later])
+
+
+async def test_no_second_holds_more_searches_than_hubspot_takes() -> None:
+    """HubSpot takes five a second of the whole account; a burst at the start would be answered by 429."""
+    world = World()
+    world.deals(2_000, timedelta(milliseconds=7))
+
+    await world.pages()
+
+    busiest = max(sum(at <= one < at + timedelta(seconds=1) for one in world.searched) for at in world.searched)
+    assert len(world.searched) > 8
+    assert busiest == 4
 
 
 async def test_resuming_after_any_page_neither_skips_nor_repeats() -> None:
