@@ -1,6 +1,7 @@
 """The loop that drains one destination: claim, decide, send, settle; no network inside a transaction."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -17,7 +18,7 @@ from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Read
 from app.dispatch.model import Terms as MappingTerms
 from app.dispatch.people import candidates_of, sealed_identities
 from app.dispatch.rows import chosen, content, identifiers, identity, owed, terms, upload_row
-from app.leases.repository import acquire, release
+from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
 from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
 from app.outbox.repository import ClaimedRow
@@ -28,6 +29,7 @@ from connectors.contract.results import Accepted, AlreadyThere, NotProcessed, Re
 log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
+LEASE_MS = int(LEASE.total_seconds() * 1000)
 Waiting = tuple[int, DeliveryState, Reason, datetime | None]
 
 
@@ -37,6 +39,15 @@ class Opener(Protocol):
     def open(self, sealed: bytes) -> bytes:
         """The plain bytes."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A drainer's turn: the fence of the lease under which it claimed, and what came of the drain so far."""
+
+    destination: OpenDestination
+    fence: int
+    summary: DrainSummary
 
 
 class Dispatcher:
@@ -70,19 +81,16 @@ class Dispatcher:
                     await release(connection, _lease(destination_id), self._holder)
         return summary
 
-    async def _hold(self, connection: AsyncConnection, name: str) -> bool:
-        """Take or renew the lease; False where another drainer took over, whose rows must not be touched."""
-        now_ms = to_ms(self._clock())
-        return await acquire(connection, name, self._holder, now_ms, int(LEASE.total_seconds() * 1000)) is not None
-
     async def _round(self, destination: OpenDestination, summary: DrainSummary) -> bool:
         """Claim once and send what may go; True where more may be due."""
         now = self._clock()
         limits = destination.connector.limits
         async with self._database.write() as connection:
-            if not await self._hold(connection, _lease(destination.id)):
+            fence = await acquire(connection, _lease(destination.id), self._holder, to_ms(now), LEASE_MS)
+            if fence is None:
                 summary.is_busy = True
                 return False
+            turn = Turn(destination, fence, summary)
             claim_id = await take_ids(connection, 2)
             rows = await outbox.claim(
                 connection,
@@ -95,46 +103,50 @@ class Dispatcher:
             ready, waiting = await self._decide(connection, destination, rows, now)
             await outbox.put_back(connection, claim_id, waiting, to_ms(now))
             size = min(limits.rows, destination.batch_rows or limits.usual_rows)
-            work = batches(ready, most_rows=size, most_targets=limits.targets)
-            if work:
-                await self._open_upload(connection, destination, claim_id + 1, work[0], now)
+            work = batches([replace(one, upload_id=claim_id) for one in ready], most_rows=size, most_targets=limits.targets)
+            opened = await self._open_upload(connection, destination, claim_id + 1, work.pop(0), now) if work else []
         summary.waiting += sum(due is not None for _, _, _, due in waiting)
         summary.stopped += sum(due is None for _, _, _, due in waiting)
-        await self._work_off(destination, work, claim_id + 1, summary)
+        await self._work_off(turn, opened, work)
         return len(rows) == limits.rows and not summary.failure and not summary.is_busy
 
-    async def _work_off(
-        self, destination: OpenDestination, work: list[list[Ready]], first_upload_id: int, summary: DrainSummary
-    ) -> None:
+    async def _work_off(self, turn: Turn, opened: list[Ready], work: list[list[Ready]]) -> None:
         """Send batch after batch; the first one's upload was opened with the claim."""
-        upload_id: int | None = first_upload_id
-        while work and not summary.is_busy:
-            batch = work.pop(0)
-            if summary.failure:
-                await self._give_back(batch)
-                continue
-            upload_id = upload_id or await self._begin(destination, batch, summary)
-            if upload_id is not None:
-                work[:0] = await self._send(destination, upload_id, batch, summary)
-            upload_id = None
+        while (opened or work) and not turn.summary.is_busy:
+            if opened:
+                work[:0] = await self._send(turn, opened)
+                opened = []
+            elif turn.summary.failure:
+                await self._give_back(turn, work.pop(0))
+            else:
+                opened = await self._begin(turn, work.pop(0))
 
-    async def _begin(self, destination: OpenDestination, batch: Sequence[Ready], summary: DrainSummary) -> int | None:
-        """Open a further upload; None where another drainer took over."""
+    async def _holds(self, connection: AsyncConnection, turn: Turn, unsent: int) -> bool:
+        """Renew this turn's very lease; False where it ran out or another drainer took over, whose rows must not be touched."""
+        lease, now_ms = _lease(turn.destination.id), to_ms(self._clock())
+        if await renew(connection, lease, self._holder, turn.fence, now_ms, LEASE_MS):
+            return True
+        log.warning("lease.lost", destination=turn.destination.name, unsent=unsent)
+        turn.summary.is_busy = True
+        return False
+
+    async def _begin(self, turn: Turn, batch: Sequence[Ready]) -> list[Ready]:
+        """Open a further upload: the rows that it carries, none where another drainer took over."""
         async with self._database.write() as connection:
-            if not await self._hold(connection, _lease(destination.id)):
-                log.warning("lease.lost", destination=destination.name, unsent=len(batch))
-                summary.is_busy = True
-                return None
+            if not await self._holds(connection, turn, len(batch)):
+                return []
             upload_id = await take_ids(connection, 1)
-            await self._open_upload(connection, destination, upload_id, batch, self._clock())
-        return upload_id
+            return await self._open_upload(connection, turn.destination, upload_id, batch, self._clock())
 
     async def _open_upload(
         self, connection: AsyncConnection, destination: OpenDestination, upload_id: int, batch: Sequence[Ready], now: datetime
-    ) -> None:
-        """What is about to be sent is written first: the upload, and the frozen content of each row."""
-        await outbox.open_upload(connection, upload_id, destination.id, to_ms(now), len(batch))
-        await outbox.freeze(connection, [chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
+    ) -> list[Ready]:
+        """What is about to be sent is written first: the upload, and the frozen content of each row that is still ours."""
+        ours = await outbox.freeze(connection, [chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
+        carried = [replace(one, upload_id=upload_id) for one in batch if one.row.id in ours]
+        if carried:
+            await outbox.open_upload(connection, upload_id, destination.id, to_ms(now), len(carried))
+        return carried
 
     async def _decide(
         self, connection: AsyncConnection, destination: OpenDestination, rows: Sequence[ClaimedRow], now: datetime
@@ -161,11 +173,10 @@ class Dispatcher:
             ready.append(Ready(row, person, why, content(row), known, sources[row.source_id].kind))
         return ready, waiting
 
-    async def _send(
-        self, destination: OpenDestination, upload_id: int, batch: list[Ready], summary: DrainSummary
-    ) -> list[list[Ready]]:
+    async def _send(self, turn: Turn, batch: Sequence[Ready]) -> list[list[Ready]]:
         """One request; what is left to send of it, split, where the platform processed nothing because of a neighbour."""
-        summary.requests += 1
+        destination = turn.destination
+        turn.summary.requests += 1
         results: Sequence[UploadResult]
         try:
             results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
@@ -174,27 +185,20 @@ class Dispatcher:
                     f"{destination.name} answered {len(results)} results for {len(batch)} rows", effect=Effect.UNKNOWN
                 )
         except ConnectorError as error:
-            await self._failed(destination, upload_id, batch, error, summary)
+            await self._failed(turn, batch, error)
             return []
         named = any(not isinstance(result, NotProcessed) for result in results)
         again = [one for one, result in zip(batch, results, strict=True) if isinstance(result, NotProcessed)]
         if len(again) == 1 and not named:
             code = next(result.code for result in results if isinstance(result, NotProcessed))
             results, again = [Retry(code or "not_processed")], []
-        await self._settle(destination, upload_id, batch, results, summary)
+        await self._settle(turn, batch, results)
         if not again:
             return []
         return [again] if named else halves(again)
 
-    async def _settle(
-        self,
-        destination: OpenDestination,
-        upload_id: int,
-        batch: Sequence[Ready],
-        results: Sequence[UploadResult],
-        summary: DrainSummary,
-    ) -> None:
-        now = self._clock()
+    async def _settle(self, turn: Turn, batch: Sequence[Ready], results: Sequence[UploadResult]) -> None:
+        destination, summary, upload_id, now = turn.destination, turn.summary, batch[0].upload_id, self._clock()
         pairs = [(one, result) for one, result in zip(batch, results, strict=True) if not isinstance(result, NotProcessed)]
         settled = [
             (one.row, settle(one.row.counted, one.row.due_before, one.row.deadline_at, result, now)) for one, result in pairs
@@ -217,17 +221,14 @@ class Dispatcher:
             for one, result in pairs:
                 if isinstance(result, TargetRefused):
                     await connections.pause_target(connection, destination.id, one.row.target, result.code, to_ms(now))
-        if written < len(settled):
-            log.warning("lease.lost", destination=destination.name, settled=written, sent=len(settled))
+        self._note_lost(turn, written, len(settled))
         summary.sent += len(pairs)
         summary.accepted += accepted
         summary.rejected += rejected
 
-    async def _failed(
-        self, destination: OpenDestination, upload_id: int, batch: Sequence[Ready], error: ConnectorError, summary: DrainSummary
-    ) -> None:
+    async def _failed(self, turn: Turn, batch: Sequence[Ready], error: ConnectorError) -> None:
         """The whole call failed: nothing is lost, the connection is paused as the failure says."""
-        now = self._clock()
+        destination, upload_id, now = turn.destination, batch[0].upload_id, self._clock()
         until = pause_until(error, now)
         # A reply that does not add up may be one row's doing: until it is found, fewer go together each time.
         halved = max(1, len(batch) // 2) if isinstance(error, UnexpectedReply) and error.effect is Effect.UNKNOWN else None
@@ -236,23 +237,28 @@ class Dispatcher:
             await outbox.close_upload(
                 connection, upload_id, now_ms=to_ms(now), accepted=0, rejected=0, receipt=None, verdict_due_ms=None
             )
-            await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
+            written = await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
             reason = error.code or type(error).__name__
             await connections.pause(connection, Role.DESTINATION, destination.id, reason, None if until is None else to_ms(until))
         log.warning(
             "upload.failed", destination=destination.name, code=error.code, effect=str(error.effect), message=error.message
         )
-        summary.failure = error.message
-        summary.paused_until = until
+        self._note_lost(turn, written, len(settled))
+        turn.summary.failure = error.message
+        turn.summary.paused_until = until
 
-    async def _give_back(self, batch: Sequence[Ready]) -> None:
+    def _note_lost(self, turn: Turn, settled: int, sent: int) -> None:
+        """Rows that could not be settled are another drainer's by now: so is all the rest."""
+        if settled < sent:
+            log.warning("lease.lost", destination=turn.destination.name, settled=settled, sent=sent)
+            turn.summary.is_busy = True
+
+    async def _give_back(self, turn: Turn, batch: Sequence[Ready]) -> None:
         """Rows that were claimed but not tried are pending as before."""
-        now = self._clock()
         back: list[Waiting] = [(one.row.id, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
         async with self._database.write() as connection:
-            claim_id = await take_ids(connection, 1)
-            await outbox.regroup(connection, [one.row.id for one in batch], claim_id)
-            await outbox.put_back(connection, claim_id, back, to_ms(now))
+            if await self._holds(connection, turn, len(batch)):
+                await outbox.put_back(connection, batch[0].upload_id, back, to_ms(self._clock()))
 
 
 def _lease(destination_id: int) -> str:

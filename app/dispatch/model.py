@@ -58,7 +58,7 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A row that goes, with its frozen content."""
+    """A row that goes, with its frozen content. `upload_id`: the claim or upload under which it stands, its fence."""
 
     row: ClaimedRow
     person: Candidate
@@ -66,6 +66,7 @@ class Ready:
     money: Money | None
     identifiers: Mapping[Identifier, str] = field(repr=False)
     source_kind: str = ""
+    upload_id: int = 0
 
     @property
     def target(self) -> str:

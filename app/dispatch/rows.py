@@ -61,6 +61,7 @@ def chosen(one: Ready) -> Chosen:
     """What is frozen at the first try."""
     return Chosen(
         delivery_id=one.row.id,
+        upload_id=one.upload_id,
         person_id=one.person.lead_id,
         person_why=one.why,
         identity_id=identity(one.row, one.person),

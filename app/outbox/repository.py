@@ -50,9 +50,13 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was decided for a delivery that goes: person, identity and content, frozen at the first try."""
+    """What was decided for a delivery that goes: person, identity and content, frozen at the first try.
+
+    `upload_id`: the claim or upload under which it stands; where that has changed, another drainer has it.
+    """
 
     delivery_id: int
+    upload_id: int
     person_id: int
     person_why: str
     identity_id: int | None
@@ -214,8 +218,15 @@ async def close_upload(
     )
 
 
-async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int, lease_end_ms: int) -> None:
-    """Freeze content before the first try, and put every row under the upload that carries it and its lease."""
+# A row is still this drainer's: claimed, and under the claim or upload that it knows.
+_MINE = "t.upload_id = x.\"_upload_id\" AND t.state = 'sending'"
+
+
+async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int, lease_end_ms: int) -> set[int]:
+    """Freeze content before the first try, and put every row under the upload that carries it and its lease.
+
+    The rows that were still this drainer's: no other may be sent.
+    """
     rows = [
         {
             "id": one.delivery_id,
@@ -227,10 +238,17 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
             "frozen": True,
             "upload_id": upload_id,
             "due_at": lease_end_ms,
+            "_upload_id": one.upload_id,
         }
         for one in chosen
     ]
-    await update_rows(connection, deliveries, rows, key=("id",))
+    ids = [one.delivery_id for one in chosen]
+    if await update_rows(connection, deliveries, rows, key=("id",), where=_MINE) == len(ids):
+        return set(ids)
+    mine = await connection.scalars(
+        select(deliveries.c.id).where(among(connection, deliveries.c.id, ids), deliveries.c.upload_id == upload_id)
+    )
+    return set(mine)
 
 
 async def settle(
@@ -302,11 +320,4 @@ async def put_back(
         }
         for delivery_id, state, reason, due_at in decided
     ]
-    return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def regroup(connection: AsyncConnection, delivery_ids: Sequence[int], upload_id: int) -> None:
-    """Put claimed rows under another upload's id."""
-    await connection.execute(
-        update(deliveries).where(among(connection, deliveries.c.id, delivery_ids)).values(upload_id=upload_id)
-    )
+    return await update_rows(connection, deliveries, rows, key=("id",), where=_MINE)
