@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import update_rows
+from app.db.bulk import insert_rows, update_rows
 from app.db.instants import from_ms, optional_ms
-from app.db.tables import deliveries, uploads
+from app.db.tables import deliveries, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState
+
+_TAKEN = frozenset({DeliveryState.CONFIRMED, DeliveryState.UNMATCHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,12 @@ class DueVerdict:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRow:
-    """A delivery that waits for its late verdict: its place under the upload, and its counted tries."""
+    """A delivery that waits for its late verdict: its place under the upload, its target, its tries."""
 
     id: int
     position: int
+    target: str
+    tries: int
     counted: int
     deadline_at: datetime
 
@@ -49,14 +53,25 @@ async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms:
 
 async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[AcceptedRow]:
     """The deliveries still accepted under an upload."""
-    result = await connection.execute(
-        select(deliveries.c.id, deliveries.c.position, deliveries.c.counted, deliveries.c.deadline_at).where(
-            deliveries.c.upload_id == upload_id,
-            deliveries.c.state == DeliveryState.ACCEPTED.value,
-            deliveries.c.position.is_not(None),
-        )
+    result = await connection.execute(accepted_under(upload_id))
+    return [AcceptedRow(row.id, row.position, row.target, row.tries, row.counted, from_ms(row.deadline_at)) for row in result]
+
+
+def accepted_under(upload_id: int) -> Select[tuple[int, int, str, int, int, int]]:
+    """The statement of `accepted_of`. It repeats the partial index's condition: SQLite cannot conclude it from a parameter."""
+    return select(
+        deliveries.c.id,
+        deliveries.c.position,
+        deliveries.c.target,
+        deliveries.c.tries,
+        deliveries.c.counted,
+        deliveries.c.deadline_at,
+    ).where(
+        deliveries.c.upload_id == upload_id,
+        deliveries.c.state == DeliveryState.ACCEPTED.value,
+        text("deliveries.state IN ('sending', 'accepted')"),
+        deliveries.c.position.is_not(None),
     )
-    return [AcceptedRow(row.id, row.position, row.counted, from_ms(row.deadline_at)) for row in result]
 
 
 async def settle_verdicts(
@@ -67,7 +82,10 @@ async def settle_verdicts(
     *,
     most_together: int | None = None,
 ) -> None:
-    """Write late verdicts, fenced by the upload; rows that go again share a request with at most `most_together`."""
+    """Write late verdicts, fenced by the upload, and what was refused as the outcome of the try that it was about.
+
+    Rows that go again share a request with at most `most_together`.
+    """
     rows = [
         {
             "id": row.id,
@@ -82,7 +100,21 @@ async def settle_verdicts(
         }
         for row, outcome in settled
     ]
-    await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
+    trials = [
+        {
+            "delivery_id": row.id,
+            "n": row.tries,
+            "at": now_ms,
+            "upload_id": upload_id,
+            "outcome": outcome.reason.value,
+            "code": outcome.code or None,
+            "message": outcome.message or None,
+        }
+        for row, outcome in settled
+        if outcome.state not in _TAKEN
+    ]
+    await insert_rows(connection, tries, trials, conflict=("delivery_id", "n"))
+    await update_rows(connection, deliveries, rows, key=("id",), where="t.upload_id = x.\"_upload_id\" AND t.state = 'accepted'")
 
 
 async def ask_again(connection: AsyncConnection, upload_id: int, due_ms: int | None) -> None:
