@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
 LEASE_MS = int(LEASE.total_seconds() * 1000)
-Waiting = tuple[int, DeliveryState, Reason, datetime | None]
+Waiting = tuple[ClaimedRow, DeliveryState, Reason, datetime | None]
 
 
 class Opener(Protocol):
@@ -161,9 +161,9 @@ class Dispatcher:
                 case Send(person, why):
                     going.append((row, person, why))
                 case Wait(until, why):
-                    waiting.append((row.id, DeliveryState.PENDING, why, until))
+                    waiting.append((row, DeliveryState.PENDING, why, until))
                 case Stop(state, why):
-                    waiting.append((row.id, state, why, None))
+                    waiting.append((row, state, why, None))
         wanted = {identity(row, person) for row, person, _ in going} - {None}
         sealed = await sealed_identities(connection, sorted(one for one in wanted if one is not None))
         ready = []
@@ -255,7 +255,7 @@ class Dispatcher:
 
     async def _give_back(self, turn: Turn, batch: Sequence[Ready]) -> None:
         """Rows that were claimed but not tried are pending as before."""
-        back: list[Waiting] = [(one.row.id, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
+        back: list[Waiting] = [(one.row, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
         async with self._database.write() as connection:
             if await self._holds(connection, turn, len(batch)):
                 await outbox.put_back(connection, batch[0].upload_id, back, to_ms(self._clock()))

@@ -40,8 +40,8 @@ class StoredDelivery:
 
     @property
     def was_tried(self) -> bool:
-        """True where a request may have carried it: its content is frozen, or a lost try has been counted."""
-        return self.frozen or self.tries > 0 or self.first_unknown_at is not None
+        """True where a platform may have it: a try had an effect, or nobody knows. Tries of no effect are none."""
+        return self.frozen or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)

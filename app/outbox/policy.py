@@ -220,6 +220,11 @@ class Settlement:
     is_unknown: bool = False
     position: int | None = None
 
+    @property
+    def had_effect(self) -> bool:
+        """False where the platform surely did nothing with it, so that another try may carry other content."""
+        return self.counts or self.is_unknown or self.state is not DeliveryState.PENDING
+
 
 def settle(
     counted: int, due_before: datetime, deadline: datetime, result: UploadResult | ConnectorError, now: datetime

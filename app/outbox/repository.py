@@ -279,6 +279,7 @@ async def settle(
                 "due_at": optional_ms(outcome.due_at),
                 "tries": row.tries + 1,
                 "counted": row.counted + outcome.counts,
+                "frozen": row.is_frozen or outcome.had_effect,
                 "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
                 "position": outcome.position,
                 "most_together": most_together or row.most_together,
@@ -305,19 +306,20 @@ async def settle(
 async def put_back(
     connection: AsyncConnection,
     upload_id: int,
-    decided: Sequence[tuple[int, DeliveryState, Reason, datetime | None]],
+    decided: Sequence[tuple[ClaimedRow, DeliveryState, Reason, datetime | None]],
     now_ms: int,
 ) -> int:
-    """Rows that do not go after all: they wait, or are skipped, without a try."""
+    """Rows that do not go after all: they wait, or are skipped, without a try; what was not frozen before is not now."""
     rows = [
         {
-            "id": delivery_id,
+            "id": row.id,
             "state": state.value,
             "reason": reason.value,
             "due_at": optional_ms(due_at),
+            "frozen": row.is_frozen,
             "settled_at": None if due_at is not None else now_ms,
             "_upload_id": upload_id,
         }
-        for delivery_id, state, reason, due_at in decided
+        for row, state, reason, due_at in decided
     ]
     return await update_rows(connection, deliveries, rows, key=("id",), where=_MINE)

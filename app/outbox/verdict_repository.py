@@ -35,7 +35,13 @@ class AcceptedRow:
     target: str
     tries: int
     counted: int
+    has_unknown_try: bool
     deadline_at: datetime
+
+    @property
+    def is_held_otherwise(self) -> bool:
+        """True where a try besides the accepted one had an effect or may have: what was sent then stays frozen."""
+        return self.has_unknown_try or self.counted > 1
 
 
 async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms: int, limit: int) -> list[DueVerdict]:
@@ -54,10 +60,21 @@ async def due_verdicts(connection: AsyncConnection, destination_id: int, now_ms:
 async def accepted_of(connection: AsyncConnection, upload_id: int) -> list[AcceptedRow]:
     """The deliveries still accepted under an upload."""
     result = await connection.execute(accepted_under(upload_id))
-    return [AcceptedRow(row.id, row.position, row.target, row.tries, row.counted, from_ms(row.deadline_at)) for row in result]
+    return [
+        AcceptedRow(
+            id=row.id,
+            position=row.position,
+            target=row.target,
+            tries=row.tries,
+            counted=row.counted,
+            has_unknown_try=row.first_unknown_at is not None,
+            deadline_at=from_ms(row.deadline_at),
+        )
+        for row in result
+    ]
 
 
-def accepted_under(upload_id: int) -> Select[tuple[int, int, str, int, int, int]]:
+def accepted_under(upload_id: int) -> Select[tuple[int, int, str, int, int, int | None, int]]:
     """The statement of `accepted_of`. It repeats the partial index's condition: SQLite cannot conclude it from a parameter."""
     return select(
         deliveries.c.id,
@@ -65,6 +82,7 @@ def accepted_under(upload_id: int) -> Select[tuple[int, int, str, int, int, int]
         deliveries.c.target,
         deliveries.c.tries,
         deliveries.c.counted,
+        deliveries.c.first_unknown_at,
         deliveries.c.deadline_at,
     ).where(
         deliveries.c.upload_id == upload_id,
@@ -94,6 +112,7 @@ async def settle_verdicts(
             "code": outcome.code or None,
             "due_at": optional_ms(outcome.due_at),
             "counted": row.counted + outcome.counts,
+            "frozen": outcome.had_effect or row.is_held_otherwise,
             "most_together": most_together,
             "settled_at": None if outcome.due_at is not None else now_ms,
             "_upload_id": upload_id,
