@@ -17,7 +17,7 @@ from app.dispatch.batching import batches, halves
 from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready
 from app.dispatch.model import Terms as MappingTerms
 from app.dispatch.people import candidates_of, sealed_identities
-from app.dispatch.rows import chosen, content, identifiers, identity, owed, terms, upload_row
+from app.dispatch.rows import chosen, content, identifiers, identity, owed, target, terms, upload_row
 from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
 from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
@@ -170,7 +170,8 @@ class Dispatcher:
         for row, person, why in going:
             payload = sealed.get(identity(row, person) or 0)
             known = {} if payload is None else identifiers(self._opener.open(payload))
-            ready.append(Ready(row, person, why, content(row), known, sources[row.source_id].kind))
+            source = sources[row.source_id]
+            ready.append(Ready(row, target(row, destination, source), person, why, content(row), known, source.kind))
         return ready, waiting
 
     async def _send(self, turn: Turn, batch: Sequence[Ready]) -> list[list[Ready]]:
@@ -220,7 +221,7 @@ class Dispatcher:
             written = await outbox.settle(connection, upload_id, settled, to_ms(now))
             for one, result in pairs:
                 if isinstance(result, TargetRefused):
-                    await connections.pause_target(connection, destination.id, one.row.target, result.code, to_ms(now))
+                    await connections.pause_target(connection, destination.id, one.target, result.code, to_ms(now))
         self._note_lost(turn, written, len(settled))
         summary.sent += len(pairs)
         summary.accepted += accepted

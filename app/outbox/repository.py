@@ -50,13 +50,14 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was decided for a delivery that goes: person, identity and content, frozen at the first try.
+    """What was decided for a delivery that goes: target, person, identity and content, frozen at the first try.
 
     `upload_id`: the claim or upload under which it stands; where that has changed, another drainer has it.
     """
 
     delivery_id: int
     upload_id: int
+    target: str
     person_id: int
     person_why: str
     identity_id: int | None
@@ -230,6 +231,7 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
     rows = [
         {
             "id": one.delivery_id,
+            "target": one.target,
             "person_id": one.person_id,
             "person_why": one.person_why,
             "identity_id": one.identity_id,

@@ -66,12 +66,13 @@ class World:
     def __init__(self, database: Database, fake: Fake) -> None:
         self.database, self.fake, self.clock = database, fake, Clock()
         self.batch_rows: int | None = None
+        self.terms = MilestoneTerms()
 
     async def open_destination(self, destination_id: int) -> OpenDestination:
         return OpenDestination(destination_id, "fake", self.fake, batch_rows=self.batch_rows)
 
     async def terms_of(self, source_id: int) -> SourceTerms:
-        return SourceTerms("hubspot", {("fake", "lead"): MilestoneTerms()})
+        return SourceTerms("hubspot", {("fake", "lead"): self.terms})
 
     def open(self, sealed: bytes) -> bytes:
         return sealed

@@ -5,12 +5,13 @@ import pytest
 from sqlalchemy import select, update
 
 from app.db.session import Database
-from app.db.tables import conversions, deliveries
+from app.db.tables import conversions, deliveries, target_pauses
+from app.dispatch.model import MilestoneTerms
 from app.dispatch.verdicts import VerdictCollector
 from connectors.contract.conversions import Money, UploadRow
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, Effect, RateLimited, Unavailable
 from connectors.contract.results import Accepted, Later, NotProcessed, Retry, TargetRefused, UploadResult, VerdictReply, Verdicts
-from tests.integration.test_dispatch import NOW, Late, World, accept, world_of
+from tests.integration.test_dispatch import NOW, TARGET, Late, World, accept, world_of
 
 ONE, TWO = Money(1_000_000, "EUR"), Money(2_000_000, "EUR")
 NO_ANSWER = Unavailable("no answer", effect=Effect.UNKNOWN)
@@ -105,3 +106,41 @@ async def test_a_row_whose_target_is_refused_late_carries_what_is_true_when_it_g
     await world.drain()
 
     assert [values["ll1"] for values in platform.values] == [ONE, TWO]
+
+
+async def test_what_a_wrong_target_refused_goes_to_the_mended_one(database: Database) -> None:
+    """The mapping was wrong when the conversions were owed; mending it must be enough, for what was tried and what was not."""
+    wrong, right = '{"event_name":"Leed"}', '{"event_name":"Lead"}'
+    world = await world_of(database, accept, 2)
+    world.batch_rows = 1
+
+    def answer(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
+        name = rows[0].target.get("event_name") or ""
+        return accept(rows) if name == "Lead" else [TargetRefused(name, "NO_SUCH_EVENT")]
+
+    world.fake.answer, world.terms = answer, MilestoneTerms(target=wrong)
+    await world.drain()
+
+    async with database.read() as connection:
+        assert list(await connection.scalars(select(target_pauses.c.target))) == [wrong]
+    world.terms = MilestoneTerms(target=right)
+    world.clock.now += timedelta(hours=2)
+    await world.drain()
+
+    assert {row[0] for row in (await world.rows()).values()} == {"accepted"}
+    async with database.read() as connection:
+        assert set(await connection.scalars(select(deliveries.c.target))) == {right}
+
+
+async def test_what_may_have_gone_to_a_target_is_repeated_at_that_target(database: Database) -> None:
+    """Under another target the platform would count the same conversion once more."""
+    world, platform = await keeping(database, NO_ANSWER)
+    await world.drain()
+
+    world.terms = MilestoneTerms(target='{"event_name":"Other"}')
+    world.clock.now += timedelta(hours=2)
+    await world.drain()
+
+    assert len(platform.values) == 2
+    async with database.read() as connection:
+        assert list(await connection.scalars(select(deliveries.c.target))) == [TARGET]
