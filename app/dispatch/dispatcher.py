@@ -1,6 +1,6 @@
 """The loop that drains one destination: claim, decide, send, settle; no network inside a transaction."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,7 +14,7 @@ from app.db.ids import take_ids
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.batching import batches, halves
-from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready
+from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready, SourceTerms
 from app.dispatch.model import Terms as MappingTerms
 from app.dispatch.people import candidates_of, sealed_identities
 from app.dispatch.rows import chosen, content, identifiers, identity, owed, target, terms, upload_row
@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
 LEASE_MS = int(LEASE.total_seconds() * 1000)
+UNREADABLE_PAUSE = timedelta(hours=1)
 Waiting = tuple[ClaimedRow, DeliveryState, Reason, datetime | None]
 
 
@@ -164,15 +165,34 @@ class Dispatcher:
                     waiting.append((row, DeliveryState.PENDING, why, until))
                 case Stop(state, why):
                     waiting.append((row, state, why, None))
+        ready, unreadable = await self._opened(connection, destination, going, sources)
+        if unreadable:
+            log.error("identity.unreadable", destination=destination.name, rows=len(unreadable))
+        until = now + UNREADABLE_PAUSE
+        waiting += [(row, DeliveryState.PENDING, Reason.RETRY, min(until, row.deadline_at)) for row in unreadable]
+        return ready, waiting
+
+    async def _opened(
+        self,
+        connection: AsyncConnection,
+        destination: OpenDestination,
+        going: Sequence[tuple[ClaimedRow, Candidate, str]],
+        sources: Mapping[int, SourceTerms],
+    ) -> tuple[list[Ready], list[ClaimedRow]]:
+        """What goes, with its identifiers; and rows whose identity cannot be opened, of which one must not stop the others."""
         wanted = {identity(row, person) for row, person, _ in going} - {None}
         sealed = await sealed_identities(connection, sorted(one for one in wanted if one is not None))
-        ready = []
+        ready, unreadable = [], []
         for row, person, why in going:
             payload = sealed.get(identity(row, person) or 0)
-            known = {} if payload is None else identifiers(self._opener.open(payload))
+            try:
+                known = {} if payload is None else identifiers(self._opener.open(payload))
+            except Exception:  # noqa: BLE001 whatever is wrong with it, it is this row's alone
+                unreadable.append(row)
+                continue
             source = sources[row.source_id]
             ready.append(Ready(row, target(row, destination, source), person, why, content(row), known, source.kind))
-        return ready, waiting
+        return ready, unreadable
 
     async def _send(self, turn: Turn, batch: Sequence[Ready]) -> list[list[Ready]]:
         """One request; what is left to send of it, split, where the platform processed nothing because of a neighbour."""
@@ -180,11 +200,7 @@ class Dispatcher:
         turn.summary.requests += 1
         results: Sequence[UploadResult]
         try:
-            results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
-            if len(results) != len(batch):
-                raise UnexpectedReply(
-                    f"{destination.name} answered {len(results)} results for {len(batch)} rows", effect=Effect.UNKNOWN
-                )
+            results = await self._upload(destination, batch)
         except ConnectorError as error:
             await self._failed(turn, batch, error)
             return []
@@ -197,6 +213,21 @@ class Dispatcher:
         if not again:
             return []
         return [again] if named else halves(again)
+
+    async def _upload(self, destination: OpenDestination, batch: Sequence[Ready]) -> Sequence[UploadResult]:
+        """Exactly one result for each row, or a ConnectorError, whatever the connector does."""
+        try:
+            results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
+        except ConnectorError:
+            raise
+        except Exception as error:
+            # Its text may quote what was sent: the type alone is told.
+            name = type(error).__name__
+            raise UnexpectedReply(f"the connector failed with {name}", effect=Effect.UNKNOWN, code=name) from error
+        if len(results) != len(batch):
+            message = f"{destination.name} answered {len(results)} results for {len(batch)} rows"
+            raise UnexpectedReply(message, effect=Effect.UNKNOWN)
+        return results
 
     async def _settle(self, turn: Turn, batch: Sequence[Ready], results: Sequence[UploadResult]) -> None:
         destination, summary, upload_id, now = turn.destination, turn.summary, batch[0].upload_id, self._clock()

@@ -15,7 +15,7 @@ from app.outbox import verdict_repository as outbox
 from app.outbox.policy import pause_until, settle_verdict
 from app.outbox.verdict_repository import DueVerdict
 from connectors.contract.destination import Confirms
-from connectors.contract.errors import ConnectorError, RateLimited, Unavailable
+from connectors.contract.errors import ConnectorError, Effect, RateLimited, Unavailable, UnexpectedReply
 from connectors.contract.results import (
     Confirmed,
     Rejected,
@@ -54,10 +54,15 @@ class VerdictCollector:
         for upload in due:
             try:
                 reply = await destination.connector.verdict(upload.receipt, upload.sent, self._clock())
+            except (RateLimited, Unavailable) as error:
+                await self._failed(destination, upload, error)
+                break
             except ConnectorError as error:
                 await self._failed(destination, upload, error)
-                if isinstance(error, RateLimited | Unavailable):
-                    break
+            except Exception as error:  # noqa: BLE001 a connector's fault over one receipt; its text may quote what came
+                name = type(error).__name__
+                failure = UnexpectedReply(f"the connector failed with {name}", effect=Effect.NONE, code=name)
+                await self._failed(destination, upload, failure)
             else:
                 settled += await self._write(destination, upload, reply)
         return settled

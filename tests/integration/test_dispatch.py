@@ -34,6 +34,10 @@ class Clock:
         return self.now
 
 
+class Died(BaseException):
+    """The process ends."""
+
+
 class Fake:
     """A platform that answers as the test says and remembers what it was sent."""
 
@@ -198,14 +202,14 @@ async def test_a_lease_that_ran_out_while_sending_is_a_try_of_unknown_effect(
     """A process that dies after sending leaves conversions that may be counted already."""
 
     def die(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
-        raise SystemError
+        raise Died
 
     world = await world_of(database, die, 3)
     limits = Fake.limits
     world.fake.limits = DestinationLimits(  # type: ignore[misc]  # this fake's own
         **{name: getattr(limits, name) for name in limits.__slots__ if name != "dedup_window"}, dedup_window=window
     )
-    with pytest.raises(SystemError):
+    with pytest.raises(Died):
         await world.drain()
     world.fake.answer = accept
     assert (await world.drain("two")).sent == 0, "not before the lease has run out"
@@ -222,11 +226,11 @@ async def test_a_row_that_a_dead_drainer_never_came_to_is_no_try(database: Datab
     """Claimed together, sent in two requests: who died during the first says nothing about the rows of the second."""
 
     def die(rows: Sequence[UploadRow]) -> Sequence[UploadResult]:
-        raise SystemError
+        raise Died
 
     world = await world_of(database, die, 4)
     world.batch_rows = 2
-    with pytest.raises(SystemError):
+    with pytest.raises(Died):
         await world.drain()
 
     world.fake.answer = accept

@@ -22,7 +22,7 @@ THROTTLED = RateLimited("slow down", retry_after=PAUSE, code="THROTTLED")
 class Confirming(Late):
     """Takes everything, each upload under a receipt of its own; what it says later is set by the receipt, else confirmed."""
 
-    def __init__(self, replies: Mapping[str, VerdictReply | ConnectorError]) -> None:
+    def __init__(self, replies: Mapping[str, VerdictReply | Exception]) -> None:
         super().__init__(self.take)
         self.replies = dict(replies)
         self.asked: list[str] = []
@@ -33,13 +33,13 @@ class Confirming(Late):
     async def verdict(self, receipt: str, sent: int, now: object) -> VerdictReply:
         self.asked.append(receipt)
         reply = self.replies.get(receipt, Verdicts())
-        if isinstance(reply, ConnectorError):
+        if isinstance(reply, Exception):
             raise reply
         return reply
 
 
 async def accepted_rows(
-    database: Database, replies: Mapping[str, VerdictReply | ConnectorError], *, rows: int = 3, together: int = 1
+    database: Database, replies: Mapping[str, VerdictReply | Exception], *, rows: int = 3, together: int = 1
 ) -> tuple[World, Confirming, VerdictCollector]:
     """Rows that were accepted half an hour ago, `together` of them under each receipt `0`, `1` and so on."""
     world = await world_of(database, accept, rows)
@@ -51,9 +51,11 @@ async def accepted_rows(
 
 
 @pytest.mark.parametrize(
-    "error", [AuthenticationFailed("not yours"), UnexpectedReply("garbage", effect=Effect.NONE)], ids=["refused", "garbage"]
+    "error",
+    [AuthenticationFailed("not yours"), UnexpectedReply("garbage", effect=Effect.NONE), KeyError("status")],
+    ids=["refused", "garbage", "fault of the connector"],
 )
-async def test_a_receipt_that_cannot_be_asked_for_does_not_hold_up_the_others(database: Database, error: ConnectorError) -> None:
+async def test_a_receipt_that_cannot_be_asked_for_does_not_hold_up_the_others(database: Database, error: Exception) -> None:
     """One receipt of an account of old must not keep every later upload unconfirmed, nor be asked for without end."""
     world, platform, collector = await accepted_rows(database, {"0": error})
 
