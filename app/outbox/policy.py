@@ -133,7 +133,8 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     unknown = owed.first_unknown_at
     if unknown is not None:
         window = terms.limits.dedup_window
-        if window is None or now - unknown >= window - SENDING_TAKES:
+        is_past_dedup = window is None or now - unknown >= window - SENDING_TAKES
+        if is_past_dedup or now >= owed.deadline_at:
             return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
     if not terms.is_mapped:
         return Stop(DeliveryState.SKIPPED, Reason.UNMAPPED)

@@ -142,6 +142,13 @@ def test_a_try_of_unknown_effect_is_not_repeated_where_it_would_count_twice(wind
     assert decide(owed, [PERSON], terms, NOW) == stop(Reason.UNKNOWN_EFFECT, DeliveryState.UNCERTAIN)
 
 
+def test_a_deadline_after_a_lost_answer_is_a_person_s_matter() -> None:
+    """`expired` says that nobody counted it; after a try without an answer nobody knows that."""
+    owed = replace(OWED, deadline_at=NOW, first_unknown_at=NOW - timedelta(hours=1))
+
+    assert decide(owed, [PERSON], TERMS, NOW) == stop(Reason.UNKNOWN_EFFECT, DeliveryState.UNCERTAIN)
+
+
 def test_no_wait_goes_past_the_deadline() -> None:
     """At the deadline the delivery is told as expired, not forgotten."""
     owed = replace(OWED, deadline_at=NOW + timedelta(hours=1))
