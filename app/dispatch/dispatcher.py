@@ -16,7 +16,7 @@ from app.db.session import Database
 from app.dispatch.batching import batches, halves
 from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready, SourceTerms
 from app.dispatch.model import Terms as MappingTerms
-from app.dispatch.people import candidates_of, sealed_identities
+from app.dispatch.people import candidates_of, sealed_identities, with_survivors
 from app.dispatch.rows import chosen, content, identifiers, identity, owed, target, terms, upload_row
 from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
@@ -152,7 +152,8 @@ class Dispatcher:
     async def _decide(
         self, connection: AsyncConnection, destination: OpenDestination, rows: Sequence[ClaimedRow], now: datetime
     ) -> tuple[list[Ready], list[Waiting]]:
-        people = await candidates_of(connection, rows)
+        rows = await with_survivors(connection, rows)
+        people = await candidates_of(connection, destination.id, rows)
         sources = {source_id: await self._terms.terms_of(source_id) for source_id in {row.source_id for row in rows}}
         going: list[tuple[ClaimedRow, Candidate, str]] = []
         waiting: list[Waiting] = []

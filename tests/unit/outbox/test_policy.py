@@ -133,6 +133,15 @@ def test_what_may_go_goes(owed: Owed, person: Candidate) -> None:
     assert decide(owed, [person], TERMS, NOW) == Send(person, "the only person")
 
 
+def test_once_tried_nobody_else_stands_for_it() -> None:
+    """What was tried is sent with the first person's identity: another's consent says nothing of theirs."""
+    owed, other = replace(OWED, is_frozen=True, frozen_person=PERSON.lead_id), replace(PERSON, lead_id=77)
+
+    assert decide(owed, [other, PERSON], TERMS, NOW) == Send(PERSON, "as at the first try")
+    assert decide(owed, [other], TERMS, NOW) == stop(Reason.NO_CONSENT)
+    assert decide(owed, [], TERMS, NOW) == stop(Reason.NO_CONSENT)
+
+
 @pytest.mark.parametrize("window", [None, 7 * DAY])
 def test_a_try_of_unknown_effect_is_not_repeated_where_it_would_count_twice(window: timedelta | None) -> None:
     """Outside the platform's dedup window a repeat is a second conversion: a person decides."""
@@ -160,7 +169,6 @@ def test_the_person_with_an_identifier_counts_until_one_was_tried() -> None:
     bare, good = replace(PERSON, lead_id=1, has=0, created_at=NOW - 90 * DAY), replace(PERSON, lead_id=2)
 
     assert choose([bare, good], TERMS)[0] is good
-    assert choose([bare, good], TERMS, frozen=1)[0] is bare
     labelled = replace(good, lead_id=3, labels=("Decision maker",))
     assert choose([bare, good, labelled], replace(TERMS, prefer=("label:Decision maker",)))[0] is labelled
 
