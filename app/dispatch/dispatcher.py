@@ -1,6 +1,7 @@
 """The loop that drains one destination: claim, decide, send, settle; no network inside a transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
 LEASE_MS = int(LEASE.total_seconds() * 1000)
+REPEATED_AFTER_SECONDS = (1, 2, 4, 8, 16)
 UNREADABLE_PAUSE = timedelta(hours=1)
 Waiting = tuple[ClaimedRow, DeliveryState, Reason, datetime | None]
 
@@ -62,6 +64,7 @@ class Dispatcher:
         clock: Callable[[], datetime],
         holder: str,
         terms: MappingTerms,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._destinations = destinations
@@ -69,6 +72,7 @@ class Dispatcher:
         self._clock = clock
         self._holder = holder
         self._terms = terms
+        self._sleep = sleep
 
     async def drain(self, destination_id: int) -> DrainSummary:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
@@ -240,7 +244,8 @@ class Dispatcher:
         rejected = sum(isinstance(result, Rejected) for _, result in pairs)
         receipt = next((one.receipt for one in results if isinstance(one, Accepted) and one.receipt is not None), None)
         after = destination.connector.limits.verdict_after
-        async with self._database.write() as connection:
+
+        async def write(connection: AsyncConnection) -> int:
             await outbox.close_upload(
                 connection,
                 upload_id,
@@ -250,11 +255,12 @@ class Dispatcher:
                 receipt=receipt,
                 verdict_due_ms=to_ms(now + after) if receipt is not None and after is not None else None,
             )
-            written = await outbox.settle(connection, upload_id, settled, to_ms(now))
             for one, result in pairs:
                 if isinstance(result, TargetRefused):
                     await connections.pause_target(connection, destination.id, one.target, result.code, to_ms(now))
-        self._note_lost(turn, written, len(settled))
+            return await outbox.settle(connection, upload_id, settled, to_ms(now))
+
+        self._note_lost(turn, await self._surely(write), len(settled))
         summary.sent += len(pairs)
         summary.accepted += accepted
         summary.rejected += rejected
@@ -266,19 +272,34 @@ class Dispatcher:
         # A reply that does not add up may be one row's doing: until it is found, fewer go together each time.
         halved = max(1, len(batch) // 2) if isinstance(error, UnexpectedReply) and error.effect is Effect.UNKNOWN else None
         settled = [(one.row, settle(one.row.counted, one.row.due_before, one.row.deadline_at, error, now)) for one in batch]
-        async with self._database.write() as connection:
+
+        async def write(connection: AsyncConnection) -> int:
             await outbox.close_upload(
                 connection, upload_id, now_ms=to_ms(now), accepted=0, rejected=0, receipt=None, verdict_due_ms=None
             )
-            written = await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
             reason = error.code or type(error).__name__
             await connections.pause(connection, Role.DESTINATION, destination.id, reason, None if until is None else to_ms(until))
+            return await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
+
+        written = await self._surely(write)
         log.warning(
             "upload.failed", destination=destination.name, code=error.code, effect=str(error.effect), message=error.message
         )
         self._note_lost(turn, written, len(settled))
         turn.summary.failure = error.message
         turn.summary.paused_until = until
+
+    async def _surely(self, write: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+        """Write what the platform did: nobody can ask it again. A transaction that failed is repeated, as it is fenced."""
+        for seconds in REPEATED_AFTER_SECONDS:
+            try:
+                async with self._database.write() as connection:
+                    return await write(connection)
+            except Exception as error:  # noqa: BLE001 a busy file, a server that fails over: each driver says it its own way
+                log.warning("settle.repeated", error=type(error).__name__, seconds=seconds)
+                await self._sleep(seconds)
+        async with self._database.write() as connection:
+            return await write(connection)
 
     def _note_lost(self, turn: Turn, settled: int, sent: int) -> None:
         """Rows that could not be settled are another drainer's by now: so is all the rest."""

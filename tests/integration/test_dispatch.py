@@ -71,6 +71,7 @@ class World:
         self.database, self.fake, self.clock = database, fake, Clock()
         self.batch_rows: int | None = None
         self.terms = MilestoneTerms()
+        self.waits: list[float] = []
 
     async def open_destination(self, destination_id: int) -> OpenDestination:
         return OpenDestination(destination_id, "fake", self.fake, batch_rows=self.batch_rows)
@@ -82,7 +83,10 @@ class World:
         return sealed
 
     async def drain(self, holder: str = "one") -> DrainSummary:
-        return await Dispatcher(self.database, self, self, self.clock, holder, self).drain(1)
+        return await Dispatcher(self.database, self, self, self.clock, holder, self, self.wait).drain(1)
+
+    async def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
     async def rows(self) -> dict[str, tuple[str, str, int, int]]:
         """By conversion: state, reason, tries, counted tries."""
