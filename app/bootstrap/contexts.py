@@ -169,12 +169,18 @@ def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneT
             given = (targets.get("minimum_value"), milestone.minimum_value, document.minimum_value)
             minimum = next((value for value in given if value is not None), 0)
             terms = MilestoneTerms(
+                target=_target_text(targets.get(milestone.name)),
                 send_when=str(targets.get("send_when") or default),
                 minimum_micros=parse_amount(str(minimum)) or 0,
                 prefer=document.person.prefer,
             )
             found.update({(destination, name): terms for name in _names(milestone)})
     return found
+
+
+def _target_text(target: object) -> str:
+    """A target as deliveries and pauses store it."""
+    return orjson.dumps(target, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _terms(
@@ -188,7 +194,7 @@ def _terms(
         limits=openers.limits(row.kind),
         mode=str(row.mode),
         targets={
-            name: orjson.dumps(target, option=orjson.OPT_SORT_KEYS).decode()
+            name: _target_text(target)
             for milestone in document.milestones
             if (target := targets.get(milestone.name)) is not None
             for name in _names(milestone)

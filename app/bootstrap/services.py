@@ -280,7 +280,7 @@ async def open_services(
         openers=openers,
         contexts=contexts,
         poller=Poller(database, recorder, holder, clock),
-        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts),
+        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Table, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import ConnectionMode
@@ -200,9 +200,12 @@ async def set_batch_rows(connection: AsyncConnection, destination_id: int, batch
 
 
 async def pause(connection: AsyncConnection, role: Role, connection_id: int, reason: str, until_ms: int | None) -> None:
-    """Stop a connection because of a fault, until an instant or (None) until a check clears it."""
+    """Stop a connection because of a fault, until an instant or (None) until a check clears it; never for less than before."""
     table = _table(role)
-    await connection.execute(update(table).where(table.c.id == connection_id).values(pause_reason=reason, paused_until=until_ms))
+    lasts = true() if until_ms is None else or_(table.c.pause_reason.is_(None), table.c.paused_until <= until_ms)
+    await connection.execute(
+        update(table).where(table.c.id == connection_id, lasts).values(pause_reason=reason, paused_until=until_ms)
+    )
 
 
 async def resume(connection: AsyncConnection, role: Role, connection_id: int) -> None:

@@ -1,6 +1,8 @@
 """The loop that drains one destination: claim, decide, send, settle; no network inside a transaction."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,11 +15,11 @@ from app.db.ids import take_ids
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.batching import batches, halves
-from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready
+from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready, SourceTerms
 from app.dispatch.model import Terms as MappingTerms
-from app.dispatch.people import candidates_of, sealed_identities
-from app.dispatch.rows import chosen, content, identifiers, identity, owed, terms, upload_row
-from app.leases.repository import acquire, release
+from app.dispatch.people import candidates_of, sealed_identities, with_survivors
+from app.dispatch.rows import chosen, content, identifiers, identity, owed, target, terms, upload_row
+from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
 from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
 from app.outbox.repository import ClaimedRow
@@ -28,7 +30,10 @@ from connectors.contract.results import Accepted, AlreadyThere, NotProcessed, Re
 log = structlog.get_logger()
 
 LEASE = timedelta(minutes=10)
-Waiting = tuple[int, DeliveryState, Reason, datetime | None]
+LEASE_MS = int(LEASE.total_seconds() * 1000)
+REPEATED_AFTER_SECONDS = (1, 2, 4, 8, 16)
+UNREADABLE_PAUSE = timedelta(hours=1)
+Waiting = tuple[ClaimedRow, DeliveryState, Reason, datetime | None]
 
 
 class Opener(Protocol):
@@ -37,6 +42,15 @@ class Opener(Protocol):
     def open(self, sealed: bytes) -> bytes:
         """The plain bytes."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A drainer's turn: the fence of the lease under which it claimed, and what came of the drain so far."""
+
+    destination: OpenDestination
+    fence: int
+    summary: DrainSummary
 
 
 class Dispatcher:
@@ -50,6 +64,7 @@ class Dispatcher:
         clock: Callable[[], datetime],
         holder: str,
         terms: MappingTerms,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._destinations = destinations
@@ -57,6 +72,7 @@ class Dispatcher:
         self._clock = clock
         self._holder = holder
         self._terms = terms
+        self._sleep = sleep
 
     async def drain(self, destination_id: int) -> DrainSummary:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
@@ -70,19 +86,16 @@ class Dispatcher:
                     await release(connection, _lease(destination_id), self._holder)
         return summary
 
-    async def _hold(self, connection: AsyncConnection, name: str) -> bool:
-        """Take or renew the lease; False where another drainer took over, whose rows must not be touched."""
-        now_ms = to_ms(self._clock())
-        return await acquire(connection, name, self._holder, now_ms, int(LEASE.total_seconds() * 1000)) is not None
-
     async def _round(self, destination: OpenDestination, summary: DrainSummary) -> bool:
         """Claim once and send what may go; True where more may be due."""
         now = self._clock()
         limits = destination.connector.limits
         async with self._database.write() as connection:
-            if not await self._hold(connection, _lease(destination.id)):
+            fence = await acquire(connection, _lease(destination.id), self._holder, to_ms(now), LEASE_MS)
+            if fence is None:
                 summary.is_busy = True
                 return False
+            turn = Turn(destination, fence, summary)
             claim_id = await take_ids(connection, 2)
             rows = await outbox.claim(
                 connection,
@@ -95,51 +108,56 @@ class Dispatcher:
             ready, waiting = await self._decide(connection, destination, rows, now)
             await outbox.put_back(connection, claim_id, waiting, to_ms(now))
             size = min(limits.rows, destination.batch_rows or limits.usual_rows)
-            work = batches(ready, most_rows=size, most_targets=limits.targets)
-            if work:
-                await self._open_upload(connection, destination, claim_id + 1, work[0], now)
+            work = batches([replace(one, upload_id=claim_id) for one in ready], most_rows=size, most_targets=limits.targets)
+            opened = await self._open_upload(connection, destination, claim_id + 1, work.pop(0), now) if work else []
         summary.waiting += sum(due is not None for _, _, _, due in waiting)
         summary.stopped += sum(due is None for _, _, _, due in waiting)
-        await self._work_off(destination, work, claim_id + 1, summary)
+        await self._work_off(turn, opened, work)
         return len(rows) == limits.rows and not summary.failure and not summary.is_busy
 
-    async def _work_off(
-        self, destination: OpenDestination, work: list[list[Ready]], first_upload_id: int, summary: DrainSummary
-    ) -> None:
+    async def _work_off(self, turn: Turn, opened: list[Ready], work: list[list[Ready]]) -> None:
         """Send batch after batch; the first one's upload was opened with the claim."""
-        upload_id: int | None = first_upload_id
-        while work and not summary.is_busy:
-            batch = work.pop(0)
-            if summary.failure:
-                await self._give_back(batch)
-                continue
-            upload_id = upload_id or await self._begin(destination, batch, summary)
-            if upload_id is not None:
-                work[:0] = await self._send(destination, upload_id, batch, summary)
-            upload_id = None
+        while (opened or work) and not turn.summary.is_busy:
+            if opened:
+                work[:0] = await self._send(turn, opened)
+                opened = []
+            elif turn.summary.failure:
+                await self._give_back(turn, work.pop(0))
+            else:
+                opened = await self._begin(turn, work.pop(0))
 
-    async def _begin(self, destination: OpenDestination, batch: Sequence[Ready], summary: DrainSummary) -> int | None:
-        """Open a further upload; None where another drainer took over."""
+    async def _holds(self, connection: AsyncConnection, turn: Turn, unsent: int) -> bool:
+        """Renew this turn's very lease; False where it ran out or another drainer took over, whose rows must not be touched."""
+        lease, now_ms = _lease(turn.destination.id), to_ms(self._clock())
+        if await renew(connection, lease, self._holder, turn.fence, now_ms, LEASE_MS):
+            return True
+        log.warning("lease.lost", destination=turn.destination.name, unsent=unsent)
+        turn.summary.is_busy = True
+        return False
+
+    async def _begin(self, turn: Turn, batch: Sequence[Ready]) -> list[Ready]:
+        """Open a further upload: the rows that it carries, none where another drainer took over."""
         async with self._database.write() as connection:
-            if not await self._hold(connection, _lease(destination.id)):
-                log.warning("lease.lost", destination=destination.name, unsent=len(batch))
-                summary.is_busy = True
-                return None
+            if not await self._holds(connection, turn, len(batch)):
+                return []
             upload_id = await take_ids(connection, 1)
-            await self._open_upload(connection, destination, upload_id, batch, self._clock())
-        return upload_id
+            return await self._open_upload(connection, turn.destination, upload_id, batch, self._clock())
 
     async def _open_upload(
         self, connection: AsyncConnection, destination: OpenDestination, upload_id: int, batch: Sequence[Ready], now: datetime
-    ) -> None:
-        """What is about to be sent is written first: the upload, and the frozen content of each row."""
-        await outbox.open_upload(connection, upload_id, destination.id, to_ms(now), len(batch))
-        await outbox.freeze(connection, [chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
+    ) -> list[Ready]:
+        """What is about to be sent is written first: the upload, and the frozen content of each row that is still ours."""
+        ours = await outbox.freeze(connection, [chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
+        carried = [replace(one, upload_id=upload_id) for one in batch if one.row.id in ours]
+        if carried:
+            await outbox.open_upload(connection, upload_id, destination.id, to_ms(now), len(carried))
+        return carried
 
     async def _decide(
         self, connection: AsyncConnection, destination: OpenDestination, rows: Sequence[ClaimedRow], now: datetime
     ) -> tuple[list[Ready], list[Waiting]]:
-        people = await candidates_of(connection, rows)
+        rows = await with_survivors(connection, rows)
+        people = await candidates_of(connection, destination.id, rows)
         sources = {source_id: await self._terms.terms_of(source_id) for source_id in {row.source_id for row in rows}}
         going: list[tuple[ClaimedRow, Candidate, str]] = []
         waiting: list[Waiting] = []
@@ -149,52 +167,75 @@ class Dispatcher:
                 case Send(person, why):
                     going.append((row, person, why))
                 case Wait(until, why):
-                    waiting.append((row.id, DeliveryState.PENDING, why, until))
+                    waiting.append((row, DeliveryState.PENDING, why, until))
                 case Stop(state, why):
-                    waiting.append((row.id, state, why, None))
-        wanted = {identity(row, person) for row, person, _ in going} - {None}
-        sealed = await sealed_identities(connection, sorted(one for one in wanted if one is not None))
-        ready = []
-        for row, person, why in going:
-            payload = sealed.get(identity(row, person) or 0)
-            known = {} if payload is None else identifiers(self._opener.open(payload))
-            ready.append(Ready(row, person, why, content(row), known, sources[row.source_id].kind))
+                    waiting.append((row, state, why, None))
+        ready, unreadable = await self._opened(connection, destination, going, sources)
+        if unreadable:
+            log.error("identity.unreadable", destination=destination.name, rows=len(unreadable))
+        until = now + UNREADABLE_PAUSE
+        waiting += [(row, DeliveryState.PENDING, Reason.RETRY, min(until, row.deadline_at)) for row in unreadable]
         return ready, waiting
 
-    async def _send(
-        self, destination: OpenDestination, upload_id: int, batch: list[Ready], summary: DrainSummary
-    ) -> list[list[Ready]]:
+    async def _opened(
+        self,
+        connection: AsyncConnection,
+        destination: OpenDestination,
+        going: Sequence[tuple[ClaimedRow, Candidate, str]],
+        sources: Mapping[int, SourceTerms],
+    ) -> tuple[list[Ready], list[ClaimedRow]]:
+        """What goes, with its identifiers; and rows whose identity cannot be opened, of which one must not stop the others."""
+        wanted = {identity(row, person) for row, person, _ in going} - {None}
+        sealed = await sealed_identities(connection, sorted(one for one in wanted if one is not None))
+        ready, unreadable = [], []
+        for row, person, why in going:
+            payload = sealed.get(identity(row, person) or 0)
+            try:
+                known = {} if payload is None else identifiers(self._opener.open(payload))
+            except Exception:  # noqa: BLE001 whatever is wrong with it, it is this row's alone
+                unreadable.append(row)
+                continue
+            source = sources[row.source_id]
+            ready.append(Ready(row, target(row, destination, source), person, why, content(row), known, source.kind))
+        return ready, unreadable
+
+    async def _send(self, turn: Turn, batch: Sequence[Ready]) -> list[list[Ready]]:
         """One request; what is left to send of it, split, where the platform processed nothing because of a neighbour."""
-        summary.requests += 1
+        destination = turn.destination
+        turn.summary.requests += 1
         results: Sequence[UploadResult]
         try:
-            results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
-            if len(results) != len(batch):
-                raise UnexpectedReply(
-                    f"{destination.name} answered {len(results)} results for {len(batch)} rows", effect=Effect.UNKNOWN
-                )
+            results = await self._upload(destination, batch)
         except ConnectorError as error:
-            await self._failed(destination, upload_id, batch, error, summary)
+            await self._failed(turn, batch, error)
             return []
         named = any(not isinstance(result, NotProcessed) for result in results)
         again = [one for one, result in zip(batch, results, strict=True) if isinstance(result, NotProcessed)]
         if len(again) == 1 and not named:
             code = next(result.code for result in results if isinstance(result, NotProcessed))
             results, again = [Retry(code or "not_processed")], []
-        await self._settle(destination, upload_id, batch, results, summary)
+        await self._settle(turn, batch, results)
         if not again:
             return []
         return [again] if named else halves(again)
 
-    async def _settle(
-        self,
-        destination: OpenDestination,
-        upload_id: int,
-        batch: Sequence[Ready],
-        results: Sequence[UploadResult],
-        summary: DrainSummary,
-    ) -> None:
-        now = self._clock()
+    async def _upload(self, destination: OpenDestination, batch: Sequence[Ready]) -> Sequence[UploadResult]:
+        """Exactly one result for each row, or a ConnectorError, whatever the connector does."""
+        try:
+            results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
+        except ConnectorError:
+            raise
+        except Exception as error:
+            # Its text may quote what was sent: the type alone is told.
+            name = type(error).__name__
+            raise UnexpectedReply(f"the connector failed with {name}", effect=Effect.UNKNOWN, code=name) from error
+        if len(results) != len(batch):
+            message = f"{destination.name} answered {len(results)} results for {len(batch)} rows"
+            raise UnexpectedReply(message, effect=Effect.UNKNOWN)
+        return results
+
+    async def _settle(self, turn: Turn, batch: Sequence[Ready], results: Sequence[UploadResult]) -> None:
+        destination, summary, upload_id, now = turn.destination, turn.summary, batch[0].upload_id, self._clock()
         pairs = [(one, result) for one, result in zip(batch, results, strict=True) if not isinstance(result, NotProcessed)]
         settled = [
             (one.row, settle(one.row.counted, one.row.due_before, one.row.deadline_at, result, now)) for one, result in pairs
@@ -203,7 +244,8 @@ class Dispatcher:
         rejected = sum(isinstance(result, Rejected) for _, result in pairs)
         receipt = next((one.receipt for one in results if isinstance(one, Accepted) and one.receipt is not None), None)
         after = destination.connector.limits.verdict_after
-        async with self._database.write() as connection:
+
+        async def write(connection: AsyncConnection) -> int:
             await outbox.close_upload(
                 connection,
                 upload_id,
@@ -213,46 +255,64 @@ class Dispatcher:
                 receipt=receipt,
                 verdict_due_ms=to_ms(now + after) if receipt is not None and after is not None else None,
             )
-            written = await outbox.settle(connection, upload_id, settled, to_ms(now))
             for one, result in pairs:
                 if isinstance(result, TargetRefused):
-                    await connections.pause_target(connection, destination.id, one.row.target, result.code, to_ms(now))
-        if written < len(settled):
-            log.warning("lease.lost", destination=destination.name, settled=written, sent=len(settled))
+                    await connections.pause_target(connection, destination.id, one.target, result.code, to_ms(now))
+            return await outbox.settle(connection, upload_id, settled, to_ms(now))
+
+        self._note_lost(turn, await self._surely(write), len(settled))
         summary.sent += len(pairs)
         summary.accepted += accepted
         summary.rejected += rejected
 
-    async def _failed(
-        self, destination: OpenDestination, upload_id: int, batch: Sequence[Ready], error: ConnectorError, summary: DrainSummary
-    ) -> None:
+    async def _failed(self, turn: Turn, batch: Sequence[Ready], error: ConnectorError) -> None:
         """The whole call failed: nothing is lost, the connection is paused as the failure says."""
-        now = self._clock()
+        destination, upload_id, now = turn.destination, batch[0].upload_id, self._clock()
         until = pause_until(error, now)
         # A reply that does not add up may be one row's doing: until it is found, fewer go together each time.
         halved = max(1, len(batch) // 2) if isinstance(error, UnexpectedReply) and error.effect is Effect.UNKNOWN else None
         settled = [(one.row, settle(one.row.counted, one.row.due_before, one.row.deadline_at, error, now)) for one in batch]
-        async with self._database.write() as connection:
+
+        async def write(connection: AsyncConnection) -> int:
             await outbox.close_upload(
                 connection, upload_id, now_ms=to_ms(now), accepted=0, rejected=0, receipt=None, verdict_due_ms=None
             )
-            await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
             reason = error.code or type(error).__name__
             await connections.pause(connection, Role.DESTINATION, destination.id, reason, None if until is None else to_ms(until))
+            return await outbox.settle(connection, upload_id, settled, to_ms(now), most_together=halved)
+
+        written = await self._surely(write)
         log.warning(
             "upload.failed", destination=destination.name, code=error.code, effect=str(error.effect), message=error.message
         )
-        summary.failure = error.message
-        summary.paused_until = until
+        self._note_lost(turn, written, len(settled))
+        turn.summary.failure = error.message
+        turn.summary.paused_until = until
 
-    async def _give_back(self, batch: Sequence[Ready]) -> None:
-        """Rows that were claimed but not tried are pending as before."""
-        now = self._clock()
-        back: list[Waiting] = [(one.row.id, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
+    async def _surely(self, write: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+        """Write what the platform did: nobody can ask it again. A transaction that failed is repeated, as it is fenced."""
+        for seconds in REPEATED_AFTER_SECONDS:
+            try:
+                async with self._database.write() as connection:
+                    return await write(connection)
+            except Exception as error:  # noqa: BLE001 a busy file, a server that fails over: each driver says it its own way
+                log.warning("settle.repeated", error=type(error).__name__, seconds=seconds)
+                await self._sleep(seconds)
         async with self._database.write() as connection:
-            claim_id = await take_ids(connection, 1)
-            await outbox.regroup(connection, [one.row.id for one in batch], claim_id)
-            await outbox.put_back(connection, claim_id, back, to_ms(now))
+            return await write(connection)
+
+    def _note_lost(self, turn: Turn, settled: int, sent: int) -> None:
+        """Rows that could not be settled are another drainer's by now: so is all the rest."""
+        if settled < sent:
+            log.warning("lease.lost", destination=turn.destination.name, settled=settled, sent=sent)
+            turn.summary.is_busy = True
+
+    async def _give_back(self, turn: Turn, batch: Sequence[Ready]) -> None:
+        """Rows that were claimed but not tried are pending as before."""
+        back: list[Waiting] = [(one.row, DeliveryState.PENDING, Reason.PAUSED, one.row.due_before) for one in batch]
+        async with self._database.write() as connection:
+            if await self._holds(connection, turn, len(batch)):
+                await outbox.put_back(connection, batch[0].upload_id, back, to_ms(self._clock()))
 
 
 def _lease(destination_id: int) -> str:

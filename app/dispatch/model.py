@@ -13,8 +13,9 @@ from connectors.contract.destination import AdDestination
 
 @dataclass(frozen=True, slots=True)
 class MilestoneTerms:
-    """What the active mapping says of a milestone at a destination."""
+    """What the active mapping says of a milestone at a destination. `target` as deliveries store it; empty: as enqueued."""
 
+    target: str = ""
     send_when: str = "any"
     minimum_micros: int = 0
     prefer: tuple[str, ...] = ()
@@ -58,19 +59,16 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A row that goes, with its frozen content."""
+    """A row that goes, with its frozen content. `upload_id`: the claim or upload under which it stands, its fence."""
 
     row: ClaimedRow
+    target: str
     person: Candidate
     why: str
     money: Money | None
     identifiers: Mapping[Identifier, str] = field(repr=False)
     source_kind: str = ""
-
-    @property
-    def target(self) -> str:
-        """Where it goes."""
-        return self.row.target
+    upload_id: int = 0
 
     @property
     def key(self) -> str:

@@ -37,9 +37,16 @@ def terms(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) ->
         send_when=own.send_when,
         minimum_micros=own.minimum_micros,
         is_mapped=mapped is not None,
-        is_target_paused=row.target in destination.paused_targets,
+        is_target_paused=target(row, destination, source) in destination.paused_targets,
         is_shadow=destination.is_shadow,
     )
+
+
+def target(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) -> str:
+    """Where it goes: frozen at the first try, as the mapping says now before. A correction goes where its upload went."""
+    own = source.milestones.get((destination.name, row.milestone))
+    is_bound = row.is_frozen or row.kind != DeliveryKind.UPLOAD.value
+    return row.target if own is None or is_bound or not own.target else own.target
 
 
 def identity(row: ClaimedRow, person: Candidate) -> int | None:
@@ -62,6 +69,8 @@ def chosen(one: Ready) -> Chosen:
     """What is frozen at the first try."""
     return Chosen(
         delivery_id=one.row.id,
+        upload_id=one.upload_id,
+        target=one.target,
         person_id=one.person.lead_id,
         person_why=one.why,
         identity_id=identity(one.row, one.person),
@@ -76,7 +85,7 @@ def upload_row(one: Ready) -> UploadRow:
         kind=DeliveryKind(one.row.kind),
         conversion_id=one.row.conversion_uid,
         milestone=one.row.milestone,
-        target=Target.of(orjson.loads(one.row.target)),
+        target=Target.of(orjson.loads(one.target)),
         occurred_at=one.row.occurred_at,
         identifiers=one.identifiers,
         consent=one.person.consent,

@@ -41,9 +41,9 @@ class StoredDelivery:
 
     @property
     def was_tried(self) -> bool:
-        """True where a request may have carried it, or is about to: claimed, content frozen, or a lost try counted."""
+        """True where a platform may have it, or is about to: claimed, sent with an effect, or nobody knows."""
         is_claimed = self.state == DeliveryState.SENDING.value
-        return is_claimed or self.frozen or self.tries > 0 or self.first_unknown_at is not None
+        return is_claimed or self.frozen or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)

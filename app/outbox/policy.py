@@ -114,9 +114,10 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
     early = _before_people(owed, terms, now)
     if early is not None:
         return early
-    if not people:
-        return _wait(owed, now + PERSON_PAUSE, Reason.PERSON)
-    chosen, why = choose(people, terms, frozen=owed.frozen_person)
+    found = _person(owed, people, terms, now)
+    if not isinstance(found, tuple):
+        return found
+    chosen, why = found
     if not chosen.consent.allows_sending:
         return Stop(DeliveryState.SKIPPED, Reason.NO_CONSENT)
     if not _suffices(chosen.has, terms):
@@ -139,7 +140,8 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     unknown = owed.first_unknown_at
     if unknown is not None:
         window = terms.limits.dedup_window
-        if window is None or now - unknown >= window - SENDING_TAKES:
+        is_past_dedup = window is None or now - unknown >= window - SENDING_TAKES
+        if is_past_dedup or now >= owed.deadline_at:
             return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
     if not terms.is_mapped:
         return Stop(DeliveryState.SKIPPED, Reason.UNMAPPED)
@@ -205,11 +207,16 @@ def _wait(owed: Owed, until: datetime, why: Reason) -> Wait:
     return Wait(min(until, owed.deadline_at), why)
 
 
-def choose(people: Sequence[Candidate], terms: Terms, *, frozen: int | None = None) -> tuple[Candidate, str]:
-    """The person who stands for the conversion at this platform, and why; once tried it stays the same person."""
-    kept = [one for one in people if one.lead_id == frozen]
-    if kept:
-        return kept[0], "as at the first try"
+def _person(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime) -> tuple[Candidate, str] | Decision:
+    """Once tried it stays the same person: nobody else's consent speaks for them."""
+    if owed.frozen_person is None:
+        return choose(people, terms) if people else _wait(owed, now + PERSON_PAUSE, Reason.PERSON)
+    kept = next((one for one in people if one.lead_id == owed.frozen_person), None)
+    return Stop(DeliveryState.SKIPPED, Reason.NO_CONSENT) if kept is None else (kept, "as at the first try")
+
+
+def choose(people: Sequence[Candidate], terms: Terms) -> tuple[Candidate, str]:
+    """The person who stands for the conversion at this platform, and why."""
     order = terms.prefer or ("has_identifier", "primary", "earliest")
 
     def rank(one: Candidate) -> tuple[object, ...]:
@@ -249,6 +256,11 @@ class Settlement:
     counts: bool = True
     is_unknown: bool = False
     position: int | None = None
+
+    @property
+    def had_effect(self) -> bool:
+        """False where the platform surely did nothing with it, so that another try may carry other content."""
+        return self.counts or self.is_unknown or self.state is not DeliveryState.PENDING
 
 
 def settle(

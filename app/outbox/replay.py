@@ -47,7 +47,7 @@ STAYS_SENTENCES: Mapping[Stays, str] = {
     Stays.SENT: "The platform has it; what was accepted is never sent again.",
     Stays.OWED: "It is waiting or being sent already; nothing is to do.",
     Stays.UNKNOWN_EFFECT: "A try got no answer and a repeat might count twice; name its id with a `resolution`.",
-    Stays.NOT_UNCERTAIN: "A `resolution` decides only deliveries in the state `uncertain`; leave it out for others.",
+    Stays.NOT_UNCERTAIN: "A `resolution` decides only what was tried without an answer; leave it out for others.",
     Stays.TOO_OLD: "The platform no longer takes an event of its age.",
     Stays.BEFORE_START: REASON_SENTENCES[Reason.BEFORE_START],
     Stays.DUPLICATE: REASON_SENTENCES[Reason.DUPLICATE],
@@ -102,25 +102,35 @@ ReplayDecision = Reopen | CountAsSent | Stays
 
 def judge(one: Stopped, resolution: Resolution | None, now: datetime) -> ReplayDecision:
     """Decide on one delivery."""
-    if resolution is not None and one.state is not DeliveryState.UNCERTAIN:
+    may_be_there = one.state is DeliveryState.UNCERTAIN or (one.has_unknown_try and one.state in REPLAYED_BY_FILTER)
+    if resolution is not None and not may_be_there:
         return Stays.NOT_UNCERTAIN
     match one.state:
         case DeliveryState.ACCEPTED | DeliveryState.CONFIRMED | DeliveryState.UNMATCHED:
             return Stays.SENT
         case DeliveryState.PENDING | DeliveryState.SENDING:
             return Stays.OWED
-        case DeliveryState.UNCERTAIN:
-            if resolution is Resolution.COUNT_AS_SENT:
-                return CountAsSent()
-            return Stays.UNKNOWN_EFFECT if resolution is None else _reopen(one, now)
-        case DeliveryState.REJECTED | DeliveryState.EXPIRED | DeliveryState.SHADOWED:
-            return Stays.UNKNOWN_EFFECT if one.has_unknown_try else _reopen(one, now)
-        case DeliveryState.SKIPPED:
-            if one.reason not in JUDGED_AGAIN:
-                return Stays(one.reason)
-            return Stays.UNKNOWN_EFFECT if one.has_unknown_try else _reopen(one, now)
+        case DeliveryState.SKIPPED if one.reason not in JUDGED_AGAIN:
+            return Stays(one.reason)
+        case DeliveryState.UNCERTAIN | DeliveryState.REJECTED | DeliveryState.EXPIRED:
+            return _resolved(one, resolution, now) if may_be_there else _reopen(one, now)
+        case DeliveryState.SHADOWED | DeliveryState.SKIPPED:
+            return _resolved(one, resolution, now) if may_be_there else _reopen(one, now)
         case _:
             assert_never(one.state)
+
+
+def _resolved(one: Stopped, resolution: Resolution | None, now: datetime) -> ReplayDecision:
+    """What the platform may have is decided by a person only."""
+    match resolution:
+        case None:
+            return Stays.UNKNOWN_EFFECT
+        case Resolution.COUNT_AS_SENT:
+            return CountAsSent()
+        case Resolution.SEND_AGAIN:
+            return _reopen(one, now)
+        case _:
+            assert_never(resolution)
 
 
 def _reopen(one: Stopped, now: datetime) -> Reopen | Stays:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among, update_rows
 from app.db.instants import from_ms, to_ms
 from app.db.tables import conversions, deliveries
-from app.outbox.replay import Reopen
+from app.outbox.replay import REPLAYED_BY_FILTER, Reopen
 from app.outbox.states import DeliveryState, Reason
 
 
@@ -112,10 +112,13 @@ async def reopen(connection: AsyncConnection, opened: Sequence[tuple[StoppedRow,
 
 
 async def count_as_sent(connection: AsyncConnection, ids: Sequence[int], now_ms: int) -> int:
-    """A person says that the platform has them; no verdict is asked for."""
+    """A person says that the platform has them: what is uncertain, or stopped after a lost try. No verdict is asked for."""
+    stopped = and_(
+        deliveries.c.first_unknown_at.is_not(None), deliveries.c.state.in_([state.value for state in REPLAYED_BY_FILTER])
+    )
     result = await connection.execute(
         deliveries.update()
-        .where(and_(among(connection, deliveries.c.id, ids), deliveries.c.state == DeliveryState.UNCERTAIN.value))
+        .where(among(connection, deliveries.c.id, ids), or_(deliveries.c.state == DeliveryState.UNCERTAIN.value, stopped))
         .values(
             state=DeliveryState.ACCEPTED.value,
             reason=Reason.COUNTED_AS_SENT.value,

@@ -54,9 +54,14 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What was decided for a delivery that goes: person, identity and content, frozen at the first try."""
+    """What was decided for a delivery that goes: target, person, identity and content, frozen at the first try.
+
+    `upload_id`: the claim or upload under which it stands; where that has changed, another drainer has it.
+    """
 
     delivery_id: int
+    upload_id: int
+    target: str
     person_id: int
     person_why: str
     identity_id: int | None
@@ -227,11 +232,19 @@ async def close_upload(
     )
 
 
-async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int, lease_end_ms: int) -> None:
-    """Freeze content before the first try, and put every row under the upload that carries it and its lease."""
+# A row is still this drainer's: claimed, and under the claim or upload that it knows.
+_MINE = "t.upload_id = x.\"_upload_id\" AND t.state = 'sending'"
+
+
+async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_id: int, lease_end_ms: int) -> set[int]:
+    """Freeze content before the first try, and put every row under the upload that carries it and its lease.
+
+    The rows that were still this drainer's: no other may be sent.
+    """
     rows = [
         {
             "id": one.delivery_id,
+            "target": one.target,
             "person_id": one.person_id,
             "person_why": one.person_why,
             "identity_id": one.identity_id,
@@ -240,10 +253,17 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
             "frozen": True,
             "upload_id": upload_id,
             "due_at": lease_end_ms,
+            "_upload_id": one.upload_id,
         }
         for one in chosen
     ]
-    await update_rows(connection, deliveries, rows, key=("id",))
+    ids = [one.delivery_id for one in chosen]
+    if await update_rows(connection, deliveries, rows, key=("id",), where=_MINE) == len(ids):
+        return set(ids)
+    mine = await connection.scalars(
+        select(deliveries.c.id).where(among(connection, deliveries.c.id, ids), deliveries.c.upload_id == upload_id)
+    )
+    return set(mine)
 
 
 async def settle(
@@ -274,6 +294,7 @@ async def settle(
                 "due_at": optional_ms(outcome.due_at),
                 "tries": row.tries + 1,
                 "counted": row.counted + outcome.counts,
+                "frozen": row.is_frozen or outcome.had_effect,
                 "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
                 "position": outcome.position,
                 "most_together": most_together or row.most_together,
@@ -300,26 +321,20 @@ async def settle(
 async def put_back(
     connection: AsyncConnection,
     upload_id: int,
-    decided: Sequence[tuple[int, DeliveryState, Reason, datetime | None]],
+    decided: Sequence[tuple[ClaimedRow, DeliveryState, Reason, datetime | None]],
     now_ms: int,
 ) -> int:
-    """Rows that do not go after all: they wait, or are skipped, without a try."""
+    """Rows that do not go after all: they wait, or are skipped, without a try; what was not frozen before is not now."""
     rows = [
         {
-            "id": delivery_id,
+            "id": row.id,
             "state": state.value,
             "reason": reason.value,
             "due_at": optional_ms(due_at),
+            "frozen": row.is_frozen,
             "settled_at": None if due_at is not None else now_ms,
             "_upload_id": upload_id,
         }
-        for delivery_id, state, reason, due_at in decided
+        for row, state, reason, due_at in decided
     ]
-    return await update_rows(connection, deliveries, rows, key=("id",), where='t.upload_id = x."_upload_id"')
-
-
-async def regroup(connection: AsyncConnection, delivery_ids: Sequence[int], upload_id: int) -> None:
-    """Put claimed rows under another upload's id."""
-    await connection.execute(
-        update(deliveries).where(among(connection, deliveries.c.id, delivery_ids)).values(upload_id=upload_id)
-    )
+    return await update_rows(connection, deliveries, rows, key=("id",), where=_MINE)

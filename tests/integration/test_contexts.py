@@ -166,3 +166,15 @@ async def test_a_destination_that_is_made_later_is_seen_without_a_restart(databa
     assert [one.name for one in before.destinations] == ["meta"]
     assert [one.name for one in after.destinations] == ["meta", "tok"]
     assert after.destinations[1].owed_from == day(1) + timedelta(hours=1)
+
+
+async def test_a_mended_target_is_known_to_what_waits(database: Database) -> None:
+    """What is owed already goes where the mapping sends it today, written as deliveries and pauses write it."""
+    contexts = await _world(database)
+    await _apply(database, 1, destinations={"meta": {"lead": {"event_name": "Leed"}}})
+    row = await _apply(database, 2, destinations={"meta": LEAD})
+
+    context = await contexts.of_source(row)
+
+    assert context is not None
+    assert (await contexts.terms_of(1)).milestones["meta", "lead"].target == context.destinations[0].targets["lead"]

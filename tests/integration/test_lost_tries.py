@@ -12,14 +12,14 @@ from app.outbox import repository as outbox
 from connectors.contract.conversions import UploadRow
 from connectors.contract.errors import Effect, Unavailable
 from connectors.contract.results import NotProcessed, UploadResult
-from tests.integration.test_dispatch import Fake, World, accept, world_of
+from tests.integration.test_dispatch import Died, Fake, World, accept, world_of
 
 WINDOW = timedelta(hours=48)
 
 
 def die(_: Sequence[UploadRow]) -> Sequence[UploadResult]:
     """The process ends after the platform took the rows and before anything was settled."""
-    raise SystemError
+    raise Died
 
 
 async def short_memory(database: Database, window: timedelta | None = WINDOW) -> World:
@@ -31,7 +31,7 @@ async def short_memory(database: Database, window: timedelta | None = WINDOW) ->
 async def test_the_dedup_window_counts_from_the_try_and_not_from_its_discovery(database: Database) -> None:
     """After two days without a worker the platform has forgotten the id: sending again would count twice."""
     world = await short_memory(database)
-    with pytest.raises(SystemError):
+    with pytest.raises(Died):
         await world.drain()
     world.fake.answer = accept
 
@@ -45,7 +45,7 @@ async def test_the_dedup_window_counts_from_the_try_and_not_from_its_discovery(d
 async def test_nothing_is_repeated_in_the_last_minutes_of_the_dedup_window(database: Database) -> None:
     """Deciding is not sending: a repeat that leaves in time may arrive too late."""
     world = await short_memory(database)
-    with pytest.raises(SystemError):
+    with pytest.raises(Died):
         await world.drain()
     world.fake.answer = accept
 
@@ -85,12 +85,12 @@ async def test_rows_of_a_refused_request_are_no_try_when_the_process_dies_before
 
     async def second_time(*given: object) -> None:
         if world.fake.sent:
-            raise SystemError
+            raise Died
         await original(*given)  # type: ignore[arg-type]  # as it was called
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox, "open_upload", second_time)
-        with pytest.raises(SystemError):
+        with pytest.raises(Died):
             await world.drain()
 
     world.clock.now += LEASE + timedelta(seconds=1)
@@ -102,7 +102,7 @@ async def test_rows_of_a_refused_request_are_no_try_when_the_process_dies_before
 async def test_what_may_have_been_counted_is_not_called_withdrawn(database: Database) -> None:
     """A deal that leaves after a lost answer may be counted at the platform: a person must hear of it."""
     world = await short_memory(database, window=timedelta(days=7))
-    with pytest.raises(SystemError):
+    with pytest.raises(Died):
         await world.drain()
     world.fake.answer = accept
     async with database.write() as connection:

@@ -146,3 +146,15 @@ async def test_a_lost_try_that_waits_is_not_withdrawn_as_if_it_had_never_gone(da
     await world.record(deal("202", (3, "won"), (9, "lost"), amount="5", modified=31))
 
     assert await world.owed("closed_revenue") == [("upload", "pending", "new"), ("retract", "pending", "new")]
+
+
+async def test_a_value_that_changes_after_a_try_of_no_effect_needs_no_correction(database: Database) -> None:
+    """The platform refused the token: it has nothing to correct, and the upload will carry the new value."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
+    async with database.write() as connection:
+        await connection.execute(update(deliveries).values(tries=1, reason="retry"))
+
+    await world.record(deal("202", (3, "won"), amount="6", modified=31))
+
+    assert [row[0] for row in await world.owed("closed_revenue")] == ["upload"]

@@ -100,6 +100,16 @@ async def test_an_uncertain_delivery_is_decided_by_a_person(rig: Rig) -> None:
     ]
 
 
+async def test_what_was_refused_after_a_lost_answer_can_be_counted_as_sent(rig: Rig) -> None:
+    """The repeat was refused, the first try was not answered: a look at the platform decides, and must be heard."""
+    ids = await owe(rig, [{"state": "rejected", "first_unknown_at": AT}, {"state": "rejected"}])
+
+    report = await _post(rig, ids=ids, resolution="count_as_sent")
+
+    assert (report["counted_as_sent"], _stayed(report)) == (1, {"not_uncertain": 1})
+    assert await delivery_states(rig, ids) == [("accepted", "counted_as_sent"), ("rejected", "refused")]
+
+
 async def test_what_was_tried_without_an_answer_is_no_matter_of_a_filter(rig: Rig) -> None:
     """A rejected row with an unknown try before it may be counted already."""
     ids = await owe(rig, [{"state": "rejected", "first_unknown_at": AT}])

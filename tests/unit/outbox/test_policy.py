@@ -179,6 +179,15 @@ def test_a_correction_past_the_platform_s_window_is_none_of_our_failures(state: 
     assert decide(replace(owed, tries=3), [PERSON], TERMS, NOW) == stop(Reason.DEADLINE, DeliveryState.EXPIRED)
 
 
+def test_once_tried_nobody_else_stands_for_it() -> None:
+    """What was tried is sent with the first person's identity: another's consent says nothing of theirs."""
+    owed, other = replace(OWED, is_frozen=True, frozen_person=PERSON.lead_id), replace(PERSON, lead_id=77)
+
+    assert decide(owed, [other, PERSON], TERMS, NOW) == Send(PERSON, "as at the first try")
+    assert decide(owed, [other], TERMS, NOW) == stop(Reason.NO_CONSENT)
+    assert decide(owed, [], TERMS, NOW) == stop(Reason.NO_CONSENT)
+
+
 @pytest.mark.parametrize("window", [None, 7 * DAY])
 def test_a_try_of_unknown_effect_is_not_repeated_where_it_would_count_twice(window: timedelta | None) -> None:
     """Outside the platform's dedup window a repeat is a second conversion: a person decides."""
@@ -186,6 +195,13 @@ def test_a_try_of_unknown_effect_is_not_repeated_where_it_would_count_twice(wind
     terms = Terms(replace(LIMITS, dedup_window=window))
 
     assert decide(owed, [PERSON], terms, NOW) == stop(Reason.UNKNOWN_EFFECT, DeliveryState.UNCERTAIN)
+
+
+def test_a_deadline_after_a_lost_answer_is_a_person_s_matter() -> None:
+    """`expired` says that nobody counted it; after a try without an answer nobody knows that."""
+    owed = replace(OWED, deadline_at=NOW, first_unknown_at=NOW - timedelta(hours=1))
+
+    assert decide(owed, [PERSON], TERMS, NOW) == stop(Reason.UNKNOWN_EFFECT, DeliveryState.UNCERTAIN)
 
 
 def test_no_wait_goes_past_the_deadline() -> None:
@@ -199,7 +215,6 @@ def test_the_person_with_an_identifier_counts_until_one_was_tried() -> None:
     bare, good = replace(PERSON, lead_id=1, has=0, created_at=NOW - 90 * DAY), replace(PERSON, lead_id=2)
 
     assert choose([bare, good], TERMS)[0] is good
-    assert choose([bare, good], TERMS, frozen=1)[0] is bare
     labelled = replace(good, lead_id=3, labels=("Decision maker",))
     assert choose([bare, good, labelled], replace(TERMS, prefer=("label:Decision maker",)))[0] is labelled
 

@@ -100,6 +100,32 @@ def test_an_uncertain_delivery_needs_a_person() -> None:
     assert judge(replace(one, latest_deadline=NOW), Resolution.COUNT_AS_SENT, NOW) == CountAsSent()
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        stopped(DeliveryState.REJECTED),
+        stopped(DeliveryState.EXPIRED),
+        stopped(DeliveryState.SHADOWED),
+        stopped(DeliveryState.SKIPPED, "no_consent"),
+    ],
+    ids=lambda one: one.state,
+)
+def test_what_stopped_after_a_lost_answer_is_decided_by_a_person_too(one: Stopped) -> None:
+    """A refused repeat says nothing of the first try; without a way out it would stand there for ever."""
+    one = replace(one, has_unknown_try=True)
+
+    assert judge(one, None, NOW) is Stays.UNKNOWN_EFFECT
+    assert judge(one, Resolution.SEND_AGAIN, NOW) == Reopen(LATER, "old")
+    assert judge(one, Resolution.COUNT_AS_SENT, NOW) == CountAsSent()
+
+
+def test_no_resolution_brings_back_what_was_erased() -> None:
+    """A forgotten person stays forgotten, whatever may have been sent of them."""
+    one = stopped(DeliveryState.SKIPPED, "erased", has_unknown_try=True)
+
+    assert {judge(one, resolution, NOW) for resolution in Resolution} == {Stays.ERASED}
+
+
 @pytest.mark.parametrize("resolution", list(Resolution))
 def test_a_resolution_touches_only_what_is_uncertain(resolution: Resolution) -> None:
     """`count_as_sent` on a rejected delivery would hide a loss."""
