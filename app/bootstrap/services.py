@@ -30,7 +30,7 @@ from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
-from app.ingest.poller import Poller, Pulled
+from app.ingest.poller import TURN, Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
@@ -148,10 +148,13 @@ class Services:
             return Pulled()
         crm = self.openers.stored_source(row)
         try:
-            return await self.poller.pull(context, crm, only_due=only_due)
+            pulled = await self.poller.pull(context, crm, only_due=only_due, budget=TURN if only_due else None)
         except ConnectorError as error:
             await self._pause_source(row, error)
             raise
+        if pulled.has_more:
+            self.bell.ring()
+        return pulled
 
     async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
         until = pause_until(error, self.clock())

@@ -1,8 +1,8 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.db.instants import from_ms, to_ms
@@ -17,16 +17,20 @@ from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import CrmSource, ListsDeleted, Stored
 
 HINTS_A_FETCH = 200
+BATCHES_OF_HINTS = 5
+# How long one pull of many reads, so that neither a backfill nor a flood of hints holds up other sources and uploads.
+TURN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What one pull did. `is_busy`: another process reads this source now."""
+    """What one pull did. `is_busy`: another process reads this source now. `has_more`: it ended before all was read."""
 
     recorded: Recorded = field(default_factory=Recorded)
     pages: int = 0
     seen: int = 0
     is_busy: bool = False
+    has_more: bool = False
 
 
 class _Listing(CrmSource, ListsDeleted, Protocol):
@@ -42,10 +46,14 @@ class Poller:
         self._holder = holder
         self._clock = clock
 
-    async def pull(self, source: SourceContext, crm: CrmSource, *, only_due: bool = False) -> Pulled:
+    async def pull(
+        self, source: SourceContext, crm: CrmSource, *, only_due: bool = False, budget: timedelta | None = None
+    ) -> Pulled:
         """Read the hints, then the windows of the selection's objects: all of them, or only those whose poll has come.
 
         What the CRM lists as deleted is read last, once a day a kind, so that a merge is known before its loser is missed.
+        With a budget the pull ends about then: after five batches of hints, and each window after the page that passes it,
+        at least one; the next pull goes on there. Without one all is read to its end.
         """
         async with self._database.read() as connection:
             cursors = await cursors_of(connection, source.id)
@@ -64,10 +72,11 @@ class Poller:
         if lease is None:
             return Pulled(is_busy=True)
         try:
-            pulled = await self._hints(source, crm, hints, lease)
+            until = None if budget is None else now + budget
+            pulled = await self._hints(source, crm, hints, lease, BATCHES_OF_HINTS if budget is not None else None)
             for kind in kinds:
-                pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease))
-            if isinstance(crm, ListsDeleted):
+                pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease, until))
+            if isinstance(crm, ListsDeleted) and not pulled.has_more:
                 for row in listings:
                     pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
             return pulled
@@ -82,7 +91,13 @@ class Poller:
         return None if fence is None else PullLease(name, self._holder, fence)
 
     async def _window(
-        self, source: SourceContext, crm: CrmSource, kind: ObjectKind, row: CursorRow | None, lease: PullLease
+        self,
+        source: SourceContext,
+        crm: CrmSource,
+        kind: ObjectKind,
+        row: CursorRow | None,
+        lease: PullLease,
+        until: datetime | None,
     ) -> Pulled:
         now = self._clock()
         reach = _reach(source, kind)
@@ -103,11 +118,17 @@ class Poller:
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
             pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
+            if not page.is_last and until is not None and self._clock() >= until:
+                return replace(pulled, has_more=True)
         return pulled
 
-    async def _hints(self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease) -> Pulled:
+    async def _hints(
+        self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease, most: int | None
+    ) -> Pulled:
         pulled = Pulled()
         while hints:
+            if most is not None and pulled.pages >= most:
+                return replace(pulled, has_more=True)
             refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
             records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
@@ -163,4 +184,10 @@ def _reach(source: SourceContext, kind: ObjectKind) -> str:
 
 
 def _sum(one: Pulled, other: Pulled) -> Pulled:
-    return Pulled(one.recorded + other.recorded, one.pages + other.pages, one.seen + other.seen, one.is_busy)
+    return Pulled(
+        one.recorded + other.recorded,
+        one.pages + other.pages,
+        one.seen + other.seen,
+        one.is_busy or other.is_busy,
+        one.has_more or other.has_more,
+    )
