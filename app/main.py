@@ -18,7 +18,7 @@ from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
 from app.leases.clock import ClockGuard
-from app.scheduler import Job, JobTable, start_ringing
+from app.scheduler import Job, JobTable, free_jobs_of_others, start_ringing
 from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
@@ -50,6 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
+                if services.database.is_sqlite:
+                    await free_jobs_of_others(services.database, services.holder)
                 await stack.enter_async_context(_working(services))
             house.services = services
             yield
@@ -94,7 +96,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, services.guard)
+    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, _now, services.guard)
     ringing = start_ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
