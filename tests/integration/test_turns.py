@@ -172,3 +172,13 @@ async def test_sync_reads_everything_to_its_end(database: Database) -> None:
     assert not pulled.has_more
     assert pulled.seen == 1300 + 9
     assert await _waiting(world) == 0
+
+
+async def test_a_page_that_takes_longer_than_the_lease_is_recorded(database: Database) -> None:
+    """A slow CRM would otherwise be read for ever and never stored; nobody else read it meanwhile."""
+    world, crm = await world_of(database), SlowCrm(takes=timedelta(minutes=6))
+
+    await _pull(world, crm)
+
+    assert crm.read == ["contact 0", "deal 0"]
+    assert await world.count() == (1, 2)
