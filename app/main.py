@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
@@ -18,12 +18,14 @@ from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
 from app.leases.clock import ClockGuard
-from app.scheduler import Job, JobTable, free_jobs_of_others, start_ringing
+from app.scheduler import Job, JobTable, Ringing, free_jobs_of_others
 from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
+# How long a turn may go on after SIGTERM; it ends by itself after the page or the batch that is under way.
+GRACE = timedelta(seconds=25)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -97,14 +99,17 @@ async def _working(services: Services) -> AsyncIterator[None]:
         await turns.take()
 
     table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, _now, services.guard)
-    ringing = start_ringing(table, _now)
+    ringing = Ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
     )
     try:
         yield
     finally:
-        ringing.shutdown(wait=False)
+        # What is being sent is heard out: an upload that is cut off is a try of unknown effect.
+        services.stopping.set()
+        ringing.pause()
+        await turns.end(GRACE)
+        await ringing.end()
         listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        await asyncio.wait({listening})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -114,13 +115,29 @@ async def free_jobs_of_others(database: Database, holder: str) -> None:
         await release_others(connection, JOB_LEASES, holder)
 
 
-def start_ringing(table: JobTable, clock: Callable[[], datetime], every: timedelta = timedelta(seconds=1)) -> AsyncIOScheduler:
-    """Let APScheduler call `run_due` (UTC, coalesced, never twice at once)."""
-    scheduler = AsyncIOScheduler(timezone=UTC)
+class Ringing:
+    """APScheduler calls `run_due` (UTC, coalesced, never twice at once) until it is told to stop."""
 
-    async def ring() -> None:
-        await table.run_due(clock())
+    def __init__(self, table: JobTable, clock: Callable[[], datetime], every: timedelta = timedelta(seconds=1)) -> None:
+        self._table = table
+        self._clock = clock
+        self._call: asyncio.Task[object] | None = None
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_job(self._ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=1)
+        self._scheduler.start()
 
-    scheduler.add_job(ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=1)
-    scheduler.start()
-    return scheduler
+    def pause(self) -> None:
+        """Call no more; the call that is running goes on."""
+        self._scheduler.pause()
+
+    async def end(self) -> None:
+        """Call no more, and wait for the call that is running: shutting the scheduler down would cut it off."""
+        self.pause()
+        if self._call is not None:
+            await asyncio.wait({self._call})
+        self._scheduler.shutdown(wait=False)
+
+    async def _ring(self) -> None:
+        self._call = asyncio.current_task()
+        with suppress(asyncio.CancelledError):  # a job that was cut off is told by whoever did it
+            await self._table.run_due(self._clock())

@@ -93,6 +93,7 @@ class Services:
     people: People
     journal: Journal
     bell: Bell = field(default_factory=Bell)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
@@ -200,7 +201,7 @@ class Services:
             drained = DrainSummary()
             if has_delivery:
                 drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
-            if has_verdict:
+            if has_verdict and not self.stopping.is_set():
                 await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
@@ -274,6 +275,7 @@ async def open_services(
     )
     contexts = Contexts(database, openers, clock)
     people = People(keyring, fingerprints)
+    stopping = asyncio.Event()
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
         settings=settings,
@@ -282,13 +284,14 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
-        poller=Poller(database, recorder, holder, clock),
-        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts),
+        poller=Poller(database, recorder, holder, clock, is_stopping=stopping.is_set),
+        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, is_stopping=stopping.is_set),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,
         people=people,
         journal=Journal(database, clock),
+        stopping=stopping,
         guard=ClockGuard(database, clock) if guards_clock else None,
         environ=environ,
     )

@@ -50,6 +50,8 @@ class Dispatcher:
         clock: Callable[[], datetime],
         holder: str,
         terms: MappingTerms,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._destinations = destinations
@@ -57,12 +59,15 @@ class Dispatcher:
         self._clock = clock
         self._holder = holder
         self._terms = terms
+        self._is_stopping = is_stopping
 
     async def drain(self, destination_id: int) -> DrainSummary:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
         summary = DrainSummary()
         try:
-            while await self._round(await self._destinations.open_destination(destination_id), summary):
+            while not self._is_stopping() and await self._round(
+                await self._destinations.open_destination(destination_id), summary
+            ):
                 pass
         finally:
             if not summary.is_busy:
@@ -110,7 +115,7 @@ class Dispatcher:
         upload_id: int | None = first_upload_id
         while work and not summary.is_busy:
             batch = work.pop(0)
-            if summary.failure:
+            if summary.failure or (upload_id is None and self._is_stopping()):
                 await self._give_back(batch)
                 continue
             upload_id = upload_id or await self._begin(destination, batch, summary)

@@ -40,11 +40,20 @@ class _Listing(CrmSource, ListsDeleted, Protocol):
 class Poller:
     """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay."""
 
-    def __init__(self, database: Database, recorder: Recorder, holder: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        recorder: Recorder,
+        holder: str,
+        clock: Callable[[], datetime],
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._recorder = recorder
         self._holder = holder
         self._clock = clock
+        self._is_stopping = is_stopping
 
     async def pull(
         self, source: SourceContext, crm: CrmSource, *, only_due: bool = False, budget: timedelta | None = None
@@ -53,8 +62,10 @@ class Poller:
 
         What the CRM lists as deleted is read last, once a day a kind, so that a merge is known before its loser is missed.
         With a budget the pull ends about then: after five batches of hints, and each window after the page that passes it,
-        at least one; the next pull goes on there. Without one all is read to its end.
+        at least one; the next pull goes on there. Without one all is read to its end. A process that stops ends it too.
         """
+        if self._is_stopping():
+            return Pulled()
         async with self._database.read() as connection:
             cursors = await cursors_of(connection, source.id)
             hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
@@ -75,7 +86,8 @@ class Poller:
             until = None if budget is None else now + budget
             pulled = await self._hints(source, crm, hints, lease, BATCHES_OF_HINTS if budget is not None else None)
             for kind in kinds:
-                pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease, until))
+                if not self._is_stopping():
+                    pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease, until))
             if isinstance(crm, ListsDeleted) and not pulled.has_more:
                 for row in listings:
                     pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
@@ -118,7 +130,7 @@ class Poller:
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
             pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
-            if not page.is_last and until is not None and self._clock() >= until:
+            if not page.is_last and (self._is_stopping() or (until is not None and self._clock() >= until)):
                 return replace(pulled, has_more=True)
         return pulled
 
@@ -127,7 +139,7 @@ class Poller:
     ) -> Pulled:
         pulled = Pulled()
         while hints:
-            if most is not None and pulled.pages >= most:
+            if self._is_stopping() or (most is not None and pulled.pages >= most):
                 return replace(pulled, has_more=True)
             refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
             records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
@@ -153,6 +165,8 @@ class Poller:
             # An empty page too: the lease is renewed with it.
             recorded = await self._recorder.record(source, records, self._clock(), lease)
             pulled = _sum(pulled, Pulled(recorded, 1, len(page)))
+            if self._is_stopping():
+                return pulled
         async with self._database.write() as connection:
             await note_deletions_listed(connection, source.id, row.kind, lease.fence, began_at)
         return pulled
