@@ -1,10 +1,9 @@
-"""Leases: one holder at a time, told from its predecessors by the fence; and ids that nobody else has."""
+"""Leases: one holder at a time, told from its predecessors by the fence."""
 
 import asyncio
 
 import pytest
 
-from app.db.ids import take_ids
 from app.db.session import Database
 from app.leases.repository import acquire, release, renew
 
@@ -93,9 +92,3 @@ async def test_names_do_not_share_leases(database: Database) -> None:
     async with database.write() as connection:
         assert await acquire(connection, NAME, "one", 0, 100) == 1
         assert await acquire(connection, "poll:2", "two", 0, 100) == 1
-
-
-async def test_blocks_of_ids_do_not_overlap(database: Database) -> None:
-    """Ids are taken in blocks by many processes."""
-    async with database.write() as connection:
-        assert [await take_ids(connection, count) for count in (1, 5, 2, 1)] == [1, 2, 7, 9]
