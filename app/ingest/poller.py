@@ -33,6 +33,19 @@ class Pulled:
     has_more: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What one pull has to read."""
+
+    hints: list[WaitingHint]
+    windows: list[tuple[ObjectKind, CursorRow | None]]
+    listings: list[CursorRow]
+
+    def __bool__(self) -> bool:
+        """True where there is anything."""
+        return bool(self.hints or self.windows or self.listings)
+
+
 class _Listing(CrmSource, ListsDeleted, Protocol):
     """A source that lists what was deleted."""
 
@@ -64,37 +77,43 @@ class Poller:
         With a budget the pull ends about then: after five batches of hints, and each window after the page that passes it,
         at least one; the next pull goes on there. Without one all is read to its end. A process that stops ends it too.
         """
-        if self._is_stopping():
-            return Pulled()
-        async with self._database.read() as connection:
-            cursors = await cursors_of(connection, source.id)
-            hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
-        now = self._clock()
-        kinds = [
-            kind
-            for kind in sorted(source.selection.objects, key=_people_first)
-            if not only_due or (row := cursors.get(kind)) is None or row.is_due(now)
-        ]
-        rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
-        listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
-        if not kinds and not hints and not listings:
+        # A first look without the lease: an idle pull only reads. What is done is read again under it.
+        if self._is_stopping() or not await self._due(source, crm, only_due=only_due):
             return Pulled()
         lease = await self._acquire(source)
         if lease is None:
             return Pulled(is_busy=True)
         try:
-            until = None if budget is None else now + budget
-            pulled = await self._hints(source, crm, hints, lease, BATCHES_OF_HINTS if budget is not None else None)
-            for kind in kinds:
-                if not self._is_stopping():
-                    pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease, until))
-            if isinstance(crm, ListsDeleted) and not pulled.has_more:
-                for row in listings:
-                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
-            return pulled
+            due = await self._due(source, crm, only_due=only_due)
+            return await self._read(source, crm, due, lease, budget)
         finally:
             async with self._database.write() as connection:
                 await release(connection, lease.name, self._holder)
+
+    async def _due(self, source: SourceContext, crm: CrmSource, *, only_due: bool) -> _Due:
+        async with self._database.read() as connection:
+            cursors = await cursors_of(connection, source.id)
+            hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
+        now = self._clock()
+        windows = [
+            (kind, row)
+            for kind in sorted(source.selection.objects, key=_people_first)
+            if (row := cursors.get(kind)) is None or not only_due or row.is_due(now)
+        ]
+        rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
+        listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
+        return _Due(hints, windows, listings)
+
+    async def _read(self, source: SourceContext, crm: CrmSource, due: _Due, lease: PullLease, budget: timedelta | None) -> Pulled:
+        until = None if budget is None else self._clock() + budget
+        pulled = await self._hints(source, crm, due.hints, lease, None if budget is None else BATCHES_OF_HINTS)
+        for kind, row in due.windows:
+            if not self._is_stopping():
+                pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
+        if isinstance(crm, ListsDeleted) and not pulled.has_more:
+            for row in due.listings:
+                pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+        return pulled
 
     async def _acquire(self, source: SourceContext) -> PullLease | None:
         name = f"pull:{source.id}"

@@ -9,8 +9,11 @@ from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import cursors, inbox
+from app.ingest.context import SourceContext
 from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
+from app.ingest.recorder import PullLease
+from app.leases.repository import release
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
@@ -182,3 +185,36 @@ async def test_a_page_that_takes_longer_than_the_lease_is_recorded(database: Dat
 
     assert crm.read == ["contact 0", "deal 0"]
     assert await world.count() == (1, 2)
+
+
+async def test_what_another_process_read_meanwhile_is_not_read_again(database: Database) -> None:
+    """Between looking and holding the lease another may have read it all: its cursor would be set back under a newer fence."""
+    world, crm = await world_of(database), SlowCrm()
+    other = Poller(database, world.recorder, "two", lambda: crm.now)
+    is_first = True
+
+    def clock() -> datetime:
+        return crm.now
+
+    class Late(Poller):
+        """Looks, and is overtaken before it takes the lease."""
+
+        async def _acquire(self, source: SourceContext) -> PullLease | None:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                await _let_go(database)
+                await other.pull(source, crm)
+            return await super()._acquire(source)
+
+    await Late(database, world.recorder, LEASE.holder, clock).pull(world.source, crm, only_due=True)
+
+    assert len(crm.read) == 9
+    async with database.read() as connection:
+        open_windows = list(await connection.scalars(select(cursors.c.object).where(cursors.c.window_end.is_not(None))))
+    assert open_windows == []
+
+
+async def _let_go(database: Database) -> None:
+    async with database.write() as connection:
+        await release(connection, LEASE.name, LEASE.holder)
