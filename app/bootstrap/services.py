@@ -34,7 +34,7 @@ from app.ingest.poller import TURN, Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
-from app.outbox.policy import pause_until
+from app.outbox.policy import source_pause_until
 from app.outbox.states import REASON_SENTENCES
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
@@ -158,7 +158,7 @@ class Services:
         return pulled
 
     async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until = pause_until(error, self.clock())
+        until = source_pause_until(error, self.clock())
         log.warning("source.paused", source=row.name, code=error.code, message=error.message)
         async with self.database.write() as connection:
             await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))

@@ -1,8 +1,10 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Protocol
 
 from app.db.instants import from_ms, to_ms
@@ -13,6 +15,7 @@ from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, ne
 from app.ingest.inbox import WaitingHint, waiting_hints
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
+from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import CrmSource, ListsDeleted, Stored
 
@@ -46,12 +49,37 @@ class _Due:
         return bool(self.hints or self.windows or self.listings)
 
 
+class _Refusals:
+    """Where the CRM forbids one kind (a missing scope), the others are read all the same; the first such error is told last."""
+
+    def __init__(self) -> None:
+        self._first: AuthenticationFailed | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep a refusal of what is read inside the block."""
+        try:
+            yield
+        except AuthenticationFailed as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            self._first = self._first or error
+
+    def tell(self) -> None:
+        """Raise what was kept."""
+        if self._first is not None:
+            raise self._first
+
+
 class _Listing(CrmSource, ListsDeleted, Protocol):
     """A source that lists what was deleted."""
 
 
 class Poller:
-    """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay."""
+    """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay.
+
+    A kind that the CRM forbids (403) keeps no other from being read.
+    """
 
     def __init__(
         self,
@@ -106,13 +134,18 @@ class Poller:
 
     async def _read(self, source: SourceContext, crm: CrmSource, due: _Due, lease: PullLease, budget: timedelta | None) -> Pulled:
         until = None if budget is None else self._clock() + budget
-        pulled = await self._hints(source, crm, due.hints, lease, None if budget is None else BATCHES_OF_HINTS)
+        pulled, refusals = Pulled(), _Refusals()
+        with refusals.kept():
+            pulled = await self._hints(source, crm, due.hints, lease, None if budget is None else BATCHES_OF_HINTS)
         for kind, row in due.windows:
             if not self._is_stopping():
-                pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
+                with refusals.kept():
+                    pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
         if isinstance(crm, ListsDeleted) and not pulled.has_more:
             for row in due.listings:
-                pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+                with refusals.kept():
+                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+        refusals.tell()
         return pulled
 
     async def _acquire(self, source: SourceContext) -> PullLease | None:

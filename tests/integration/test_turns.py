@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+import pytest
 from sqlalchemy import select
 
 from app.db.session import Database
@@ -14,6 +15,8 @@ from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import PullLease
 from app.leases.repository import release
+from app.outbox.policy import source_pause_until
+from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
@@ -36,6 +39,7 @@ class SlowCrm:
     windows: list[Window] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
     spared: list[str] = field(default_factory=list)
+    refuses: dict[ObjectKind, int] = field(default_factory=dict)
 
     async def check(self) -> Sequence[Finding]:
         return ()
@@ -46,6 +50,7 @@ class SlowCrm:
     async def changes(self, window: Window, selection: Selection, stored: Stored) -> AsyncIterator[Page]:
         del selection
         self.windows.append(window)
+        self._judge(window.kind)
         until = window.until or self.now
         for number in range(int(window.resume or 0), self.pages[window.kind]):
             self.now += self.takes
@@ -59,8 +64,14 @@ class SlowCrm:
     async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
         del selection, stored
         self.now += self.takes
+        for ref in refs:
+            self._judge(ref.kind)
         self.read.append(f"{len(refs)} hints")
         return [_record(ref) for ref in refs]
+
+    def _judge(self, kind: ObjectKind) -> None:
+        if kind in self.refuses:
+            raise AuthenticationFailed(f"no {kind}", code="MISSING_SCOPES", status=self.refuses[kind])
 
 
 def _record(ref: RecordRef) -> Record:
@@ -218,3 +229,27 @@ async def test_what_another_process_read_meanwhile_is_not_read_again(database: D
 async def _let_go(database: Database) -> None:
     async with database.write() as connection:
         await release(connection, LEASE.name, LEASE.holder)
+
+
+async def test_a_kind_that_is_forbidden_keeps_no_other_from_being_read(database: Database) -> None:
+    """One missing scope must not stop all revenue; it is told all the same, once the rest was read."""
+    world, crm = await world_of(database), SlowCrm(refuses={ObjectKind.CONTACT: 403})
+    await _flood(world, 3)
+
+    with pytest.raises(AuthenticationFailed, match="no contact"):
+        await _pull(world, crm)
+
+    assert crm.read == ["deal 0"]
+    assert await _waiting(world) == 3
+    assert source_pause_until(AuthenticationFailed("", status=403), crm.now) == crm.now + timedelta(minutes=1)
+
+
+async def test_a_token_that_is_refused_ends_the_pull(database: Database) -> None:
+    """Nothing else will be answered; a vendor that is asked on and on with a dead token locks the account."""
+    world, crm = await world_of(database), SlowCrm(refuses={ObjectKind.CONTACT: 401})
+
+    with pytest.raises(AuthenticationFailed):
+        await _pull(world, crm)
+
+    assert [window.kind for window in crm.windows] == [ObjectKind.CONTACT]
+    assert source_pause_until(AuthenticationFailed("", status=401), crm.now) is None
