@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -23,6 +24,7 @@ from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
+WORKING = frozenset({ProcessRole.SCHEDULER, ProcessRole.WORKER})
 TICK = timedelta(seconds=10)
 # How long a turn may go on after SIGTERM; it ends by itself after the page or the batch that is under way.
 GRACE = timedelta(seconds=25)
@@ -37,7 +39,7 @@ def _now() -> datetime:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application; nothing is opened before it starts."""
+    """Build the application; nothing is opened before it starts. Without settings it has every door."""
     house = House()
 
     @asynccontextmanager
@@ -45,21 +47,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         chosen = settings or load_settings()
         configure_logs(as_json=chosen.log_format is LogFormat.JSON, level=chosen.log_level)
         async with AsyncExitStack() as stack:
-            if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
+            if chosen.roles & WORKING:
                 stack.enter_context(sqlite_lock(chosen.database_url))
             services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
-            if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
+            if chosen.roles & WORKING:
                 if services.database.is_sqlite:
                     await free_jobs_of_others(services.database, services.holder)
-                await stack.enter_async_context(_working(services))
+                await stack.enter_async_context(_working(services, chosen.roles & WORKING))
             house.services = services
             yield
             house.services = None
 
-    return _app(house, lifespan)
+    return _app(house, lifespan, settings.roles if settings else frozenset(ProcessRole))
 
 
 def app_of(services: Services) -> FastAPI:
@@ -67,7 +69,9 @@ def app_of(services: Services) -> FastAPI:
     return _app(House(services))
 
 
-def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+def _app(
+    house: House, lifespan: Lifespan[FastAPI] | None = None, roles: frozenset[ProcessRole] = frozenset(ProcessRole)
+) -> FastAPI:
     # No pages that load scripts from elsewhere: /openapi.json is the contract.
     app = FastAPI(
         title="Leadloop",
@@ -77,7 +81,7 @@ def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    assemble(app, house, lambda: _is_ready(house))
+    assemble(app, house, lambda: _is_ready(house), is_served=ProcessRole.API in roles)
     return app
 
 
@@ -91,14 +95,16 @@ async def _is_ready(house: House) -> bool:
 
 
 @asynccontextmanager
-async def _working(services: Services) -> AsyncIterator[None]:
+async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIterator[None]:
     """Take a turn when the job table says so, and at once when the bell rings; never two at a time in one process."""
-    turns = Turns(services.tick)
+    turns = Turns(partial(services.tick, roles=roles))
+    # Processes that do different work must not take each other's turns.
+    name = "tick" if roles == WORKING else f"tick.{'+'.join(sorted(roles))}"
 
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, _now, services.guard)
+    table = JobTable(services.database, [Job(name, TICK, tick)], services.holder, _now, services.guard)
     ringing = Ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))

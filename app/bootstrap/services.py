@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, Settings, load_file
+from app.config import FileConfig, ProcessRole, Settings, load_file
 from app.connections import repository as connections
 from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -173,14 +173,16 @@ class Services:
         async with self.database.read() as connection:
             return await connections.list_destinations(connection)
 
-    async def tick(self, *, only_due: bool = True, source: str | None = None) -> SyncSummary:
-        """One round: pull what is due, send what is owed, ask for late verdicts."""
+    async def tick(
+        self, *, only_due: bool = True, source: str | None = None, roles: Collection[ProcessRole] = tuple(ProcessRole)
+    ) -> SyncSummary:
+        """One round: pull what is due (`scheduler`), send what is owed and ask for late verdicts (`worker`)."""
         summary = SyncSummary()
         if self.guard is not None and not await self.guard.is_in_time():
             summary.problems.append("this machine's clock differs from the database's by more than two seconds; set it (NTP)")
             return summary
         now_ms = to_ms(self.clock())
-        for row in await self.sources():
+        for row in await self.sources() if ProcessRole.SCHEDULER in roles else ():
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
                 continue
             try:
@@ -190,6 +192,8 @@ class Services:
                 continue
             summary.records += pulled.recorded.records
             summary.conversions += pulled.recorded.new_conversions
+        if ProcessRole.WORKER not in roles:
+            return summary
         async with self.database.read() as connection:
             destinations = await connections.list_destinations(connection)
             due = await outbox.due_at_destinations(connection, now_ms)
