@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -87,6 +88,8 @@ def serve(
     settings.secret_texts()
     with sqlite_lock(settings.database_url):
         pass  # told here in one line; the server itself holds the lock
+    # The server ends in order on SIGTERM and then raises it again: a process that did as it was told ends with 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(create_app(settings), host=host, port=port, log_config=None)
 
 

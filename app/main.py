@@ -3,8 +3,9 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -18,12 +19,15 @@ from app.bootstrap.services import Services, open_services
 from app.config import LogFormat, ProcessRole, Settings, load_settings
 from app.db.lock import sqlite_lock
 from app.leases.clock import ClockGuard
-from app.scheduler import Job, JobTable, start_ringing
+from app.scheduler import Job, JobTable, Ringing, free_jobs_of_others
 from app.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
+WORKING = frozenset({ProcessRole.SCHEDULER, ProcessRole.WORKER})
 TICK = timedelta(seconds=10)
+# How long a turn may go on after SIGTERM; it ends by itself after the page or the batch that is under way.
+GRACE = timedelta(seconds=25)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -35,7 +39,7 @@ def _now() -> datetime:
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Build the application; nothing is opened before it starts."""
+    """Build the application; nothing is opened before it starts. Without settings it has every door."""
     house = House()
 
     @asynccontextmanager
@@ -43,19 +47,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         chosen = settings or load_settings()
         configure_logs(as_json=chosen.log_format is LogFormat.JSON, level=chosen.log_level)
         async with AsyncExitStack() as stack:
-            if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
+            if chosen.roles & WORKING:
                 stack.enter_context(sqlite_lock(chosen.database_url))
             services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file")
-            if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
-                await stack.enter_async_context(_working(services))
+            if chosen.roles & WORKING:
+                if services.database.is_sqlite:
+                    await free_jobs_of_others(services.database, services.holder)
+                await stack.enter_async_context(_working(services, chosen.roles & WORKING))
             house.services = services
             yield
             house.services = None
 
-    return _app(house, lifespan)
+    return _app(house, lifespan, settings.roles if settings else frozenset(ProcessRole))
 
 
 def app_of(services: Services) -> FastAPI:
@@ -63,7 +69,9 @@ def app_of(services: Services) -> FastAPI:
     return _app(House(services))
 
 
-def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+def _app(
+    house: House, lifespan: Lifespan[FastAPI] | None = None, roles: frozenset[ProcessRole] = frozenset(ProcessRole)
+) -> FastAPI:
     # No pages that load scripts from elsewhere: /openapi.json is the contract.
     app = FastAPI(
         title="Leadloop",
@@ -73,7 +81,7 @@ def _app(house: House, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    assemble(app, house, lambda: _is_ready(house))
+    assemble(app, house, lambda: _is_ready(house), is_served=ProcessRole.API in roles)
     return app
 
 
@@ -87,22 +95,27 @@ async def _is_ready(house: House) -> bool:
 
 
 @asynccontextmanager
-async def _working(services: Services) -> AsyncIterator[None]:
+async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIterator[None]:
     """Take a turn when the job table says so, and at once when the bell rings; never two at a time in one process."""
-    turns = Turns(services.tick)
+    turns = Turns(partial(services.tick, roles=roles))
+    # Processes that do different work must not take each other's turns.
+    name = "tick" if roles == WORKING else f"tick.{'+'.join(sorted(roles))}"
 
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, services.guard)
-    ringing = start_ringing(table, _now)
+    table = JobTable(services.database, [Job(name, TICK, tick)], services.holder, _now, services.guard)
+    ringing = Ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
     )
     try:
         yield
     finally:
-        ringing.shutdown(wait=False)
+        # What is being sent is heard out: an upload that is cut off is a try of unknown effect.
+        services.stopping.set()
+        ringing.pause()
+        await turns.end(GRACE)
+        await ringing.end()
         listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
+        await asyncio.wait({listening})

@@ -1,6 +1,8 @@
 """The job table and its clock: jobs are data with due times in the database; APScheduler only rings."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,16 +10,18 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from sqlalchemy import select
 
-from app.db.bulk import insert_rows
+from app.db.bulk import Row, insert_rows
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.db.tables import jobs as job_rows
 from app.leases.clock import ClockGuard
-from app.leases.repository import acquire, release
+from app.leases.repository import acquire, release, release_others, renew
 
 log = structlog.get_logger()
 
-JOB_LEASE = timedelta(minutes=15)
+JOB_LEASES = "job:"
+LEASE_MS = 60 * 1000
+RENEWS_EVERY = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,22 @@ class Job:
 class JobTable:
     """Runs what is due, each job under its lease, so that replicas share the work; none where the clock is off."""
 
-    def __init__(self, database: Database, jobs: Sequence[Job], holder: str, guard: ClockGuard | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        jobs: Sequence[Job],
+        holder: str,
+        clock: Callable[[], datetime],
+        guard: ClockGuard | None = None,
+        *,
+        renews_every: timedelta = RENEWS_EVERY,
+    ) -> None:
         self._database = database
         self._jobs = jobs
         self._holder = holder
+        self._clock = clock
         self._guard = guard
+        self._renews_every = renews_every
 
     async def run_due(self, now: datetime) -> int:
         """Run every job whose time has come; a job that fails is logged and due again after its interval."""
@@ -52,30 +67,77 @@ class JobTable:
         return ran
 
     async def _run(self, job: Job, now: datetime) -> bool:
-        lease = f"job:{job.name}"
+        lease = f"{JOB_LEASES}{job.name}"
         async with self._database.write() as connection:
-            if await acquire(connection, lease, self._holder, to_ms(now), int(JOB_LEASE.total_seconds() * 1000)) is None:
-                return False
-        failed = None
+            fence = await acquire(connection, lease, self._holder, to_ms(now), LEASE_MS)
+        if fence is None:
+            return False
+        renewing = asyncio.create_task(self._go_on_holding(lease, fence))
+        failed, is_cut_off = None, True
         try:
             await job.run(now)
+            is_cut_off = False
         except Exception as error:  # a failing job must not stop its neighbours
-            failed = type(error).__name__
+            failed, is_cut_off = type(error).__name__, False
             log.exception("job.failed", job=job.name)
-        row = {"name": job.name, "due_at": to_ms(now + job.every), "ran_at": to_ms(now), "failed": failed}
-        async with self._database.write() as connection:
-            await insert_rows(connection, job_rows, [row], conflict=("name",), update=("due_at", "ran_at", "failed"))
-            await release(connection, lease, self._holder)
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            row = {"name": job.name, "due_at": to_ms(now + job.every), "ran_at": to_ms(now), "failed": failed}
+            await self._let_go(lease, fence, None if is_cut_off else row)
         return True
 
+    async def _let_go(self, lease: str, fence: int, row: Row | None) -> None:
+        """Note the run and free the lease; nothing where another holds it by now. A run that was cut off stays due."""
+        async with self._database.write() as connection:
+            if not await renew(connection, lease, self._holder, fence, to_ms(self._clock()), LEASE_MS):
+                log.warning("lease.lost", lease=lease)
+                return
+            if row is not None:
+                await insert_rows(connection, job_rows, [row], conflict=("name",), update=("due_at", "ran_at", "failed"))
+            await release(connection, lease, self._holder)
 
-def start_ringing(table: JobTable, clock: Callable[[], datetime], every: timedelta = timedelta(seconds=1)) -> AsyncIOScheduler:
-    """Let APScheduler call `run_due` (UTC, coalesced, never twice at once)."""
-    scheduler = AsyncIOScheduler(timezone=UTC)
+    async def _go_on_holding(self, lease: str, fence: int) -> None:
+        """Renew the lease while the job runs; ended by its end, or where another took over."""
+        is_held = True
+        while is_held:
+            await asyncio.sleep(self._renews_every.total_seconds())
+            try:
+                async with self._database.write() as connection:
+                    is_held = await renew(connection, lease, self._holder, fence, to_ms(self._clock()), LEASE_MS)
+            except Exception as error:  # noqa: BLE001 the database may be back before the lease runs out
+                log.warning("lease.not_renewed", lease=lease, error=type(error).__name__)
 
-    async def ring() -> None:
-        await table.run_due(clock())
 
-    scheduler.add_job(ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=1)
-    scheduler.start()
-    return scheduler
+async def free_jobs_of_others(database: Database, holder: str) -> None:
+    """Free what dead processes hold. Only where this is the one serving process: under the lock of a SQLite file."""
+    async with database.write() as connection:
+        await release_others(connection, JOB_LEASES, holder)
+
+
+class Ringing:
+    """APScheduler calls `run_due` (UTC, coalesced, never twice at once) until it is told to stop."""
+
+    def __init__(self, table: JobTable, clock: Callable[[], datetime], every: timedelta = timedelta(seconds=1)) -> None:
+        self._table = table
+        self._clock = clock
+        self._call: asyncio.Task[object] | None = None
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_job(self._ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=1)
+        self._scheduler.start()
+
+    def pause(self) -> None:
+        """Call no more; the call that is running goes on."""
+        self._scheduler.pause()
+
+    async def end(self) -> None:
+        """Call no more, and wait for the call that is running: shutting the scheduler down would cut it off."""
+        self.pause()
+        if self._call is not None:
+            await asyncio.wait({self._call})
+        self._scheduler.shutdown(wait=False)
+
+    async def _ring(self) -> None:
+        self._call = asyncio.current_task()
+        with suppress(asyncio.CancelledError):  # a job that was cut off is told by whoever did it
+            await self._table.run_due(self._clock())

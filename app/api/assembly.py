@@ -13,15 +13,19 @@ from app.api.problems import ProblemBody, ProblemKind, add_handlers, responses
 KEY = HTTPBearer(auto_error=False, scheme_name="api_key", description="The text of LEADLOOP_API_KEY")
 
 
-def assemble(app: FastAPI, house: House, is_ready: Ready) -> None:
-    """Open the doors; the gate has judged the key before a door is reached, the dependency tells it to the contract."""
+def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = True) -> None:
+    """Open the doors; the gate has judged the key before a door is reached, the dependency tells it to the contract.
+
+    A process that does not serve the API (`is_served`) answers only whether it is well.
+    """
     app.state.house = house
     add_handlers(app, KNOWN_NAMES)
     app.include_router(health_doors(is_ready))
-    app.include_router(webhooks.doors)
-    keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
-    for doors in (status.doors, deliveries.doors, leads.doors):
-        app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
+    if is_served:
+        app.include_router(webhooks.doors)
+        keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
+        for doors in (status.doors, deliveries.doors, leads.doors):
+            app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
     app.add_middleware(Gate, house=house)
     _add_problem_schema(app)
 

@@ -1,7 +1,7 @@
 """The bell of a process: whoever has made work rings it, and the serving loop need not wait for its next turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 
 GATHER = timedelta(milliseconds=100)
@@ -27,14 +27,29 @@ class Bell:
 class Turns:
     """One turn of the work at a time in this process: leases keep processes apart, not tasks of one process."""
 
-    def __init__(self, work: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[object, object, object]]) -> None:
         self._work = work
         self._lock = asyncio.Lock()
+        self._running: asyncio.Task[object] | None = None
+        self._is_over = False
 
     async def take(self) -> None:
-        """Take a turn, after the one that is running."""
+        """Take a turn, after the one that is running; none any more after `end`."""
         async with self._lock:
-            await self._work()
+            if self._is_over:
+                return
+            self._running = asyncio.create_task(self._work())
+            await self._running
+
+    async def end(self, grace: timedelta) -> None:
+        """Start no further turn; wait for the running one, and cut it off where it takes longer than the grace."""
+        self._is_over = True
+        if self._running is None or self._running.done():
+            return
+        _, late = await asyncio.wait({self._running}, timeout=grace.total_seconds())
+        for turn in late:
+            turn.cancel()
+            await asyncio.wait({turn})
 
     async def follow(self, bell: Bell, failed: Callable[[Exception], None]) -> None:
         """Take a turn whenever the bell rings, for ever; a turn that fails is told and ends nothing."""

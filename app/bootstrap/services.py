@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, Settings, load_file
+from app.config import FileConfig, ProcessRole, Settings, load_file
 from app.connections import repository as connections
 from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -30,11 +30,11 @@ from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
-from app.ingest.poller import Poller, Pulled
+from app.ingest.poller import TURN, Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
-from app.outbox.policy import pause_until
+from app.outbox.policy import source_pause_until
 from app.outbox.states import REASON_SENTENCES
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
@@ -93,6 +93,7 @@ class Services:
     people: People
     journal: Journal
     bell: Bell = field(default_factory=Bell)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
@@ -148,13 +149,16 @@ class Services:
             return Pulled()
         crm = self.openers.stored_source(row)
         try:
-            return await self.poller.pull(context, crm, only_due=only_due)
+            pulled = await self.poller.pull(context, crm, only_due=only_due, budget=TURN if only_due else None)
         except ConnectorError as error:
             await self._pause_source(row, error)
             raise
+        if pulled.has_more:
+            self.bell.ring()
+        return pulled
 
     async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until = pause_until(error, self.clock())
+        until = source_pause_until(error, self.clock())
         log.warning("source.paused", source=row.name, code=error.code, message=error.message)
         async with self.database.write() as connection:
             await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))
@@ -169,14 +173,16 @@ class Services:
         async with self.database.read() as connection:
             return await connections.list_destinations(connection)
 
-    async def tick(self, *, only_due: bool = True, source: str | None = None) -> SyncSummary:
-        """One round: pull what is due, send what is owed, ask for late verdicts."""
+    async def tick(
+        self, *, only_due: bool = True, source: str | None = None, roles: Collection[ProcessRole] = tuple(ProcessRole)
+    ) -> SyncSummary:
+        """One round: pull what is due (`scheduler`), send what is owed and ask for late verdicts (`worker`)."""
         summary = SyncSummary()
         if self.guard is not None and not await self.guard.is_in_time():
             summary.problems.append("this machine's clock differs from the database's by more than two seconds; set it (NTP)")
             return summary
         now_ms = to_ms(self.clock())
-        for row in await self.sources():
+        for row in await self.sources() if ProcessRole.SCHEDULER in roles else ():
             if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
                 continue
             try:
@@ -186,6 +192,8 @@ class Services:
                 continue
             summary.records += pulled.recorded.records
             summary.conversions += pulled.recorded.new_conversions
+        if ProcessRole.WORKER not in roles:
+            return summary
         async with self.database.read() as connection:
             destinations = await connections.list_destinations(connection)
             due = await outbox.due_at_destinations(connection, now_ms)
@@ -197,7 +205,7 @@ class Services:
             drained = DrainSummary()
             if has_delivery:
                 drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
-            if has_verdict:
+            if has_verdict and not self.stopping.is_set():
                 await self.verdicts.collect(destination.id)
             if drained.failure:
                 summary.problems.append(f"{destination.name}: {drained.failure}")
@@ -271,6 +279,7 @@ async def open_services(
     )
     contexts = Contexts(database, openers, clock)
     people = People(keyring, fingerprints)
+    stopping = asyncio.Event()
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
         settings=settings,
@@ -279,13 +288,14 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
-        poller=Poller(database, recorder, holder, clock),
-        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep),
+        poller=Poller(database, recorder, holder, clock, is_stopping=stopping.is_set),
+        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep, is_stopping=stopping.is_set),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,
         people=people,
         journal=Journal(database, clock),
+        stopping=stopping,
         guard=ClockGuard(database, clock) if guards_clock else None,
         environ=environ,
     )

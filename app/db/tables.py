@@ -9,6 +9,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    Sequence,
     Table,
     Text,
     UniqueConstraint,
@@ -178,13 +179,17 @@ tokens = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
-# One row: the next free id; blocks of ids are taken with a single UPDATE ... RETURNING.
+# SQLite: one row, the next free id; blocks of ids are taken with a single UPDATE ... RETURNING.
 id_blocks = Table(
     "id_blocks",
     metadata,
     Column("name", Text, primary_key=True, nullable=False),
     Column("next_id", BigInteger, nullable=False),
 )
+
+# PostgreSQL: each value is the first id of a block. A row would be locked to the commit, and so hold up every writer.
+ID_BLOCK = 10_000
+ID_STARTS = Sequence("id_starts", increment=ID_BLOCK, data_type=BigInteger, metadata=metadata)
 
 jobs = Table(
     "jobs",
@@ -234,6 +239,7 @@ inbox = Table(
     Column("seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("source_id", "object", "external_id"),
 )
+Index("ix_inbox_oldest", inbox.c.source_id, inbox.c.hint_at, inbox.c.seq)
 
 records = Table(
     "records",

@@ -65,6 +65,8 @@ class Dispatcher:
         holder: str,
         terms: MappingTerms,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._destinations = destinations
@@ -73,12 +75,15 @@ class Dispatcher:
         self._holder = holder
         self._terms = terms
         self._sleep = sleep
+        self._is_stopping = is_stopping
 
     async def drain(self, destination_id: int) -> DrainSummary:
         """Send what is due until nothing is; a failure of the whole call pauses the connection and ends the drain."""
         summary = DrainSummary()
         try:
-            while await self._round(await self._destinations.open_destination(destination_id), summary):
+            while not self._is_stopping() and await self._round(
+                await self._destinations.open_destination(destination_id), summary
+            ):
                 pass
         finally:
             if not summary.is_busy:
@@ -121,7 +126,7 @@ class Dispatcher:
             if opened:
                 work[:0] = await self._send(turn, opened)
                 opened = []
-            elif turn.summary.failure:
+            elif turn.summary.failure or self._is_stopping():
                 await self._give_back(turn, work.pop(0))
             else:
                 opened = await self._begin(turn, work.pop(0))

@@ -79,10 +79,19 @@ def next_window(
     if row is None or row.reach not in (reach, REFETCHING + reach):
         return Window(kind, now - history), Sweep.DEEP
     if row.window_end is not None and row.window_start is not None:
-        return Window(kind, from_ms(row.window_start), from_ms(row.window_end), row.resume), Sweep.FAST
+        going_on = Window(kind, from_ms(row.window_start), from_ms(row.window_end), row.resume)
+        return going_on, _sweep_of(row, going_on.since, limits)
     sweep = _due_sweep(row, limits, now)
     overlap = {Sweep.FAST: limits.fast_overlap, Sweep.WIDE: limits.sweep_overlap, Sweep.DEEP: limits.deep_overlap}[sweep]
     return Window(kind, from_ms(row.settled_to) - overlap), sweep
+
+
+def _sweep_of(row: CursorRow, since: datetime, limits: SourceLimits) -> Sweep:
+    """What an open window began as: `settled_to` stands still until it closes. The first window of all is a start over."""
+    reaches_back = from_ms(row.settled_to) - since
+    if row.settled_to == 0 or reaches_back >= limits.deep_overlap:
+        return Sweep.DEEP
+    return Sweep.WIDE if reaches_back >= limits.sweep_overlap else Sweep.FAST
 
 
 def _due_sweep(row: CursorRow, limits: SourceLimits, now: datetime) -> Sweep:

@@ -1,8 +1,10 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Protocol
 
 from app.db.instants import from_ms, to_ms
@@ -14,20 +16,61 @@ from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, ne
 from app.ingest.inbox import WaitingHint, waiting_hints
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
+from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import CrmSource, ListsDeleted, Stored
 
 HINTS_A_FETCH = 200
+BATCHES_OF_HINTS = 5
+# How long one pull of many reads, so that neither a backfill nor a flood of hints holds up other sources and uploads.
+TURN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What one pull did. `is_busy`: another process reads this source now."""
+    """What one pull did. `is_busy`: another process reads this source now. `has_more`: it ended before all was read."""
 
     recorded: Recorded = field(default_factory=Recorded)
     pages: int = 0
     seen: int = 0
     is_busy: bool = False
+    has_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What one pull has to do. `has_new_rates`: values that wait for a rate were last looked at with other rates than these."""
+
+    hints: list[WaitingHint]
+    windows: list[tuple[ObjectKind, CursorRow | None]]
+    listings: list[CursorRow]
+    has_new_rates: bool
+
+    def __bool__(self) -> bool:
+        """True where there is anything."""
+        return bool(self.hints or self.windows or self.listings or self.has_new_rates)
+
+
+class _Refusals:
+    """Where the CRM forbids one kind (a missing scope), the others are read all the same; the first such error is told last."""
+
+    def __init__(self) -> None:
+        self._first: AuthenticationFailed | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep a refusal of what is read inside the block."""
+        try:
+            yield
+        except AuthenticationFailed as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            self._first = self._first or error
+
+    def tell(self) -> None:
+        """Raise what was kept."""
+        if self._first is not None:
+            raise self._first
 
 
 class _Listing(CrmSource, ListsDeleted, Protocol):
@@ -35,47 +78,81 @@ class _Listing(CrmSource, ListsDeleted, Protocol):
 
 
 class Poller:
-    """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay."""
+    """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay.
 
-    def __init__(self, database: Database, recorder: Recorder, holder: str, clock: Callable[[], datetime]) -> None:
+    A kind that the CRM forbids (403) keeps no other from being read.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        recorder: Recorder,
+        holder: str,
+        clock: Callable[[], datetime],
+        *,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._recorder = recorder
         self._holder = holder
         self._clock = clock
+        self._is_stopping = is_stopping
 
-    async def pull(self, source: SourceContext, crm: CrmSource, *, only_due: bool = False) -> Pulled:
+    async def pull(
+        self, source: SourceContext, crm: CrmSource, *, only_due: bool = False, budget: timedelta | None = None
+    ) -> Pulled:
         """Read the hints, then the windows of the selection's objects: all of them, or only those whose poll has come.
 
         What the CRM lists as deleted is read last, once a day a kind, so that a merge is known before its loser is missed.
+        With a budget the pull ends about then: after five batches of hints, and each window after the page that passes it,
+        at least one; the next pull goes on there. Without one all is read to its end. A process that stops ends it too.
         """
-        async with self._database.read() as connection:
-            cursors = await cursors_of(connection, source.id)
-            hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
-        now = self._clock()
-        kinds = [
-            kind
-            for kind in sorted(source.selection.objects, key=_people_first)
-            if not only_due or (row := cursors.get(kind)) is None or row.is_due(now)
-        ]
-        rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
-        listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
-        if not (kinds or hints or listings or await self._has_new_rates(source)):
+        # A first look without the lease: an idle pull only reads. What is done is read again under it.
+        if self._is_stopping() or not await self._due(source, crm, only_due=only_due):
             return Pulled()
         lease = await self._acquire(source)
         if lease is None:
             return Pulled(is_busy=True)
         try:
-            pulled = await self._revalue(source, lease)
-            pulled = _sum(pulled, await self._hints(source, crm, hints, lease))
-            for kind in kinds:
-                pulled = _sum(pulled, await self._window(source, crm, kind, cursors.get(kind), lease))
-            if isinstance(crm, ListsDeleted):
-                for row in listings:
-                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
-            return pulled
+            due = await self._due(source, crm, only_due=only_due)
+            return await self._read(source, crm, due, lease, budget)
         finally:
             async with self._database.write() as connection:
                 await release(connection, lease.name, self._holder)
+
+    async def _due(self, source: SourceContext, crm: CrmSource, *, only_due: bool) -> _Due:
+        async with self._database.read() as connection:
+            cursors = await cursors_of(connection, source.id)
+            hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
+            version = source.rates.version
+            has_new_rates = version != 0 and await conversions.rates_valued_with(connection, source.id) != version
+        now = self._clock()
+        windows = [
+            (kind, row)
+            for kind in sorted(source.selection.objects, key=_people_first)
+            if (row := cursors.get(kind)) is None or not only_due or row.is_due(now)
+        ]
+        rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
+        listings = [row for row in rows if row.has_deletions_due(crm.limits, now)] if isinstance(crm, ListsDeleted) else []
+        return _Due(hints, windows, listings, has_new_rates)
+
+    async def _read(self, source: SourceContext, crm: CrmSource, due: _Due, lease: PullLease, budget: timedelta | None) -> Pulled:
+        until = None if budget is None else self._clock() + budget
+        refusals = _Refusals()
+        pulled = await self._revalue(source, lease) if due.has_new_rates else Pulled()
+        with refusals.kept():
+            most = None if budget is None else BATCHES_OF_HINTS
+            pulled = _sum(pulled, await self._hints(source, crm, due.hints, lease, most))
+        for kind, row in due.windows:
+            if not self._is_stopping():
+                with refusals.kept():
+                    pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
+        if isinstance(crm, ListsDeleted) and not pulled.has_more:
+            for row in due.listings:
+                with refusals.kept():
+                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+        refusals.tell()
+        return pulled
 
     async def _acquire(self, source: SourceContext) -> PullLease | None:
         name = f"pull:{source.id}"
@@ -83,26 +160,26 @@ class Poller:
             fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
         return None if fence is None else PullLease(name, self._holder, fence)
 
-    async def _has_new_rates(self, source: SourceContext) -> bool:
-        """True where values that wait for a rate were last looked at with other rates than these."""
-        if source.rates.version == 0:
-            return False
-        async with self._database.read() as connection:
-            return await conversions.rates_valued_with(connection, source.id) != source.rates.version
-
     async def _revalue(self, source: SourceContext, lease: PullLease) -> Pulled:
         """When rates have come: value what waits for them, batch after batch.
 
         Asked under the lease: a replica that knows older rates than the last one notes its own, and the next makes it good.
         """
-        pulled, after = Pulled(), 0 if await self._has_new_rates(source) else None
+        pulled = Pulled()
+        after: int | None = 0
         while after is not None:
             recorded, after = await self._recorder.revalue(source, self._clock(), lease, after=after)
             pulled = _sum(pulled, Pulled(recorded))
         return pulled
 
     async def _window(
-        self, source: SourceContext, crm: CrmSource, kind: ObjectKind, row: CursorRow | None, lease: PullLease
+        self,
+        source: SourceContext,
+        crm: CrmSource,
+        kind: ObjectKind,
+        row: CursorRow | None,
+        lease: PullLease,
+        until: datetime | None,
     ) -> Pulled:
         now = self._clock()
         reach = _reach(source, kind)
@@ -123,11 +200,17 @@ class Poller:
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
             pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
+            if not page.is_last and (self._is_stopping() or (until is not None and self._clock() >= until)):
+                return replace(pulled, has_more=True)
         return pulled
 
-    async def _hints(self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease) -> Pulled:
+    async def _hints(
+        self, source: SourceContext, crm: CrmSource, hints: list[WaitingHint], lease: PullLease, most: int | None
+    ) -> Pulled:
         pulled = Pulled()
         while hints:
+            if self._is_stopping() or (most is not None and pulled.pages >= most):
+                return replace(pulled, has_more=True)
             refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
             records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
@@ -152,6 +235,8 @@ class Poller:
             # An empty page too: the lease is renewed with it.
             recorded = await self._recorder.record(source, records, self._clock(), lease)
             pulled = _sum(pulled, Pulled(recorded, 1, len(page)))
+            if self._is_stopping():
+                return pulled
         async with self._database.write() as connection:
             await note_deletions_listed(connection, source.id, row.kind, lease.fence, began_at)
         return pulled
@@ -183,4 +268,10 @@ def _reach(source: SourceContext, kind: ObjectKind) -> str:
 
 
 def _sum(one: Pulled, other: Pulled) -> Pulled:
-    return Pulled(one.recorded + other.recorded, one.pages + other.pages, one.seen + other.seen, one.is_busy)
+    return Pulled(
+        one.recorded + other.recorded,
+        one.pages + other.pages,
+        one.seen + other.seen,
+        one.is_busy or other.is_busy,
+        one.has_more or other.has_more,
+    )

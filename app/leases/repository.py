@@ -25,8 +25,18 @@ async def release(connection: AsyncConnection, name: str, holder: str) -> None:
     await connection.execute(update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=0, holder=""))
 
 
+async def release_others(connection: AsyncConnection, prefix: str, holder: str) -> None:
+    """Let go of every lease of these names that another holds: only where it is known that no other lives."""
+    others = (leases.c.name.startswith(prefix, autoescape=True), leases.c.holder != holder)
+    await connection.execute(update(leases).where(*others).values(until=0, holder=""))
+
+
 async def renew(connection: AsyncConnection, name: str, holder: str, fence: int, now_ms: int, ttl_ms: int) -> bool:
-    """Hold on to this very lease; False where it has run out or another took it. Locks its row until the commit."""
-    mine = (leases.c.name == name, leases.c.holder == holder, leases.c.fence == fence, leases.c.until > now_ms)
+    """Hold on to this very lease; False where another took it or it was let go. Locks its row until the commit.
+
+    A lease that ran out is still its holder's until another takes it: taking raises the fence, letting go clears the holder,
+    and both lock the row. So a step that outlasts its lease is written, unless somebody else began meanwhile.
+    """
+    mine = (leases.c.name == name, leases.c.holder == holder, leases.c.fence == fence)
     result = await connection.execute(update(leases).where(*mine).values(until=now_ms + ttl_ms))
     return result.rowcount == 1

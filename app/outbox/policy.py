@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import assert_never
 
 from app.outbox.states import DeliveryState, Reason
@@ -303,6 +304,13 @@ def pause_until(error: ConnectorError, now: datetime) -> datetime | None:
         return None
     asked = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
     return now + (CONNECTION_PAUSE if asked is None else asked)
+
+
+def source_pause_until(error: ConnectorError, now: datetime) -> datetime | None:
+    """As `pause_until`, but where a source is forbidden something (403), what it may read is read on after a minute."""
+    if isinstance(error, AuthenticationFailed) and error.status == HTTPStatus.FORBIDDEN:
+        return now + CONNECTION_PAUSE
+    return pause_until(error, now)
 
 
 def _next_try(counted: int, deadline: datetime, now: datetime) -> datetime:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.demo.stage import Stage
 from connectors.simulators.google import create_google
@@ -66,12 +67,29 @@ def _on_loopback(app: ASGIApp) -> Iterator[str]:
 
 
 @dataclass(slots=True)
+class Slow:
+    """A platform that answers so many seconds after it has done what it was asked, and tells when it was asked."""
+
+    app: ASGIApp
+    seconds: float = 0
+    was_asked: threading.Event = field(default_factory=threading.Event)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            self.was_asked.set()
+            await asyncio.sleep(self.seconds)
+        await self.app(scope, receive, send)
+
+
+@dataclass(slots=True)
 class World:
     """The simulators, and how Leadloop is run against them."""
 
     stage: Stage
     environ: dict[str, str]
     url: str
+    logs: Path
+    google: Slow
     serving: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def run(self, *commands: str) -> list[tuple[int, str]]:
@@ -86,7 +104,8 @@ class World:
         """Start the server and wait until it is ready."""
         port = self.url.rpartition(":")[2]
         command = (*LEADLOOP, "serve", "--port", port)
-        self.serving.append(subprocess.Popen(command, env=self.environ, cwd=ROOT, stderr=subprocess.DEVNULL))
+        with self.logs.open("ab") as logs:
+            self.serving.append(subprocess.Popen(command, env=self.environ, cwd=ROOT, stdout=logs, stderr=logs))
         until = time.monotonic() + 30
         while time.monotonic() < until:
             with contextlib.suppress(httpx.TransportError):
@@ -103,9 +122,10 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     now = datetime.now(UTC)
     stage = stage_of(days=1, most_deals=0, ends_at=now)
+    slow = Slow(create_google(stage.google, lambda: datetime.now(UTC)))
     with (
         _on_loopback(create_hubspot(stage.portal, lambda: datetime.now(UTC))) as hubspot,
-        _on_loopback(create_google(stage.google, lambda: datetime.now(UTC))) as google,
+        _on_loopback(slow) as google,
     ):
         text = stage.config(("google",), now - timedelta(days=30), webhook=SECRET)
         text = text.replace("http://hubspot.demo", hubspot).replace("http://google.demo", google)
@@ -121,7 +141,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             "LEADLOOP_CONFIG": str(config),
             "LEADLOOP_ALLOW_CUSTOM_BASE_URLS": "1",
         }
-        one = World(stage, environ, url)
+        one = World(stage, environ, url, tmp_path / "serve.log", slow)
         yield one
         for process in one.serving:
             process.send_signal(signal.SIGTERM)
@@ -182,3 +202,27 @@ def _play(world: World) -> None:
     assert f"webhook address: {world.url}{path}" in checked[1]
     assert sorted(_milestones(world, contact)) == ["lead", "qualified_lead"]
     assert len(world.stage.google.received()) == 2  # one upload a person, whoever pulled and sent
+
+
+async def test_a_server_that_is_stopped_during_an_upload_hears_it_out(world: World) -> None:
+    """An upload that is cut off is a try of unknown effect: every deployment would leave some to a person."""
+    await asyncio.to_thread(_stop_during_an_upload, world)
+
+
+def _stop_during_an_upload(world: World) -> None:
+    _person(world, "first@example.com")
+    world.google.seconds = 2
+    world.start()
+    assert world.google.was_asked.wait(20)
+
+    (process,) = world.serving
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=25)
+
+    with contextlib.closing(sqlite3.connect(world.environ["LEADLOOP_DATABASE_URL"].removeprefix("sqlite:///"))) as database:
+        states = set(database.execute("SELECT state, tries FROM deliveries WHERE tries > 0"))
+        held = list(database.execute("SELECT name FROM leases WHERE holder <> ''"))
+    logs = world.logs.read_text(encoding="utf-8")
+    assert (states, held, code) == ({("accepted", 1)}, [], 0), logs
+    assert "Traceback" not in logs, logs
+    assert "exception" not in logs, logs

@@ -74,7 +74,8 @@ async def test_a_replica_whose_clock_is_off_takes_no_lease(database_url: str, se
     async def work(now: datetime) -> None:
         ran.append(now)
 
-    table = JobTable(services.database, [Job("tick", timedelta(seconds=10), work)], services.holder, services.guard)
+    jobs = [Job("tick", timedelta(seconds=10), work)]
+    table = JobTable(services.database, jobs, services.holder, services.clock, services.guard)
     count = await table.run_due(services.clock())
     summary = await services.tick()
     async with services.database.read() as connection:

@@ -1,6 +1,7 @@
 """The bell of a serving process: heard once for a burst, one turn at a time, and deaf to no second ring."""
 
 import asyncio
+from datetime import timedelta
 
 from app.bootstrap.bell import Bell, Turns
 
@@ -59,3 +60,42 @@ async def test_a_turn_that_fails_is_told_and_the_next_ring_is_heard() -> None:
     following.cancel()
 
     assert len(told) == 2
+
+
+async def test_the_running_turn_is_heard_out_and_none_follows_it() -> None:
+    """A turn may be in the middle of an upload when the process is told to stop."""
+    told: list[str] = []
+
+    async def work() -> None:
+        told.append("began")
+        await asyncio.sleep(0.1)
+        told.append("ended")
+
+    turns = Turns(work)
+    taken = [asyncio.create_task(turns.take()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    await turns.end(timedelta(seconds=5))
+    await asyncio.gather(*taken)
+    await turns.take()
+
+    assert told == ["began", "ended"]
+
+
+async def test_a_turn_that_outlasts_the_grace_is_cut_off_and_tidies_up() -> None:
+    """Whoever stops the process kills it soon: leases must be free before that."""
+    told: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            told.append("tidy")
+
+    turns = Turns(work)
+    taken = asyncio.create_task(turns.take())
+    await asyncio.sleep(0.01)
+    await turns.end(timedelta(milliseconds=10))
+    await asyncio.wait({taken})
+
+    assert (told, taken.cancelled()) == (["tidy"], True)
