@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from app.demo.command import SEED
 from app.demo.oddities import oddities
 from app.demo.play import DAYS_OF_VERDICTS, open_play
@@ -66,6 +68,7 @@ async def _play(stage: Stage, folder: Path, database_url: str) -> Played:
     return Played(stage, found, balance.imbalances, expected)
 
 
+@pytest.mark.timeout(300)
 async def test_the_ledger_is_what_the_oracle_says(tmp_path: Path, database_url: str) -> None:
     """A conversion lost and a conversion counted twice are what users fear: the books must be equal, not similar."""
     stage = set_stage(_world(), seed=SEED, share_of_faults=0)
@@ -79,6 +82,7 @@ async def test_the_ledger_is_what_the_oracle_says(tmp_path: Path, database_url: 
     assert played.imbalances == ()
 
 
+@pytest.mark.timeout(300)
 async def test_faults_on_the_way_lose_nothing_and_count_nothing_twice(tmp_path: Path, database_url: str) -> None:
     """Timeouts, lost answers, throttling and garbage are the daily weather: the platforms must count what they count without."""
     stage = set_stage(_world(), seed=FAULTS_SEED, share_of_faults=SHARE_OF_FAULTS)
