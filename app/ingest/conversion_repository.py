@@ -12,6 +12,7 @@ from app.db.bulk import Row, insert_rows, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
 from app.db.tables import conversions, deliveries, leads, records, valuations
 from app.mapping.aggregate import ConversionState, EndReason, ValueState
+from app.outbox.states import DeliveryState
 from connectors.contract.conversions import DeliveryKind, Money
 from connectors.contract.records import ObjectKind
 
@@ -40,8 +41,9 @@ class StoredDelivery:
 
     @property
     def was_tried(self) -> bool:
-        """True where a platform may have it: a try had an effect, or nobody knows. Tries of no effect are none."""
-        return self.frozen or self.first_unknown_at is not None
+        """True where a platform may have it, or is about to: claimed, or a try had an effect, or nobody knows of one."""
+        is_claimed = self.state == DeliveryState.SENDING.value
+        return is_claimed or self.frozen or self.first_unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)
