@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.db.instants import from_ms, optional_ms, to_ms
 from app.ingest.context import DestinationTerms, SourceContext
@@ -20,6 +20,8 @@ LIFTED = frozenset({Reason.DUPLICATE.value, Reason.WITHDRAWN.value, Reason.BEFOR
 WAITS = frozenset({Reason.PERSON.value, Reason.VALUE.value, Reason.RATE.value})
 LACKED = frozenset({Reason.NO_CONSENT.value, Reason.NO_IDENTIFIER.value})
 KNOWN = frozenset({DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value})
+# What comes due so soon another process, by its own clock, may claim now.
+SOON = timedelta(minutes=1)
 NEW_ID = 0
 
 
@@ -57,6 +59,8 @@ def owe(
             row = owed.changed.get(row.id, row)  # noqa: PLW2901 as it was changed above
             if _is_woken(row, now):
                 owed.changed[row.id] = replace(row, state=PENDING, reason=Reason.NEW.value, due_at=to_ms(now), settled_at=None)
+            elif _may_be_claimed(row, now):
+                owed.changed.setdefault(row.id, row)
     return owed
 
 
@@ -65,6 +69,14 @@ def _is_woken(row: StoredDelivery, now: datetime) -> bool:
     if row.state == PENDING:
         return row.reason in WAITS
     return row.state == SKIPPED and row.reason in LACKED and row.deadline_at > to_ms(now)
+
+
+def _may_be_claimed(row: StoredDelivery, now: datetime) -> bool:
+    """A dispatcher may be judging it by what was true before: written as it is, it waits for that, and is judged again.
+
+    Where it goes meanwhile the row is not written, and what was recorded is held against what is sent.
+    """
+    return row.state == PENDING and row.due_at is not None and row.due_at <= to_ms(now + SOON)
 
 
 def _uploads(
@@ -195,8 +207,8 @@ def _due_correction(
     is_standing = any(row.kind == RESTATE and row.state == PENDING and not row.was_tried for row in corrections)
     if (before.money, before.is_live) == (state.money, state.is_live) and not is_standing:
         return None
-    told = None
-    if sent.sent_amount_micros is not None and sent.sent_currency:
+    told = None  # of what is being sent but not frozen yet nobody knows here what it carries
+    if sent.frozen and sent.sent_amount_micros is not None and sent.sent_currency:
         told = Money(sent.sent_amount_micros, sent.sent_currency)
     return RESTATE if told != state.money else None
 

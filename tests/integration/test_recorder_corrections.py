@@ -158,3 +158,46 @@ async def test_a_value_that_changes_after_a_try_of_no_effect_needs_no_correction
     await world.record(deal("202", (3, "won"), amount="6", modified=31))
 
     assert [row[0] for row in await world.owed("closed_revenue")] == ["upload"]
+
+
+async def test_a_value_that_changes_while_its_upload_waits_in_a_claim_is_restated(database: Database) -> None:
+    """Claimed with the old amount, its request not begun: it goes with that, and nobody else would tell the new one."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
+    async with database.write() as connection:
+        left_over = {"sent_amount_micros": 6_000_000, "sent_currency": "EUR"}  # of a try of no effect
+        await connection.execute(update(deliveries).values(state="sending", **left_over))
+
+    await world.record(deal("202", (3, "won"), amount="6", modified=31))
+
+    assert await world.owed("closed_revenue") == [("upload", "sending", "new"), ("restate", "pending", "new")]
+
+
+async def test_a_value_that_changes_while_a_claim_reads_the_old_one_is_restated(database: Database) -> None:
+    """The recorder saw it pending, the dispatcher claims it in the same moment: each would leave it to the other."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
+    worth_more = deal("202", (3, "won"), amount="6", modified=31)
+
+    async with database.write() as connection:
+        await connection.execute(update(deliveries).where(deliveries.c.state == "pending").values(state="sending"))
+        recording = asyncio.create_task(world.record(worth_more))
+        await asyncio.sleep(0.3)
+    await recording
+
+    assert await world.owed("closed_revenue") == [("upload", "sending", "new"), ("restate", "pending", "new")]
+
+
+async def test_what_a_claim_skips_while_its_person_changes_is_judged_again(database: Database) -> None:
+    """Consent comes while the dispatcher judges by the old one: skipped, and nothing would ever wake it."""
+    world = await world_of(database)
+    await world.record(contact("101"), deal("202", (3, "won"), amount="5"))
+
+    async with database.write() as connection:
+        skipped = {"state": "skipped", "reason": "no_consent", "due_at": None, "settled_at": to_ms(world.now)}
+        await connection.execute(update(deliveries).where(deliveries.c.state == "pending").values(**skipped))
+        recording = asyncio.create_task(world.record(contact("101", email="ann@x.example", modified=31)))
+        await asyncio.sleep(0.3)
+    await recording
+
+    assert await world.owed("closed_revenue") == [("upload", "pending", "new")]
