@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format pytest bench test-referees clean
+.PHONY: demo test lint types format pytest bench test-referees container-test clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -35,6 +35,14 @@ test-referees: .venv-hubspot/.done .venv-google/.done .venv-meta/.done
 	.venv-hubspot/bin/pytest -q -p no:cacheprovider tests/referees/test_hubspot_client.py
 	.venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py
 	.venv-meta/bin/pytest -q -p no:cacheprovider tests/referees/test_meta_bodies.py tests/referees/test_meta_simulator.py
+
+# Builds the Dockerfile and runs it for real, as root on a Debian; installs what it needs. The first time takes minutes.
+CONTAINER_TOOLS := buildah podman runc debootstrap uidmap fuse-overlayfs netavark aardvark-dns containernetworking-plugins
+
+container-test: $(VENV)/.dev
+	@which buildah podman runc debootstrap >/dev/null || \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(CONTAINER_TOOLS); }
+	LEADLOOP_CONTAINER_TEST=1 $(BIN)/pytest -q -p no:cacheprovider --durations 10 tests/container $(ARGS)
 
 .venv-%/.done: tests/referees/%.in tests/requirements.lock
 	$(PYTHON) -m venv .venv-$*
