@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
+from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
@@ -51,6 +52,7 @@ OPERATOR_MISTAKES = (
     ReferenceUnresolved,
     ReplayRefused,
     SecretsUnreadable,
+    SourceUnknown,
     ConnectorError,
 )
 MARKS = {FindingStatus.OK: "[green]ok[/]", FindingStatus.FAILED: "[red]failed[/]", FindingStatus.UNPROVEN: "[yellow]unproven[/]"}

@@ -17,62 +17,31 @@ from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts, document_applier
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
+from app.bootstrap.rounds import Rounds, SyncSummary
 from app.config import FileConfig, Settings, load_file
 from app.connections import repository as connections
 from app.connections.file import ApplyReport, apply_file
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import encode_schema
 from app.connections.settings import resolve_settings
-from app.db.instants import optional_ms, to_ms
+from app.db.instants import to_ms
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
-from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
-from app.outbox import repository as outbox
-from app.outbox.policy import pause_until
 from app.outbox.states import REASON_SENTENCES
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
-from connectors.contract.errors import ConnectorError
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.source import SourceSchema
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
-
-MOST_ROUNDS = 1000
-
-
-@dataclass(slots=True)
-class SyncSummary:
-    """What `sync` did, in numbers, and what is stuck."""
-
-    records: int = 0
-    conversions: int = 0
-    sent: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    requests: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_stuck(self) -> bool:
-        """True where something needs a human."""
-        return bool(self.problems)
-
-    def text(self) -> str:
-        """For a terminal."""
-        lines = [
-            f"records read {self.records}, new conversions {self.conversions}",
-            f"deliveries sent {self.sent}, accepted {self.accepted}, rejected {self.rejected}, requests {self.requests}",
-        ]
-        return "\n".join(lines + [f"stuck: {problem}" for problem in self.problems])
 
 
 @dataclass(slots=True)
@@ -94,6 +63,7 @@ class Services:
     journal: Journal
     bell: Bell = field(default_factory=Bell)
     guard: ClockGuard | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
@@ -143,21 +113,7 @@ class Services:
 
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
-        context = await self.contexts.of_source(row)
-        if context is None:
-            return Pulled()
-        crm = self.openers.stored_source(row)
-        try:
-            return await self.poller.pull(context, crm, only_due=only_due)
-        except ConnectorError as error:
-            await self._pause_source(row, error)
-            raise
-
-    async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until = pause_until(error, self.clock())
-        log.warning("source.paused", source=row.name, code=error.code, message=error.message)
-        async with self.database.write() as connection:
-            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))
+        return await self._rounds().pull(row, only_due=only_due)
 
     async def sources(self) -> list[SourceRow]:
         """All sources."""
@@ -171,45 +127,25 @@ class Services:
 
     async def tick(self, *, only_due: bool = True, source: str | None = None) -> SyncSummary:
         """One round: pull what is due, send what is owed, ask for late verdicts."""
-        summary = SyncSummary()
-        if self.guard is not None and not await self.guard.is_in_time():
-            summary.problems.append("this machine's clock differs from the database's by more than two seconds; set it (NTP)")
-            return summary
-        now_ms = to_ms(self.clock())
-        for row in await self.sources():
-            if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
-                continue
-            try:
-                pulled = await self.journal.of_pull(row.id, self.pull(row, only_due=only_due))
-            except ConnectorError as error:
-                summary.problems.append(f"{row.name}: {error.message}")
-                continue
-            summary.records += pulled.recorded.records
-            summary.conversions += pulled.recorded.new_conversions
-        async with self.database.read() as connection:
-            destinations = await connections.list_destinations(connection)
-            due = await outbox.due_at_destinations(connection, now_ms)
-        for destination in destinations:
-            if destination.is_paused(now_ms):
-                summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
-                continue
-            has_delivery, has_verdict = due[destination.id]
-            drained = DrainSummary()
-            if has_delivery:
-                drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
-            if has_verdict:
-                await self.verdicts.collect(destination.id)
-            if drained.failure:
-                summary.problems.append(f"{destination.name}: {drained.failure}")
-            summary.sent += drained.sent
-            summary.accepted += drained.accepted
-            summary.rejected += drained.rejected
-            summary.requests += drained.requests
-        return summary
+        return await self._rounds().tick(only_due=only_due, source=source)
 
     async def sync(self, source: str | None = None) -> SyncSummary:
-        """Pull and send until nothing is due."""
-        return await self.tick(only_due=False, source=source)
+        """Pull and send until nothing is due now; SourceUnknown where no source has this name."""
+        return await self._rounds().sync(source)
+
+    def _rounds(self) -> Rounds:
+        return Rounds(
+            self.database,
+            self.clock,
+            self.openers,
+            self.contexts,
+            self.poller,
+            self.dispatcher,
+            self.verdicts,
+            self.journal,
+            self.guard,
+            self.sleep,
+        )
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove every connection; a clean check ends a pause."""
@@ -287,5 +223,6 @@ async def open_services(
         people=people,
         journal=Journal(database, clock),
         guard=ClockGuard(database, clock) if guards_clock else None,
+        sleep=sleep,
         environ=environ,
     )
