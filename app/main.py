@@ -24,6 +24,7 @@ from app.telemetry.logs import configure_logs
 log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
+APPLY_AGAIN = timedelta(minutes=1)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             if chosen.config is not None:
-                await services.apply_file(chosen.config, actor="config file")
+                await services.apply_file(chosen.config, actor="config file", waits=True)
             if chosen.roles & {ProcessRole.SCHEDULER, ProcessRole.WORKER}:
                 await stack.enter_async_context(_working(services))
             house.services = services
@@ -94,7 +95,11 @@ async def _working(services: Services) -> AsyncIterator[None]:
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job("tick", TICK, tick)], services.holder, services.guard)
+    jobs = [
+        Job("tick", TICK, tick),
+        Job("apply", APPLY_AGAIN, services.go_on_applying),
+    ]
+    table = JobTable(services.database, jobs, services.holder, services.guard)
     ringing = start_ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))

@@ -211,7 +211,8 @@ def document_applier(
             return [Mistake(one.path, one.message, one.nearest) for one in invalid.mistakes]
         for row in await connections.list_destinations(connection):
             settings.setdefault(row.name, openers.limits(row.kind).target_settings)
-        mistakes = check_document(document, schemas[name], settings) if name in schemas else ()
+        schema = schemas.get(name) or await _stored_schema(connection, source_id)
+        mistakes = check_document(document, schema, settings) if schema is not None else ()
         before = await mappings.active(connection, source_id)
         if before is not None and not mistakes:
             mistakes = check_rename(parse_document(orjson.loads(before.document_json)), document)
@@ -223,3 +224,8 @@ def document_applier(
         return []
 
     return apply
+
+
+async def _stored_schema(connection: AsyncConnection, source_id: int) -> SourceSchema | None:
+    row = await connections.source_by_id(connection, source_id)
+    return None if row is None or row.schema_json is None else decode_schema(row.schema_json)

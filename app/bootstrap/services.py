@@ -13,18 +13,16 @@ import httpx
 import orjson
 import structlog
 
+from app.bootstrap.applying import Applying
 from app.bootstrap.bell import Bell
-from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.bootstrap.rounds import Rounds, SyncSummary
-from app.config import FileConfig, Settings, load_file
+from app.config import Settings
 from app.connections import repository as connections
-from app.connections.file import ApplyReport, apply_file
+from app.connections.file import ApplyReport
 from app.connections.repository import DestinationRow, Role, SourceRow
-from app.connections.schema_codec import encode_schema
-from app.connections.settings import resolve_settings
-from app.db.instants import to_ms
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
@@ -38,7 +36,6 @@ from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.conversions import Target
 from connectors.contract.findings import Finding, FindingStatus
-from connectors.contract.source import SourceSchema
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
@@ -61,6 +58,7 @@ class Services:
     http: httpx.AsyncClient
     people: People
     journal: Journal
+    applying: Applying
     bell: Bell = field(default_factory=Bell)
     guard: ClockGuard | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -76,40 +74,13 @@ class Services:
         """Where the webhooks of the sources arrive."""
         return WebhookAddress(self.settings.public_url, self.openers.kinds_with_webhooks())
 
-    async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
-        """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""
-        started = self.clock()
-        config = load_file(path, self.environ)
-        schemas = await self._describe(config)
-        report = await apply_file(
-            self.database,
-            self.keyring,
-            config,
-            self.clock(),
-            actor=actor,
-            apply_mapping=document_applier(schemas, config, self.openers, self.clock(), actor),
-            check_section=self.openers.check_section,
-        )
-        async with self.database.write() as connection:
-            for name, schema in schemas.items():
-                row = await connections.source_by_name(connection, name)
-                if row is not None:
-                    await connections.save_schema(
-                        connection, row.id, encode_schema(schema), schema.account_ref, to_ms(self.clock())
-                    )
-        self.contexts.forget()
-        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)})
-        return report
+    async def apply_file(self, path: Path, *, actor: str, waits: bool = False) -> ApplyReport:
+        """Apply a config file. `waits`: what a CRM that fails keeps from being applied is tried again by `go_on_applying`."""
+        return await self.applying.apply(path, actor=actor, waits=waits)
 
-    async def _describe(self, config: FileConfig) -> dict[str, SourceSchema]:
-        schemas = {}
-        for name, section in config.sources.items():
-            if name in config.mappings and not self.openers.check_section(Role.SOURCE, name, section):
-                settings = resolve_settings(
-                    section.settings, self.environ, allow_custom_base_urls=self.settings.allow_custom_base_urls
-                )
-                schemas[name] = await self.openers.source(section.kind, settings).describe()
-        return schemas
+    async def go_on_applying(self, now: datetime) -> None:
+        """A job: try again what waits for a CRM since the start."""
+        await self.applying.go_on(now)
 
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
@@ -206,6 +177,10 @@ async def open_services(
         sleep=sleep,
     )
     contexts = Contexts(database, openers, clock)
+    journal = Journal(database, clock)
+    applying = Applying(
+        database, keyring, clock, environ, openers, contexts, journal, allows_custom_base_urls=settings.allow_custom_base_urls
+    )
     people = People(keyring, fingerprints)
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
     return Services(
@@ -221,7 +196,8 @@ async def open_services(
         holder=holder,
         http=http,
         people=people,
-        journal=Journal(database, clock),
+        journal=journal,
+        applying=applying,
         guard=ClockGuard(database, clock) if guards_clock else None,
         sleep=sleep,
         environ=environ,
