@@ -11,7 +11,7 @@ from app.bootstrap.openers import Openers
 from app.config import FileConfig, Mistake
 from app.connections import repository as connections
 from app.connections.file import ApplyMapping
-from app.connections.repository import DestinationRow, SourceRow
+from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
@@ -202,7 +202,11 @@ def document_applier(
     schemas: Mapping[str, SourceSchema], config: FileConfig, openers: Openers, now: datetime, actor: str
 ) -> ApplyMapping:
     """How a mapping section is stored: parsed, checked against the CRM and the destinations, saved, activated."""
-    settings = {name: openers.limits(section.kind).target_settings for name, section in config.destinations.items()}
+    settings = {
+        name: openers.limits(section.kind).target_settings
+        for name, section in config.destinations.items()
+        if not openers.check_section(Role.DESTINATION, name, section)
+    }
 
     async def apply(connection: AsyncConnection, source_id: int, name: str, data: Mapping[str, object]) -> Sequence[Mistake]:
         try:
