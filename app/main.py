@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 TICK = timedelta(seconds=10)
 APPLY_AGAIN = timedelta(minutes=1)
+CHECK_PAUSED = timedelta(minutes=15)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -98,6 +99,7 @@ async def _working(services: Services) -> AsyncIterator[None]:
     jobs = [
         Job("tick", TICK, tick),
         Job("apply", APPLY_AGAIN, services.go_on_applying),
+        Job("check", CHECK_PAUSED, services.check_paused),
     ]
     table = JobTable(services.database, jobs, services.holder, services.guard)
     ringing = start_ringing(table, _now)

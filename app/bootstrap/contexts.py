@@ -124,17 +124,27 @@ class Contexts:
         return SourceTerms(context.kind, _milestone_terms(context))
 
     async def targets(self) -> Mapping[str, Mapping[str, Target]]:
-        """By destination name: the target of each milestone, over all active mappings."""
+        """By destination name: the targets over all active mappings, by milestone, or by `source.milestone` where they differ."""
         async with self._database.read() as connection:
             sources = await connections.list_sources(connection)
-        found: dict[str, dict[str, Target]] = {}
+        found: dict[str, list[tuple[str, str, str]]] = {}
         for row in sources:
             context = await self.of_source(row)
             for terms in context.destinations if context is not None else ():
-                found.setdefault(terms.name, {}).update(
-                    {name: Target.of(orjson.loads(text)) for name, text in terms.targets.items()}
-                )
-        return found
+                named = [(row.name, name, text) for name, text in terms.targets.items()]
+                found.setdefault(terms.name, []).extend(named)
+        return {destination: _by_milestone(named) for destination, named in found.items()}
+
+
+def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]:
+    """By milestone; where sources send one milestone to different targets, by source and milestone."""
+    texts: dict[str, set[str]] = {}
+    for _, milestone, text in named:
+        texts.setdefault(milestone, set()).add(text)
+    return {
+        milestone if len(texts[milestone]) == 1 else f"{source}.{milestone}": Target.of(orjson.loads(text))
+        for source, milestone, text in named
+    }
 
 
 def _currencies(document: MappingDocument) -> frozenset[str]:

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
-import orjson
 import structlog
 
 from app.bootstrap.applying import Applying
 from app.bootstrap.bell import Bell
+from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
@@ -22,7 +22,7 @@ from app.bootstrap.rounds import Rounds, SyncSummary
 from app.config import Settings
 from app.connections import repository as connections
 from app.connections.file import ApplyReport
-from app.connections.repository import DestinationRow, Role, SourceRow
+from app.connections.repository import DestinationRow, SourceRow
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
@@ -34,8 +34,7 @@ from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
-from connectors.contract.conversions import Target
-from connectors.contract.findings import Finding, FindingStatus
+from connectors.contract.findings import Finding
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
@@ -120,29 +119,11 @@ class Services:
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove every connection; a clean check ends a pause."""
-        results: list[tuple[str, Sequence[Finding]]] = []
-        for row in await self.sources():
-            found = await self.openers.stored_source(row).check()
-            results.append((row.name, found))
-            if all(finding.status is not FindingStatus.FAILED for finding in found):
-                async with self.database.write() as connection:
-                    await connections.resume(connection, Role.SOURCE, row.id)
-        targets = await self.contexts.targets()
-        for destination in await self.destinations():
-            connector = self.openers.stored_destination(destination)
-            chosen: Mapping[str, Target] = targets.get(destination.name, {})
-            findings = await connector.check(chosen)
-            results.append((destination.name, findings))
-            if all(finding.status is not FindingStatus.FAILED for finding in findings):
-                await self._resume(destination, chosen)
-        return results
+        return await Checks(self.database, self.openers, self.contexts).all()
 
-    async def _resume(self, row: DestinationRow, targets: Mapping[str, Target]) -> None:
-        """A clean check ends the pauses that it disproved."""
-        texts = [orjson.dumps(dict(target.settings), option=orjson.OPT_SORT_KEYS).decode() for target in targets.values()]
-        async with self.database.write() as connection:
-            await connections.resume(connection, Role.DESTINATION, row.id)
-            await connections.resume_targets(connection, row.id, texts)
+    async def check_paused(self, _now: datetime) -> None:
+        """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
+        await Checks(self.database, self.openers, self.contexts).paused()
 
 
 async def open_services(
