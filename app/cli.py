@@ -12,15 +12,18 @@ from typing import Annotated
 import orjson
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
 from rich.markup import escape
 
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
+from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
-from app.config import ConfigInvalid, ReferenceUnresolved, SettingsInvalid, load_settings
+from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
+from app.db.address import DatabaseUnusable, telling
 from app.db.lock import AlreadyServed, sqlite_lock
 from app.db.migrate import downgrade, upgrade
 from app.demo.command import SEED, USUAL_DEALS
@@ -33,6 +36,7 @@ from app.reports.listing_queries import DeliveryFilter
 from app.reports.status import webhook_url
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
+from app.telemetry.logs import configure_logs
 from connectors.contract.errors import ConnectorError
 from connectors.contract.findings import FindingStatus
 
@@ -48,10 +52,12 @@ OPERATOR_MISTAKES = (
     SettingsInvalid,
     ConfigInvalid,
     ConnectionRefused,
+    DatabaseUnusable,
     SettingsRefused,
     ReferenceUnresolved,
     ReplayRefused,
     SecretsUnreadable,
+    SourceUnknown,
     ConnectorError,
 )
 MARKS = {FindingStatus.OK: "[green]ok[/]", FindingStatus.FAILED: "[red]failed[/]", FindingStatus.UNPROVEN: "[yellow]unproven[/]"}
@@ -62,7 +68,7 @@ def main() -> None:
     try:
         cli()
     except OPERATOR_MISTAKES as error:
-        Console(stderr=True).print(f"[red]leadloop:[/] {escape(str(error))}", highlight=False)
+        Console(stderr=True).print(f"[red]leadloop:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
@@ -75,7 +81,14 @@ def _run(work: Coroutine[object, object, int]) -> None:
 
 
 async def _services() -> Services:
-    return await open_services(load_settings(), clock=_now, environ=os.environ, guards_clock=True)
+    settings = load_settings()
+    configure_logs(as_json=settings.log_format is LogFormat.JSON, level=settings.log_level)
+    return await open_services(settings, clock=_now, environ=os.environ, guards_clock=True)
+
+
+def _print(text: str, *, soft_wrap: bool = False) -> None:
+    """Print text that holds names and words of others, none of which is markup."""
+    Console().print(escape(text), highlight=False, soft_wrap=soft_wrap)
 
 
 @cli.command()
@@ -86,11 +99,19 @@ def serve(
     """Run the service: pull, map, upload, and answer the API."""
     settings = load_settings()
     settings.secret_texts()
-    with sqlite_lock(settings.database_url):
+    with telling(settings.database_url), sqlite_lock(settings.database_url):
         pass  # told here in one line; the server itself holds the lock
     # The server ends in order on SIGTERM and then raises it again: a process that did as it was told ends with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(create_app(settings), host=host, port=port, log_config=None)
+    asyncio.run(_serve(create_app(settings), host, port))
+
+
+async def _serve(app: FastAPI, host: str, port: int) -> None:
+    """Start up and end outside of uvicorn, which would print a trace for a mistake in the config file."""
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_config=None, lifespan="off"))
+    with server.capture_signals():  # a signal during the start-up is heard too, and none cuts the end short
+        async with app.router.lifespan_context(app):
+            await server.serve()
 
 
 @cli.command()
@@ -101,7 +122,7 @@ def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources,
         services = await _services()
         try:
             report = await services.apply_file(file, actor="cli")
-            Console().print(str(report), highlight=False)
+            _print(str(report))
             return 0
         finally:
             await services.close()
@@ -117,7 +138,7 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
         services = await _services()
         try:
             summary = await services.sync(source)
-            Console().print(summary.text(), highlight=False)
+            _print(summary.text())
             return 1 if summary.is_stuck else 0
         finally:
             await services.close()
@@ -135,13 +156,14 @@ def check() -> None:
             failed = 0
             addresses = {row.name: webhook_url(row, services.webhook_address()) for row in await services.sources()}
             for name, findings in await services.check_all():
-                Console().print(f"[bold]{name}[/]")
+                Console().print(f"[bold]{escape(name)}[/]")
                 if addresses.get(name):
-                    Console().print(f"  webhook address: {_address(addresses[name])}", highlight=False, soft_wrap=True)
+                    _print(f"  webhook address: {_address(addresses[name])}", soft_wrap=True)
                 for finding in findings:
                     failed += finding.status is FindingStatus.FAILED
                     mend = f" -> {finding.mend}" if finding.mend else ""
-                    Console().print(f"  {MARKS[finding.status]} {finding.subject}: {finding.message}{mend}", highlight=False)
+                    said = escape(f"{finding.subject}: {finding.message}{mend}")
+                    Console().print(f"  {MARKS[finding.status]} {said}", highlight=False)
             return 1 if failed else 0
         finally:
             await services.close()
@@ -168,9 +190,9 @@ def trace_command(
         try:
             found = await trace(services.database, source, ref, services.sentences, services.clock())
             if found is None:
-                Console(stderr=True).print(f"leadloop: {source} knows no {ref}", highlight=False)
+                Console(stderr=True).print(escape(f"leadloop: {source} knows no {ref}"), highlight=False)
                 return 1
-            typer.echo(as_json(found) if as_json_text else render(found))
+            typer.echo(orjson.dumps(as_json(found), option=orjson.OPT_INDENT_2) if as_json_text else render(found))
             return 0
         finally:
             await services.close()

@@ -124,9 +124,9 @@ def _show(make: Callable[[Database], Awaitable[Funnel | Books]], *, as_json: boo
     if as_json:
         typer.echo(orjson.dumps(json_of(report), option=orjson.OPT_INDENT_2))
         return report
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_OF_A_FILE)
+        console = Console(highlight=False, markup=False, width=WIDTH_OF_A_FILE)
     for part in tables_of(report, by_day=by_day):
         console.print(part)
         console.print()

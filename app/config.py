@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.db.address import usable_url
 
 PREFIX = "LEADLOOP_"
 LEAST_SECRET_CHARACTERS = 16
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    database_url: str = Field(default="sqlite:///leadloop.db", repr=False)
+    database_url: Annotated[str, AfterValidator(usable_url)] = Field(default="sqlite:///leadloop.db", repr=False)
     secret_key: SecretStr | None = None
     secret_key_file: Path | None = None
     config: Path | None = None

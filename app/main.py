@@ -28,6 +28,8 @@ WORKING = frozenset({ProcessRole.SCHEDULER, ProcessRole.WORKER})
 TICK = timedelta(seconds=10)
 # How long a turn may go on after SIGTERM; it ends by itself after the page or the batch that is under way.
 GRACE = timedelta(seconds=25)
+APPLY_AGAIN = timedelta(minutes=1)
+CHECK_PAUSED = timedelta(minutes=15)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -52,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             services = await open_services(chosen, clock=_now, environ=os.environ, guards_clock=True)
             stack.push_async_callback(services.close)
             if chosen.config is not None:
-                await services.apply_file(chosen.config, actor="config file")
+                await services.apply_file(chosen.config, actor="config file", waits=True)
             if chosen.roles & WORKING:
                 if services.database.is_sqlite:
                     await free_jobs_of_others(services.database, services.holder)
@@ -104,7 +106,10 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    table = JobTable(services.database, [Job(name, TICK, tick)], services.holder, _now, services.guard)
+    jobs = [Job(name, TICK, tick)]
+    if ProcessRole.SCHEDULER in roles:
+        jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
+    table = JobTable(services.database, jobs, services.holder, _now, services.guard)
     ringing = Ringing(table, _now)
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))

@@ -11,7 +11,7 @@ from app.bootstrap.openers import Openers
 from app.config import FileConfig, Mistake
 from app.connections import repository as connections
 from app.connections.file import ApplyMapping
-from app.connections.repository import DestinationRow, SourceRow
+from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
@@ -124,17 +124,27 @@ class Contexts:
         return SourceTerms(context.kind, _milestone_terms(context))
 
     async def targets(self) -> Mapping[str, Mapping[str, Target]]:
-        """By destination name: the target of each milestone, over all active mappings."""
+        """By destination name: the targets over all active mappings, by milestone, or by `source.milestone` where they differ."""
         async with self._database.read() as connection:
             sources = await connections.list_sources(connection)
-        found: dict[str, dict[str, Target]] = {}
+        found: dict[str, list[tuple[str, str, str]]] = {}
         for row in sources:
             context = await self.of_source(row)
             for terms in context.destinations if context is not None else ():
-                found.setdefault(terms.name, {}).update(
-                    {name: Target.of(orjson.loads(text)) for name, text in terms.targets.items()}
-                )
-        return found
+                named = [(row.name, name, text) for name, text in terms.targets.items()]
+                found.setdefault(terms.name, []).extend(named)
+        return {destination: _by_milestone(named) for destination, named in found.items()}
+
+
+def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]:
+    """By milestone; where sources send one milestone to different targets, by source and milestone."""
+    texts: dict[str, set[str]] = {}
+    for _, milestone, text in named:
+        texts.setdefault(milestone, set()).add(text)
+    return {
+        milestone if len(texts[milestone]) == 1 else f"{source}.{milestone}": Target.of(orjson.loads(text))
+        for source, milestone, text in named
+    }
 
 
 def _currencies(document: MappingDocument) -> frozenset[str]:
@@ -208,7 +218,11 @@ def document_applier(
     schemas: Mapping[str, SourceSchema], config: FileConfig, openers: Openers, now: datetime, actor: str
 ) -> ApplyMapping:
     """How a mapping section is stored: parsed, checked against the CRM and the destinations, saved, activated."""
-    settings = {name: openers.limits(section.kind).target_settings for name, section in config.destinations.items()}
+    settings = {
+        name: openers.limits(section.kind).target_settings
+        for name, section in config.destinations.items()
+        if not openers.check_section(Role.DESTINATION, name, section)
+    }
 
     async def apply(connection: AsyncConnection, source_id: int, name: str, data: Mapping[str, object]) -> Sequence[Mistake]:
         try:
@@ -217,7 +231,8 @@ def document_applier(
             return [Mistake(one.path, one.message, one.nearest) for one in invalid.mistakes]
         for row in await connections.list_destinations(connection):
             settings.setdefault(row.name, openers.limits(row.kind).target_settings)
-        mistakes = check_document(document, schemas[name], settings) if name in schemas else ()
+        schema = schemas.get(name) or await _stored_schema(connection, source_id)
+        mistakes = check_document(document, schema, settings) if schema is not None else ()
         before = await mappings.active(connection, source_id)
         if before is not None and not mistakes:
             mistakes = check_rename(parse_document(orjson.loads(before.document_json)), document)
@@ -229,3 +244,8 @@ def document_applier(
         return []
 
     return apply
+
+
+async def _stored_schema(connection: AsyncConnection, source_id: int) -> SourceSchema | None:
+    row = await connections.source_by_id(connection, source_id)
+    return None if row is None or row.schema_json is None else decode_schema(row.schema_json)

@@ -1,16 +1,16 @@
-"""The journal: each pull, drain or apply that did something or failed leaves one row, kept for thirty days."""
+"""The journal: what a pull, drain or apply did, and each failure, leaves one row, kept for thirty days."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 
+from app.bootstrap.failures import told
 from app.connections import run_repository as runs
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.model import DrainSummary
 from app.ingest.poller import Pulled
 from app.telemetry.scrub import scrub
-from connectors.contract.errors import ConnectorError
 
 KEPT = timedelta(days=30)
 LONGEST_ERROR = 500
@@ -30,8 +30,8 @@ class Journal:
         started = self._clock()
         try:
             pulled = await work
-        except ConnectorError as error:
-            await self._write("pull", started, source_id=source_id, error=error.message)
+        except Exception as error:
+            await self._write("pull", started, source_id=source_id, error=told(error))
             raise
         counts = {one.name: int(getattr(pulled.recorded, one.name)) for one in fields(pulled.recorded)}
         if any(counts.values()):
@@ -41,17 +41,30 @@ class Journal:
     async def of_drain(self, destination_id: int, work: Awaitable[DrainSummary]) -> DrainSummary:
         """Await a drain and note it."""
         started = self._clock()
-        drained = await work
+        try:
+            drained = await work
+        except Exception as error:
+            await self._write("drain", started, destination_id=destination_id, error=told(error))
+            raise
         names = ("sent", "accepted", "rejected", "stopped", "requests")
         counts = {name: int(getattr(drained, name)) for name in names}
         if any(counts.values()) or drained.failure:
             await self._write("drain", started, destination_id=destination_id, counts=counts, error=drained.failure or None)
         return drained
 
-    async def applied(self, started: datetime, counts: Mapping[str, int]) -> None:
-        """Note that a config file was applied."""
-        if any(counts.values()):
-            await self._write("apply", started, counts=counts)
+    async def of_verdicts(self, destination_id: int, work: Awaitable[int]) -> int:
+        """Await the late verdicts of a destination; only a failure is noted, what they say stands with their deliveries."""
+        started = self._clock()
+        try:
+            return await work
+        except Exception as error:
+            await self._write("verdicts", started, destination_id=destination_id, error=told(error))
+            raise
+
+    async def applied(self, started: datetime, counts: Mapping[str, int], error: str | None = None) -> None:
+        """Note that a config file was applied, and what of it waits."""
+        if any(counts.values()) or error:
+            await self._write("apply", started, counts=counts, error=error)
 
     async def _write(
         self,

@@ -10,69 +10,34 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
-import orjson
 import structlog
 
+from app.bootstrap.applying import Applying
 from app.bootstrap.bell import Bell
-from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.checking import Checks
+from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, ProcessRole, Settings, load_file
+from app.bootstrap.rounds import Rounds, SyncSummary
+from app.config import ProcessRole, Settings
 from app.connections import repository as connections
-from app.connections.file import ApplyReport, apply_file
-from app.connections.repository import DestinationRow, Role, SourceRow
-from app.connections.schema_codec import encode_schema
-from app.connections.settings import resolve_settings
-from app.db.instants import optional_ms, to_ms
+from app.connections.file import ApplyReport
+from app.connections.repository import DestinationRow, SourceRow
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
-from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.people import People
-from app.ingest.poller import TURN, Poller, Pulled
+from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
-from app.outbox import repository as outbox
-from app.outbox.policy import source_pause_until
 from app.outbox.states import REASON_SENTENCES
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
-from connectors.contract.conversions import Target
-from connectors.contract.errors import ConnectorError
-from connectors.contract.findings import Finding, FindingStatus
-from connectors.contract.source import SourceSchema
+from connectors.contract.findings import Finding
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
-
-MOST_ROUNDS = 1000
-
-
-@dataclass(slots=True)
-class SyncSummary:
-    """What `sync` did, in numbers, and what is stuck."""
-
-    records: int = 0
-    conversions: int = 0
-    sent: int = 0
-    accepted: int = 0
-    rejected: int = 0
-    requests: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def is_stuck(self) -> bool:
-        """True where something needs a human."""
-        return bool(self.problems)
-
-    def text(self) -> str:
-        """For a terminal."""
-        lines = [
-            f"records read {self.records}, new conversions {self.conversions}",
-            f"deliveries sent {self.sent}, accepted {self.accepted}, rejected {self.rejected}, requests {self.requests}",
-        ]
-        return "\n".join(lines + [f"stuck: {problem}" for problem in self.problems])
 
 
 @dataclass(slots=True)
@@ -92,9 +57,11 @@ class Services:
     http: httpx.AsyncClient
     people: People
     journal: Journal
+    applying: Applying
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
@@ -107,61 +74,17 @@ class Services:
         """Where the webhooks of the sources arrive."""
         return WebhookAddress(self.settings.public_url, self.openers.kinds_with_webhooks())
 
-    async def apply_file(self, path: Path, *, actor: str) -> ApplyReport:
-        """Apply a config file: the CRMs are described first (network), then everything is stored in one transaction."""
-        started = self.clock()
-        config = load_file(path, self.environ)
-        schemas = await self._describe(config)
-        report = await apply_file(
-            self.database,
-            self.keyring,
-            config,
-            self.clock(),
-            actor=actor,
-            apply_mapping=document_applier(schemas, config, self.openers, self.clock(), actor),
-            check_section=self.openers.check_section,
-        )
-        async with self.database.write() as connection:
-            for name, schema in schemas.items():
-                row = await connections.source_by_name(connection, name)
-                if row is not None:
-                    await connections.save_schema(
-                        connection, row.id, encode_schema(schema), schema.account_ref, to_ms(self.clock())
-                    )
-        self.contexts.forget()
-        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)})
-        return report
+    async def apply_file(self, path: Path, *, actor: str, waits: bool = False) -> ApplyReport:
+        """Apply a config file. `waits`: what a CRM that fails keeps from being applied is tried again by `go_on_applying`."""
+        return await self.applying.apply(path, actor=actor, waits=waits)
 
-    async def _describe(self, config: FileConfig) -> dict[str, SourceSchema]:
-        schemas = {}
-        for name, section in config.sources.items():
-            if name in config.mappings and not self.openers.check_section(Role.SOURCE, name, section):
-                settings = resolve_settings(
-                    section.settings, self.environ, allow_custom_base_urls=self.settings.allow_custom_base_urls
-                )
-                schemas[name] = await self.openers.source(section.kind, settings).describe()
-        return schemas
+    async def go_on_applying(self, now: datetime) -> None:
+        """A job: try again what waits for a CRM since the start."""
+        await self.applying.go_on(now)
 
     async def pull(self, row: SourceRow, *, only_due: bool) -> Pulled:
         """Pull one source; a failed call pauses it as the failure says."""
-        context = await self.contexts.of_source(row)
-        if context is None:
-            return Pulled()
-        crm = self.openers.stored_source(row)
-        try:
-            pulled = await self.poller.pull(context, crm, only_due=only_due, budget=TURN if only_due else None)
-        except ConnectorError as error:
-            await self._pause_source(row, error)
-            raise
-        if pulled.has_more:
-            self.bell.ring()
-        return pulled
-
-    async def _pause_source(self, row: SourceRow, error: ConnectorError) -> None:
-        until = source_pause_until(error, self.clock())
-        log.warning("source.paused", source=row.name, code=error.code, message=error.message)
-        async with self.database.write() as connection:
-            await connections.pause(connection, Role.SOURCE, row.id, error.code or type(error).__name__, optional_ms(until))
+        return await self._rounds().pull(row, only_due=only_due)
 
     async def sources(self) -> list[SourceRow]:
         """All sources."""
@@ -177,73 +100,35 @@ class Services:
         self, *, only_due: bool = True, source: str | None = None, roles: Collection[ProcessRole] = tuple(ProcessRole)
     ) -> SyncSummary:
         """One round: pull what is due (`scheduler`), send what is owed and ask for late verdicts (`worker`)."""
-        summary = SyncSummary()
-        if self.guard is not None and not await self.guard.is_in_time():
-            summary.problems.append("this machine's clock differs from the database's by more than two seconds; set it (NTP)")
-            return summary
-        now_ms = to_ms(self.clock())
-        for row in await self.sources() if ProcessRole.SCHEDULER in roles else ():
-            if source not in (None, row.name) or (only_due and row.is_paused(now_ms)):
-                continue
-            try:
-                pulled = await self.journal.of_pull(row.id, self.pull(row, only_due=only_due))
-            except ConnectorError as error:
-                summary.problems.append(f"{row.name}: {error.message}")
-                continue
-            summary.records += pulled.recorded.records
-            summary.conversions += pulled.recorded.new_conversions
-        if ProcessRole.WORKER not in roles:
-            return summary
-        async with self.database.read() as connection:
-            destinations = await connections.list_destinations(connection)
-            due = await outbox.due_at_destinations(connection, now_ms)
-        for destination in destinations:
-            if destination.is_paused(now_ms):
-                summary.problems.append(f"{destination.name} is paused: {destination.pause_reason}")
-                continue
-            has_delivery, has_verdict = due[destination.id]
-            drained = DrainSummary()
-            if has_delivery:
-                drained = await self.journal.of_drain(destination.id, self.dispatcher.drain(destination.id))
-            if has_verdict and not self.stopping.is_set():
-                await self.verdicts.collect(destination.id)
-            if drained.failure:
-                summary.problems.append(f"{destination.name}: {drained.failure}")
-            summary.sent += drained.sent
-            summary.accepted += drained.accepted
-            summary.rejected += drained.rejected
-            summary.requests += drained.requests
-        return summary
+        return await self._rounds().tick(only_due=only_due, source=source, roles=roles)
 
     async def sync(self, source: str | None = None) -> SyncSummary:
-        """Pull and send until nothing is due."""
-        return await self.tick(only_due=False, source=source)
+        """Pull and send until nothing is due now; SourceUnknown where no source has this name."""
+        return await self._rounds().sync(source)
+
+    def _rounds(self) -> Rounds:
+        return Rounds(
+            self.database,
+            self.clock,
+            self.openers,
+            self.contexts,
+            self.poller,
+            self.dispatcher,
+            self.verdicts,
+            self.journal,
+            self.bell,
+            self.stopping,
+            self.guard,
+            self.sleep,
+        )
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove every connection; a clean check ends a pause."""
-        results: list[tuple[str, Sequence[Finding]]] = []
-        for row in await self.sources():
-            found = await self.openers.stored_source(row).check()
-            results.append((row.name, found))
-            if all(finding.status is not FindingStatus.FAILED for finding in found):
-                async with self.database.write() as connection:
-                    await connections.resume(connection, Role.SOURCE, row.id)
-        targets = await self.contexts.targets()
-        for destination in await self.destinations():
-            connector = self.openers.stored_destination(destination)
-            chosen: Mapping[str, Target] = targets.get(destination.name, {})
-            findings = await connector.check(chosen)
-            results.append((destination.name, findings))
-            if all(finding.status is not FindingStatus.FAILED for finding in findings):
-                await self._resume(destination, chosen)
-        return results
+        return await Checks(self.database, self.openers, self.contexts).all()
 
-    async def _resume(self, row: DestinationRow, targets: Mapping[str, Target]) -> None:
-        """A clean check ends the pauses that it disproved."""
-        texts = [orjson.dumps(dict(target.settings), option=orjson.OPT_SORT_KEYS).decode() for target in targets.values()]
-        async with self.database.write() as connection:
-            await connections.resume(connection, Role.DESTINATION, row.id)
-            await connections.resume_targets(connection, row.id, texts)
+    async def check_paused(self, _now: datetime) -> None:
+        """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
+        await Checks(self.database, self.openers, self.contexts).paused()
 
 
 async def open_services(
@@ -278,6 +163,10 @@ async def open_services(
         sleep=sleep,
     )
     contexts = Contexts(database, openers, clock)
+    journal = Journal(database, clock)
+    applying = Applying(
+        database, keyring, clock, environ, openers, contexts, journal, allows_custom_base_urls=settings.allow_custom_base_urls
+    )
     people = People(keyring, fingerprints)
     stopping = asyncio.Event()
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
@@ -294,8 +183,10 @@ async def open_services(
         holder=holder,
         http=http,
         people=people,
-        journal=Journal(database, clock),
+        journal=journal,
+        applying=applying,
         stopping=stopping,
         guard=ClockGuard(database, clock) if guards_clock else None,
+        sleep=sleep,
         environ=environ,
     )

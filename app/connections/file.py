@@ -23,19 +23,29 @@ CheckSection = Callable[[Role, str, FileSection], Sequence[Mistake]]
 
 
 @dataclass(frozen=True, slots=True)
+class Described:
+    """What a source's CRM said of itself with the settings of the file."""
+
+    schema_json: str
+    account_ref: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyReport:
     """What became of each section, as `sources.crm`, `destinations.google`, `mappings.crm`.
 
     `missing` were applied from a file before and are not in this one; they stay as they are, and differ from it.
+    `waiting` were left as they are, because the CRM could not be asked.
     """
 
     created: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
-async def apply_file(
+async def apply_file(  # noqa: PLR0913 what is read of the world is read before the transaction, and passed in
     database: Database,
     keyring: Keyring,
     config: FileConfig,
@@ -44,15 +54,21 @@ async def apply_file(
     actor: str,
     apply_mapping: ApplyMapping,
     check_section: CheckSection | None = None,
+    described: Mapping[str, Described] | None = None,
+    waiting: frozenset[str] = frozenset(),
 ) -> ApplyReport:
-    """Apply in one transaction; ConfigInvalid lists what is wrong, and nothing is stored then."""
+    """Apply in one transaction; ConfigInvalid lists what is wrong, and nothing is stored then.
+
+    `described`: by source, what is stored with it. `waiting`: sources whose sections stay as they were applied before.
+    """
     async with database.write() as connection:
-        work = _Work(connection, keyring, to_ms(now), check_section)
+        work = _Work(connection, keyring, to_ms(now), check_section, waiting)
         await repository.lock_file_state(connection, work.now_ms)
         known_sources = {row.name: row for row in await repository.list_sources(connection)}
         known_destinations = {row.name: row for row in await repository.list_destinations(connection)}
         await work.apply_connections(Role.SOURCE, config.sources, known_sources)
         await work.apply_connections(Role.DESTINATION, config.destinations, known_destinations)
+        await work.store_schemas(described or {}, known_sources)
         await work.apply_mappings(config, known_sources, apply_mapping)
         if work.mistakes:
             raise ConfigInvalid(work.mistakes)
@@ -62,21 +78,30 @@ async def apply_file(
             for name in await repository.mark_missing_in_file(connection, role, list(names))
         ]
         await repository.add_audit(connection, actor, "config.applied", [*work.created, *work.changed], work.now_ms)
-    return ApplyReport(tuple(work.created), tuple(work.changed), tuple(work.unchanged), tuple(missing))
+    return ApplyReport(tuple(work.created), tuple(work.changed), tuple(work.unchanged), tuple(missing), tuple(work.waiting))
 
 
 class _Work:
     """One application in its transaction."""
 
-    def __init__(self, connection: AsyncConnection, keyring: Keyring, now_ms: int, check: CheckSection | None) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        keyring: Keyring,
+        now_ms: int,
+        check: CheckSection | None,
+        not_now: frozenset[str],
+    ) -> None:
         self.now_ms = now_ms
         self.mistakes: list[Mistake] = []
         self.created: list[str] = []
         self.changed: list[str] = []
         self.unchanged: list[str] = []
+        self.waiting: list[str] = []
         self._connection = connection
         self._keyring = keyring
         self._check = check
+        self._not_now = not_now
         self._source_ids: dict[str, int] = {}
 
     async def apply_connections(
@@ -92,6 +117,9 @@ class _Work:
                 self._add(path, self._check(role, name, section))
             if found is not None and found.section_hash == section.section_hash:
                 self.unchanged.append(path)
+                continue
+            if role is Role.SOURCE and name in self._not_now:
+                self.waiting.append(path)
                 continue
             try:
                 await self._store(role, name, section)
@@ -114,17 +142,34 @@ class _Work:
         if role is Role.SOURCE:
             self._source_ids[name] = row_id
 
+    async def store_schemas(self, described: Mapping[str, Described], known: Mapping[str, SourceRow]) -> None:
+        """Store what the CRMs said; credentials of another account than the records' are a mistake, and are not stored."""
+        ids = {name: row.id for name, row in known.items()} | self._source_ids
+        for name, one in described.items():
+            if name not in ids:
+                continue  # its section was refused
+            try:
+                await repository.save_schema(self._connection, ids[name], one.schema_json, one.account_ref, self.now_ms)
+            except ConnectionRefused as refused:
+                self._add(f"sources.{name}", [Mistake("", str(refused))])
+
     async def apply_mappings(self, config: FileConfig, known: Mapping[str, SourceRow], apply_mapping: ApplyMapping) -> None:
         """Hand each mapping that is new or changed to the mapping room."""
         ids = {name: row.id for name, row in known.items()} | self._source_ids
         for name, section in config.mappings.items():
             path, source_id = f"mappings.{name}", ids.get(name)
+            if source_id is None and name in self._not_now:
+                self.waiting.append(path)
+                continue
             if source_id is None:
                 self.mistakes.append(Mistake(path, "no source has this name", nearest(name, [*ids, *config.sources])))
                 continue
             applied = await repository.mapping_section_hash(self._connection, source_id)
             if applied == section.section_hash:
                 self.unchanged.append(path)
+                continue
+            if name in self._not_now:
+                self.waiting.append(path)
                 continue
             mistakes = await apply_mapping(self._connection, source_id, name, section.data)
             self._add(path, mistakes)

@@ -230,6 +230,16 @@ async def resume_targets(connection: AsyncConnection, destination_id: int, targe
     return result.rowcount
 
 
+async def resume_other_targets(connection: AsyncConnection, destination_id: int, refused: Sequence[str]) -> int:
+    """Clear the pauses of all targets but these, also of such as no mapping names any more; returns how many there were."""
+    result = await connection.execute(
+        delete(target_pauses).where(
+            target_pauses.c.destination_id == destination_id, ~among(connection, target_pauses.c.target, refused)
+        )
+    )
+    return result.rowcount
+
+
 async def target_pauses_of(connection: AsyncConnection, destination_ids: Sequence[int]) -> dict[int, tuple[TargetPause, ...]]:
     """Paused targets by destination."""
     found: dict[int, list[TargetPause]] = defaultdict(list)

@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
+from app.db.address import telling
 from app.db.session import Database
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -16,7 +17,7 @@ Action = Callable[[Config], None]
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """Upgrade; on PostgreSQL under an advisory lock, so that replicas starting together do it once."""
+    """Upgrade, DatabaseUnusable where that fails; on PostgreSQL under an advisory lock, so that replicas do it once."""
     await _with_config(url, lambda config: command.upgrade(config, revision))
 
 
@@ -28,10 +29,11 @@ async def downgrade(url: str, revision: str) -> None:
 async def _with_config(url: str, action: Action) -> None:
     database = Database(url)
     try:
-        async with database.write() as connection:
-            if not database.is_sqlite:
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
-            await connection.run_sync(_run, action)
+        with telling(url):
+            async with database.write() as connection:
+                if not database.is_sqlite:
+                    await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
+                await connection.run_sync(_run, action)
     finally:
         await database.close()
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from app.bootstrap.services import Services, SyncSummary, open_services
+from app.bootstrap.rounds import SyncSummary
+from app.bootstrap.services import Services, open_services
 from app.config import Settings
 from app.demo.config import SOURCE
 from app.demo.happenings import Happening

@@ -16,7 +16,7 @@ _SAFE = (bool, int, float, datetime, date, timedelta)
 _UNTOUCHED = frozenset({"timestamp", "level"})
 _INTERNAL = frozenset({"_record", "_from_structlog"})
 _SELF_WILLED = ("uvicorn", "uvicorn.error", "uvicorn.access")
-_NOISY = ("apscheduler", "uvicorn.access", "httpx", "httpcore", "aiosqlite", "sqlalchemy.engine")
+_NOISY = ("apscheduler", "uvicorn.access", "httpx", "httpcore", "aiosqlite", "sqlalchemy.engine", "alembic")
 
 
 def configure_logs(*, as_json: bool, level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -158,8 +158,11 @@ class CrmSource(Protocol):
     kind: ClassVar[str]
     limits: ClassVar[SourceLimits]
 
-    async def check(self) -> Sequence[Finding]:
-        """Prove token, scopes and account; one finding each, failed ones with their mend. Raises nothing for a refusal."""
+    async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
+        """Prove token, scopes and account; one finding each, failed ones with their mend. Raises nothing for a refusal.
+
+        `kinds` are what the active mapping reads: where one of them is refused, that is a failure.
+        """
         ...
 
     async def describe(self) -> SourceSchema:

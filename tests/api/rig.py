@@ -1,6 +1,6 @@
 """Leadloop behind its doors, with simulated HubSpot and Google and a clock of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,6 +64,7 @@ async def rig_on(
     secrets: str = SECRET,
     key: str | None = KEY,
     start: datetime = NOW - timedelta(days=30),
+    destinations: Sequence[str] = ("google",),
 ) -> AsyncIterator[Rig]:
     """An open house: config applied, nothing pulled yet."""
     stage = stage_of(days=1, most_deals=0, ends_at=NOW)
@@ -77,7 +78,7 @@ async def rig_on(
     )
     services = await open_services(settings, clock=stage.clock, environ={}, http=stage.http, sleep=stage.clock.sleep)
     file = tmp_path / "leadloop.yaml"
-    file.write_text(stage.config(("google",), start, webhook=secrets), encoding="utf-8")
+    file.write_text(stage.config(destinations, start, webhook=secrets), encoding="utf-8")
     await services.apply_file(file, actor="test")
     app = create_app()
     app.state.house.services = services

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 from pydantic import SecretStr
 
-from app.bootstrap.services import Services, SyncSummary, open_services
+from app.bootstrap.rounds import SyncSummary
+from app.bootstrap.services import Services, open_services
 from app.config import Settings
 from app.db.instants import to_ms
 from app.ingest.inbox import put_hints

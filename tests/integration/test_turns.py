@@ -41,7 +41,7 @@ class SlowCrm:
     spared: list[str] = field(default_factory=list)
     refuses: dict[ObjectKind, int] = field(default_factory=dict)
 
-    async def check(self) -> Sequence[Finding]:
+    async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
         return ()
 
     async def describe(self) -> SourceSchema:

@@ -34,8 +34,11 @@ class Checked:
     account: Account | None = None
 
 
-async def check_account(api: HubSpotApi, now: datetime) -> Checked:
-    """Prove what can be proven without writing; an outage or a throttle is raised, a refusal is a finding."""
+async def check_account(api: HubSpotApi, now: datetime, kinds: frozenset[ObjectKind] = frozenset()) -> Checked:
+    """Prove what can be proven without writing; an outage or a throttle is raised, a refusal is a finding.
+
+    Kinds that not every account has are optional, unless they are among `kinds`, which the mapping reads.
+    """
     try:
         account = await read_account(api)
     except (AuthenticationFailed, RequestRefused) as error:
@@ -44,7 +47,8 @@ async def check_account(api: HubSpotApi, now: datetime) -> Checked:
         Finding("token", FindingStatus.OK, "HubSpot accepts the token"),
         Finding("account", FindingStatus.OK, f"account {account.portal_id}, {account.currency}, {account.time_zone}"),
     ]
-    findings += [await _records(api, kind, scope, now) for kind, scope in _RECORD_SCOPES.items()]
+    optional = OPTIONAL_KINDS - kinds
+    findings += [await _records(api, kind, scope, now, optional) for kind, scope in _RECORD_SCOPES.items()]
     findings += [await _schema(api, kind, scope) for kind, scope in _SCHEMA_SCOPES.items()]
     return Checked([*findings, *await _quota(api)], account)
 
@@ -58,12 +62,12 @@ def _account_refused(error: AuthenticationFailed | RequestRefused) -> Finding:
     return Finding("account", FindingStatus.FAILED, error.message, "check `base_url` and `api_version`")
 
 
-async def _records(api: HubSpotApi, kind: ObjectKind, scope: str, now: datetime) -> Finding:
+async def _records(api: HubSpotApi, kind: ObjectKind, scope: str, now: datetime, optional: frozenset[ObjectKind]) -> Finding:
     """One search of one row: the call that every poll makes."""
     try:
         await api.search(kind, Keyset(to_ms(now - timedelta(days=1))), to_ms(now), limit=1)
     except (AuthenticationFailed, RequestRefused) as error:
-        return _scope_refused(scope, OBJECTS[kind].path, error, is_optional=kind in OPTIONAL_KINDS)
+        return _scope_refused(scope, OBJECTS[kind].path, error, is_optional=kind in optional)
     return Finding(f"scope:{scope}", FindingStatus.OK, f"{OBJECTS[kind].path} can be read")
 
 

@@ -83,9 +83,9 @@ class HubSpotSource:
         """A connector from its text settings."""
         return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
 
-    async def check(self) -> Sequence[Finding]:
-        """Prove token, scopes and account; one finding each, failed ones with their mend."""
-        checked = await check_account(self._api, self._clock())
+    async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
+        """Prove token, scopes and account; one finding each, failed ones with their mend. `kinds`: what the mapping reads."""
+        checked = await check_account(self._api, self._clock(), kinds)
         if checked.account is not None:
             self._zone = ZoneInfo(checked.account.time_zone)
         return checked.findings

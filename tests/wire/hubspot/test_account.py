@@ -133,6 +133,18 @@ async def test_check_names_each_missing_scope_and_the_quota(account: Account) ->
     assert "240,000 of 250,000" in findings["quota"].message
 
 
+async def test_a_refused_kind_that_the_mapping_reads_is_a_failure(account: Account) -> None:
+    """A check that calls it clean would end a pause that the next poll brings back."""
+    account.on_request = lambda request: refusal(403, "MISSING_SCOPES") if "/leads/search" in request.url.path else None
+
+    needed = {one.subject: one for one in await account.source().check(frozenset({ObjectKind.LEAD}))}
+    unread = {one.subject: one for one in await account.source().check(frozenset({ObjectKind.DEAL}))}
+
+    scope = "scope:crm.objects.leads.read"
+    assert (needed[scope].status, unread[scope].status) == (FindingStatus.FAILED, FindingStatus.UNPROVEN)
+    assert "crm.objects.leads.read" in needed[scope].mend
+
+
 @pytest.mark.parametrize("status", [401, 530])
 async def test_a_refused_token_is_a_finding(account: Account, status: int) -> None:
     """A truncated token answers 530 from the edge; check raises for neither."""

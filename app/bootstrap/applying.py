@@ -1,0 +1,124 @@
+"""Applying a config file: the CRMs are described first (network), then all is stored in one transaction."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from app.bootstrap.contexts import Contexts, document_applier
+from app.bootstrap.failures import OPERATOR_ERRORS
+from app.bootstrap.journal import Journal
+from app.bootstrap.openers import Openers
+from app.config import FileConfig, FileSection, load_file
+from app.connections import repository as connections
+from app.connections.file import ApplyReport, Described, apply_file
+from app.connections.repository import Role, SourceRow
+from app.connections.schema_codec import encode_schema
+from app.connections.settings import resolve_settings
+from app.db.session import Database
+from app.secrets import Keyring
+from connectors.contract.errors import ConnectorError
+from connectors.contract.source import SourceSchema
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Applying:
+    """Applies config files. Sections whose CRM did not answer at the start of a server wait here, and are tried again."""
+
+    database: Database
+    keyring: Keyring
+    clock: Callable[[], datetime]
+    environ: Mapping[str, str] = field(repr=False)
+    openers: Openers
+    contexts: Contexts
+    journal: Journal
+    allows_custom_base_urls: bool
+    waiting: FileConfig | None = None
+
+    async def apply(self, path: Path, *, actor: str, waits: bool) -> ApplyReport:
+        """Apply a file. `waits`: sections of a source whose CRM fails are left as they are, for `go_on`; else that is raised."""
+        started = self.clock()
+        config = load_file(path, self.environ)
+        report, failures = await self._apply(config, actor, waits=waits)
+        why = "; ".join(f"{name}: {error.message}" for name, error in failures.items())
+        note = f"{', '.join(report.waiting)} not applied yet, tried again each minute: {why}" if failures else None
+        await self._note(started, report, note)
+        for name, error in failures.items():
+            log.warning("config.waiting", source=name, code=error.code, message=error.message)
+        self.waiting = config if failures else None
+        return report
+
+    async def go_on(self, _now: datetime) -> None:
+        """Try what waits again; a mistake that only the CRM could show ends that until the next start."""
+        config, self.waiting = self.waiting, None
+        if config is None:
+            return
+        started = self.clock()
+        try:
+            report, failures = await self._apply(config, "config file", waits=True)
+        except OPERATOR_ERRORS as error:
+            log.error("config.refused", message=str(error))  # noqa: TRY400 the message says all
+            await self.journal.applied(started, {}, str(error))
+            return
+        except Exception:
+            self.waiting = config
+            raise
+        self.waiting = config if failures else None
+        await self._note(started, report, None)
+        if not failures:
+            log.info("config.applied", sections=[*report.created, *report.changed])
+
+    async def _apply(self, config: FileConfig, actor: str, *, waits: bool) -> tuple[ApplyReport, Mapping[str, ConnectorError]]:
+        schemas, failures = await self._describe(config, waits=waits)
+        report = await apply_file(
+            self.database,
+            self.keyring,
+            config,
+            self.clock(),
+            actor=actor,
+            apply_mapping=document_applier(schemas, config, self.openers, self.clock(), actor),
+            check_section=self.openers.check_section,
+            described={name: Described(encode_schema(one), one.account_ref) for name, one in schemas.items()},
+            waiting=frozenset(failures),
+        )
+        self.contexts.forget()
+        return report, failures
+
+    async def _describe(
+        self, config: FileConfig, *, waits: bool
+    ) -> tuple[Mapping[str, SourceSchema], Mapping[str, ConnectorError]]:
+        """Ask the CRMs of sources that are new or changed, or whose mapping is; of no other, whatever state it is in."""
+        schemas: dict[str, SourceSchema] = {}
+        failures: dict[str, ConnectorError] = {}
+        for name, section in (await self._changed(config)).items():
+            settings = resolve_settings(section.settings, self.environ, allow_custom_base_urls=self.allows_custom_base_urls)
+            try:
+                schemas[name] = await self.openers.source(section.kind, settings).describe()
+            except ConnectorError as error:
+                if not waits:
+                    raise
+                failures[name] = error
+        return schemas, failures
+
+    async def _changed(self, config: FileConfig) -> Mapping[str, FileSection]:
+        async with self.database.read() as connection:
+            known = {row.name: row for row in await connections.list_sources(connection)}
+            applied = {name: await connections.mapping_section_hash(connection, row.id) for name, row in known.items()}
+        return {
+            name: section
+            for name, section in config.sources.items()
+            if name in config.mappings
+            and not self.openers.check_section(Role.SOURCE, name, section)
+            and not (_is_described(known.get(name), section) and applied.get(name) == config.mappings[name].section_hash)
+        }
+
+    async def _note(self, started: datetime, report: ApplyReport, error: str | None) -> None:
+        await self.journal.applied(started, {"created": len(report.created), "changed": len(report.changed)}, error)
+
+
+def _is_described(row: SourceRow | None, section: FileSection) -> bool:
+    return row is not None and row.schema_json is not None and row.section_hash == section.section_hash

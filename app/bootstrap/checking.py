@@ -1,0 +1,115 @@
+"""Proving connections: what a check finds, and which pauses end by it. A CRM or platform that fails is a finding itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+import structlog
+
+from app.bootstrap.contexts import Contexts
+from app.bootstrap.failures import mend_of, told
+from app.bootstrap.openers import Openers
+from app.config import ConnectionMode
+from app.connections import repository as connections
+from app.connections.repository import DestinationRow, Role, SourceRow
+from app.db.session import Database
+from connectors.contract.conversions import Target
+from connectors.contract.findings import Finding, FindingStatus
+from connectors.contract.records import ObjectKind
+
+log = structlog.get_logger()
+
+TARGET = "target:"
+
+Checked = tuple[str, Sequence[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Checks connections one by one; each clean one ends its pause, whatever the others say."""
+
+    database: Database
+    openers: Openers
+    contexts: Contexts
+
+    async def all(self) -> Sequence[Checked]:
+        """Check every connection."""
+        async with self.database.read() as connection:
+            sources = await connections.list_sources(connection)
+            destinations = await connections.list_destinations(connection)
+        results = [await self._source(row) for row in sources]
+        return results + [await self._destination(row) for row in destinations]
+
+    async def paused(self) -> Sequence[Checked]:
+        """Check what stands still until a check: connections that were refused, and destinations with a refused target."""
+        async with self.database.read() as connection:
+            sources = [row for row in await connections.list_sources(connection) if _awaits_a_check(row)]
+            destinations = await connections.list_destinations(connection)
+            refused = await connections.target_pauses_of(connection, [row.id for row in destinations])
+        standing = [
+            row for row in destinations if _awaits_a_check(row) or (row.id in refused and row.mode is not ConnectionMode.PAUSED)
+        ]
+        results = [await self._source(row) for row in sources]
+        results += [await self._destination(row) for row in standing]
+        for name, findings in results:
+            failed = [one.subject for one in findings if one.status is FindingStatus.FAILED]
+            log.info("connection.checked", connection=name, failed=failed)
+        return results
+
+    async def _source(self, row: SourceRow) -> Checked:
+        findings: list[Finding] = []
+        kinds: frozenset[ObjectKind] = frozenset()
+        try:
+            context = await self.contexts.of_source(row)
+            kinds = frozenset() if context is None else frozenset(context.selection.objects)
+        except Exception as error:  # noqa: BLE001 a mapping that cannot be read is a finding; the CRM can be asked all the same
+            findings.append(_failed("mapping", error))
+        try:
+            findings += await self.openers.stored_source(row).check(kinds)
+        except Exception as error:  # noqa: BLE001 whatever is wrong with one connection, the others are checked
+            findings.append(_failed("connection", error))
+        if not _failures(findings):
+            async with self.database.write() as connection:
+                await connections.resume(connection, Role.SOURCE, row.id)
+        return row.name, findings
+
+    async def _destination(self, row: DestinationRow) -> Checked:
+        findings: list[Finding] = []
+        targets: Mapping[str, Target] = {}
+        is_known = False
+        try:
+            targets, is_known = (await self.contexts.targets()).get(row.name, {}), True
+        except Exception as error:  # noqa: BLE001 as above
+            findings.append(_failed("mapping", error))
+        try:
+            findings += await self.openers.stored_destination(row).check(targets)
+        except Exception as error:  # noqa: BLE001 as above
+            findings.append(_failed("connection", error))
+        await self._resume(row, targets if is_known else None, _failures(findings) - {"mapping"})
+        return row.name, findings
+
+    async def _resume(self, row: DestinationRow, targets: Mapping[str, Target] | None, failed: frozenset[str]) -> None:
+        """A target's failure holds back the target only; what no mapping names any more is held back by nothing."""
+        if any(not subject.startswith(TARGET) for subject in failed):
+            return
+        async with self.database.write() as connection:
+            await connections.resume(connection, Role.DESTINATION, row.id)
+            if targets is not None:
+                refused = {_text(target) for name, target in targets.items() if f"{TARGET}{name}" in failed}
+                await connections.resume_other_targets(connection, row.id, sorted(refused))
+
+
+def _awaits_a_check(row: SourceRow | DestinationRow) -> bool:
+    return row.mode is not ConnectionMode.PAUSED and row.pause_reason is not None and row.paused_until is None
+
+
+def _failures(findings: Sequence[Finding]) -> frozenset[str]:
+    return frozenset(one.subject for one in findings if one.status is FindingStatus.FAILED)
+
+
+def _failed(subject: str, error: Exception) -> Finding:
+    return Finding(subject, FindingStatus.FAILED, told(error), mend_of(error))
+
+
+def _text(target: Target) -> str:
+    return orjson.dumps(dict(target.settings), option=orjson.OPT_SORT_KEYS).decode()
