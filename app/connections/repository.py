@@ -220,16 +220,6 @@ async def pause_target(connection: AsyncConnection, destination_id: int, target:
     await insert_rows(connection, target_pauses, [row], conflict=("destination_id", "target"), update=("code",))
 
 
-async def resume_targets(connection: AsyncConnection, destination_id: int, targets: Sequence[str]) -> int:
-    """Clear the pauses of these targets; returns how many there were."""
-    result = await connection.execute(
-        delete(target_pauses).where(
-            target_pauses.c.destination_id == destination_id, among(connection, target_pauses.c.target, targets)
-        )
-    )
-    return result.rowcount
-
-
 async def resume_other_targets(connection: AsyncConnection, destination_id: int, refused: Sequence[str]) -> int:
     """Clear the pauses of all targets but these, also of such as no mapping names any more; returns how many there were."""
     result = await connection.execute(

@@ -95,7 +95,7 @@ def test_a_server_tells_a_mistake_in_its_file_in_one_line(
         ("nonsense", "LEADLOOP_DATABASE_URL"),
         ("mysql://there/is", "must be like sqlite:///leadloop.db or postgresql://"),
         ("postgresql://me:my-password@127.0.0.1:1/x", "is the server up"),
-        ("sqlite:////no/such/directory/x.db", "make the directory /no/such/directory"),
+        ("sqlite:////no/such/directory/x.db", "make /no/such/directory"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_told_in_one_line(

@@ -349,7 +349,7 @@ async def test_targets_pause_alone(database: Database) -> None:
         await repository.set_batch_rows(connection, google, 7)
 
         paused = await repository.target_pauses_of(connection, [google, meta])
-        cleared = await repository.resume_targets(connection, google, ["b", "c"])
+        cleared = await repository.resume_other_targets(connection, google, ["a", "c"])
         left = await repository.target_pauses_of(connection, [google])
         rows = await repository.list_destinations(connection)
         by_id = await repository.destination_by_id(connection, meta)
