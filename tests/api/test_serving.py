@@ -213,11 +213,11 @@ def _stop_during_an_upload(world: World) -> None:
     _person(world, "first@example.com")
     world.google.seconds = 2
     world.start()
-    assert world.google.was_asked.wait(20)
+    assert world.google.was_asked.wait(60)
 
     (process,) = world.serving
     process.send_signal(signal.SIGTERM)
-    code = process.wait(timeout=25)
+    code = process.wait(timeout=60)
 
     with contextlib.closing(sqlite3.connect(world.environ["LEADLOOP_DATABASE_URL"].removeprefix("sqlite:///"))) as database:
         states = set(database.execute("SELECT state, tries FROM deliveries WHERE tries > 0"))
