@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import delete_rows, insert_rows
@@ -57,8 +57,3 @@ async def done_with(connection: AsyncConnection, source_id: int, hints: Sequence
         for hint in hints
     ]
     await delete_rows(connection, inbox, rows)
-
-
-async def count_waiting(connection: AsyncConnection, source_id: int) -> int:
-    """How many hints wait."""
-    return int(await connection.scalar(select(func.count()).select_from(inbox).where(inbox.c.source_id == source_id)) or 0)

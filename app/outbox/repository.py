@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Integer, Select, and_, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists, update_rows
+from app.db.bulk import among, insert_rows, is_sqlite, listed, lists, update_rows
 from app.db.instants import from_ms, optional_from_ms, optional_ms
 from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
@@ -67,11 +67,6 @@ class Chosen:
     identity_id: int | None
     amount_micros: int | None
     currency: str | None
-
-
-async def enqueue(connection: AsyncConnection, rows: Sequence[Row]) -> int:
-    """Add deliveries; one that is there already stays."""
-    return await insert_rows(connection, deliveries, rows, conflict=("conversion_id", "destination_id", "kind", "seq"))
 
 
 async def claim(
