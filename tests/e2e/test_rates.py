@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.bootstrap.services import Services
 from app.db.bulk import insert_rows
-from app.db.tables import conversions, deliveries, fx_rates
+from app.db.tables import conversions, deliveries, destinations, fx_rates
 from app.ingest import recorder
 from app.ingest.recorder import Recorder
 from tests.e2e.kill_worker import config_text
@@ -48,7 +48,8 @@ async def _sales(services: Services) -> list[tuple[str, str, int | None]]:
     query = (
         select(deliveries.c.state, deliveries.c.reason, deliveries.c.sent_amount_micros)
         .join(conversions, conversions.c.id == deliveries.c.conversion_id)
-        .where(conversions.c.milestone == "closed_revenue", deliveries.c.destination_id == 3)
+        .join(destinations, destinations.c.id == deliveries.c.destination_id)
+        .where(conversions.c.milestone == "closed_revenue", destinations.c.name == "meta")
         .order_by(conversions.c.occurred_at)
     )
     async with services.database.read() as connection:
