@@ -88,9 +88,13 @@ class TargetPause:
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
+_SOURCES = select(sources).order_by(sources.c.name)
+_DESTINATIONS = select(destinations).order_by(destinations.c.name)
+
+
 async def list_sources(connection: AsyncConnection) -> list[SourceRow]:
     """All sources by name."""
-    return [_source(row) for row in (await connection.execute(select(sources).order_by(sources.c.name))).mappings()]
+    return [_source(row) for row in (await connection.execute(_SOURCES)).mappings()]
 
 
 async def source_by_name(connection: AsyncConnection, name: str) -> SourceRow | None:
@@ -107,7 +111,7 @@ async def source_by_id(connection: AsyncConnection, source_id: int) -> SourceRow
 
 async def list_destinations(connection: AsyncConnection) -> list[DestinationRow]:
     """All destinations by name."""
-    result = await connection.execute(select(destinations).order_by(destinations.c.name))
+    result = await connection.execute(_DESTINATIONS)
     return [_destination(row) for row in result.mappings()]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -102,9 +102,12 @@ def _due_sweep(row: CursorRow, limits: SourceLimits, now: datetime) -> Sweep:
     return Sweep.FAST
 
 
+_ALL = select(cursors).where(cursors.c.source_id == bindparam("source_id"))
+
+
 async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[ObjectKind, CursorRow]:
     """All cursors of a source."""
-    result = await connection.execute(select(cursors).where(cursors.c.source_id == source_id))
+    result = await connection.execute(_ALL, {"source_id": source_id})
     return {
         ObjectKind(row["object"]): CursorRow(
             kind=ObjectKind(row["object"]),

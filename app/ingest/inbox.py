@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Integer, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import delete_rows, insert_rows
@@ -39,14 +39,17 @@ async def put_hints(connection: AsyncConnection, source_id: int, refs: Sequence[
     return await insert_rows(connection, inbox, rows, conflict=("source_id", "object", "external_id"), update=("seq",))
 
 
+_OLDEST = (
+    select(inbox.c.object, inbox.c.external_id, inbox.c.seq)
+    .where(inbox.c.source_id == bindparam("source_id"))
+    .order_by(inbox.c.hint_at, inbox.c.seq)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
 async def waiting_hints(connection: AsyncConnection, source_id: int, limit: int) -> list[WaitingHint]:
     """The oldest hints of a source."""
-    result = await connection.execute(
-        select(inbox.c.object, inbox.c.external_id, inbox.c.seq)
-        .where(inbox.c.source_id == source_id)
-        .order_by(inbox.c.hint_at, inbox.c.seq)
-        .limit(limit)
-    )
+    result = await connection.execute(_OLDEST, {"source_id": source_id, "most": limit})
     return [WaitingHint(RecordRef(ObjectKind(row.object), row.external_id), row.seq) for row in result]
 
 

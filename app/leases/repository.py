@@ -12,6 +12,9 @@ _ACQUIRE = text(
     "WHERE leases.holder = excluded.holder OR leases.until <= :now RETURNING fence"
 )
 
+_RELEASE = text("UPDATE leases SET until = 0, holder = '' WHERE name = :name AND holder = :holder")
+_RENEW = text("UPDATE leases SET until = :until WHERE name = :name AND holder = :holder AND fence = :fence")
+
 
 async def acquire(connection: AsyncConnection, name: str, holder: str, now_ms: int, ttl_ms: int) -> int | None:
     """Take or renew a lease; its fence, or None where another holds it."""
@@ -22,7 +25,7 @@ async def acquire(connection: AsyncConnection, name: str, holder: str, now_ms: i
 
 async def release(connection: AsyncConnection, name: str, holder: str) -> None:
     """Let go at once; the row stays, so that its fence goes on rising."""
-    await connection.execute(update(leases).where(leases.c.name == name, leases.c.holder == holder).values(until=0, holder=""))
+    await connection.execute(_RELEASE, {"name": name, "holder": holder})
 
 
 async def release_others(connection: AsyncConnection, prefix: str, holder: str) -> None:
@@ -37,6 +40,5 @@ async def renew(connection: AsyncConnection, name: str, holder: str, fence: int,
     A lease that ran out is still its holder's until another takes it: taking raises the fence, letting go clears the holder,
     and both lock the row. So a step that outlasts its lease is written, unless somebody else began meanwhile.
     """
-    mine = (leases.c.name == name, leases.c.holder == holder, leases.c.fence == fence)
-    result = await connection.execute(update(leases).where(*mine).values(until=now_ms + ttl_ms))
-    return result.rowcount == 1
+    given = {"name": name, "holder": holder, "fence": fence, "until": now_ms + ttl_ms}
+    return (await connection.execute(_RENEW, given)).rowcount == 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -53,14 +53,19 @@ async def activate(connection: AsyncConnection, source_id: int, version: int, no
     )
 
 
+_EVER = mapping_versions.alias("ever")
+_FIRST = select(func.min(_EVER.c.activated_at)).where(_EVER.c.source_id == mapping_versions.c.source_id).scalar_subquery()
+_ACTIVE = select(
+    mapping_versions.c.version, mapping_versions.c.document_json, mapping_versions.c.activated_at, _FIRST.label("first")
+).where(mapping_versions.c.source_id == bindparam("source_id"), mapping_versions.c.is_active)
+
+
 async def active(connection: AsyncConnection, source_id: int) -> ActiveMapping | None:
     """The active version, None where there is none."""
-    mine = mapping_versions.c.source_id == source_id
-    row = (await connection.execute(select(mapping_versions).where(mine, mapping_versions.c.is_active))).mappings().one_or_none()
+    row = (await connection.execute(_ACTIVE, {"source_id": source_id})).mappings().one_or_none()
     if row is None:
         return None
-    first = await connection.scalar(select(func.min(mapping_versions.c.activated_at)).where(mine))
-    return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(first))
+    return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(row["first"]))
 
 
 async def activations(connection: AsyncConnection, source_id: int) -> list[tuple[int, str]]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, Integer, Select, and_, bindparam, exists, func, select, update
+from sqlalchemy import LABEL_STYLE_TABLENAME_PLUS_COL, BigInteger, Integer, Select, and_, bindparam, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among, insert_rows, is_sqlite, listed, lists, update_rows
@@ -193,14 +193,20 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
 
 async def due_at_destinations(connection: AsyncConnection, now_ms: int) -> dict[int, tuple[bool, bool]]:
     """By destination: whether a delivery is due, and whether a late verdict is."""
+    result = await connection.execute(_due_anywhere(), {"now": now_ms})
+    return {row.id: (bool(row.delivery), bool(row.verdict)) for row in result}
+
+
+@lru_cache
+def _due_anywhere() -> Select[Any]:
+    now = bindparam("now", type_=BigInteger)
     delivery = exists().where(
-        deliveries.c.destination_id == destinations.c.id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now_ms
+        deliveries.c.destination_id == destinations.c.id, deliveries.c.due_at.is_not(None), deliveries.c.due_at <= now
     )
     verdict = exists().where(
-        uploads.c.destination_id == destinations.c.id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now_ms
+        uploads.c.destination_id == destinations.c.id, uploads.c.verdict_due_at.is_not(None), uploads.c.verdict_due_at <= now
     )
-    result = await connection.execute(select(destinations.c.id, delivery.label("delivery"), verdict.label("verdict")))
-    return {row.id: (bool(row.delivery), bool(row.verdict)) for row in result}
+    return select(destinations.c.id, delivery.label("delivery"), verdict.label("verdict"))
 
 
 async def open_upload(connection: AsyncConnection, upload_id: int, destination_id: int, now_ms: int, sent: int) -> None:
