@@ -147,7 +147,7 @@ def invite(console: Console, address: Address, example: str) -> None:
         "what is connected and what waits": "/v1/status",
         "why was this lead (not) sent": f"/v1/leads/{example}/trace",
         "what was skipped, and why": "/v1/deliveries?state=skipped&limit=5",
-        "the contract": "/docs",
+        "the contract": "/openapi.json",
     }
     for what, path in calls.items():
         console.print(f"[dim]# {what}[/]", highlight=False)
