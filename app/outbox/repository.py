@@ -1,4 +1,4 @@
-"""SQL of deliveries, uploads and tries: enqueue, claim, settle, wake, correct. Bulk statements; never commits."""
+"""SQL of deliveries, uploads and tries: claim, freeze, settle, put back. Bulk statements; never commits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
