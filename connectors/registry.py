@@ -33,6 +33,8 @@ class OpenableSource(CrmSource, Protocol):
         cls,
         settings: Mapping[str, str],
         http: httpx.AsyncClient,
+        tokens: TokenStore,
+        lock: Lock,
         clock: Clock,
         hooks: Hooks,
         sleep: Sleep,
@@ -80,17 +82,19 @@ def check_settings(kind: str, settings: Mapping[str, str]) -> None:
         DESTINATIONS[kind].check_settings(settings)
 
 
-def open_source(
+def open_source(  # noqa: PLR0913, PLR0917 everything a connector needs
     kind: str,
     settings: Mapping[str, str],
     http: httpx.AsyncClient,
+    tokens: TokenStore,
+    lock: Lock,
     clock: Clock,
     hooks: Hooks,
     sleep: Sleep,
     time_zone: str | None = None,
 ) -> CrmSource:
     """A CRM connector; LookupError where there is none of this kind. `time_zone`: the account's, where it was described."""
-    return SOURCES[kind].open(settings, http, clock, hooks, sleep, time_zone)
+    return SOURCES[kind].open(settings, http, tokens, lock, clock, hooks, sleep, time_zone)
 
 
 def open_destination(

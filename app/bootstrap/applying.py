@@ -97,7 +97,7 @@ class Applying:
         for name, section in (await self._changed(config)).items():
             settings = resolve_settings(section.settings, self.environ, allow_custom_base_urls=self.allows_custom_base_urls)
             try:
-                schemas[name] = await self.openers.source(section.kind, settings).describe()
+                schemas[name] = await self.openers.source(name, section.kind, settings).describe()
             except ConnectorError as error:
                 if not waits:
                     raise

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import httpx
@@ -21,6 +21,7 @@ from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
 from connectors.contract.source import CrmSource, WebhookParser
+from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
 TOKEN_LEASE = timedelta(minutes=2)
@@ -59,9 +60,10 @@ class Openers:
         """The limits of a kind of destination, as data."""
         return registry.DESTINATIONS[kind].limits
 
-    def source(self, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
+    def source(self, name: str, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
         """A CRM connector from resolved settings; `time_zone` is the account's, in whose midnight daily quotas end."""
-        return registry.open_source(kind, settings, self._http, self._clock, self._hooks, self._sleep, time_zone)
+        store, lock = self._tokens(Role.SOURCE, name, settings)
+        return registry.open_source(kind, settings, self._http, store, lock, self._clock, self._hooks, self._sleep, time_zone)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
         """The connector of a stored source; the same one, with its rate limits, while settings and account stay the same."""
@@ -69,7 +71,7 @@ class Openers:
         kept = self._sources.get(row.id)
         if kept is None or kept[:2] != (settings, row.described_at):
             time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
-            kept = self._sources[row.id] = (settings, row.described_at, self.source(row.kind, settings, time_zone))
+            kept = self._sources[row.id] = (settings, row.described_at, self.source(row.name, row.kind, settings, time_zone))
         return kept[2]
 
     def kinds_with_webhooks(self) -> frozenset[str]:
@@ -85,11 +87,8 @@ class Openers:
         settings = self._resolved(row.settings_sealed)
         kept = self._destinations.get(row.id)
         if kept is None or kept[0] != settings:
-            name = token_name(Role.DESTINATION, row.name)
-            store = DatabaseTokenStore(self._database, self._keyring, token_key(name, settings))
-            opened = registry.open_destination(
-                row.kind, settings, self._http, store, self._lock(name), self._clock, self._hooks, self._sleep
-            )
+            store, lock = self._tokens(Role.DESTINATION, row.name, settings)
+            opened = registry.open_destination(row.kind, settings, self._http, store, lock, self._clock, self._hooks, self._sleep)
             kept = self._destinations[row.id] = (settings, opened)
         return kept[1]
 
@@ -125,7 +124,12 @@ class Openers:
     def _resolved(self, sealed: bytes) -> Mapping[str, str]:
         return resolve_settings(open_settings(self._keyring, sealed), self._environ, allow_custom_base_urls=self._allow_custom)
 
-    def _lock(self, name: str) -> Callable[[], AbstractAsyncContextManager[None]]:
+    def _tokens(self, role: Role, name: str, settings: Mapping[str, str]) -> tuple[DatabaseTokenStore, Lock]:
+        """Where a connection's tokens are kept, and the lock under which they are renewed."""
+        key = token_name(role, name)
+        return DatabaseTokenStore(self._database, self._keyring, token_key(key, settings)), self._lock(key)
+
+    def _lock(self, name: str) -> Lock:
         lease = f"token:{name}"
 
         @asynccontextmanager

@@ -29,6 +29,10 @@ def decode_schema(text: str) -> SourceSchema:
         pipelines=tuple(_pipeline(_object(value)) for value in _list(raw["pipelines"])),
         person_labels=tuple(str(label) for label in _list(raw["person_labels"])),
         record_urls={ObjectKind(kind): str(url) for kind, url in _object(raw["record_urls"]).items()},
+        # A schema that was stored before these were there has none of them.
+        currencies=tuple(str(code) for code in _list(raw.get("currencies", []))),
+        notices=tuple(str(notice) for notice in _list(raw.get("notices", []))),
+        names_by_label=bool(raw.get("names_by_label")),
     )
 
 
@@ -38,7 +42,7 @@ def time_zone_of(text: str) -> str:
 
 
 def _property(raw: _Json) -> PropertySchema:
-    currency_property = raw["currency_property"]
+    currency_property, max_length = raw["currency_property"], raw.get("max_length")
     return PropertySchema(
         name=str(raw["name"]),
         label=str(raw["label"]),
@@ -46,6 +50,9 @@ def _property(raw: _Json) -> PropertySchema:
         options=tuple(Option(str(_object(option)["value"]), str(_object(option)["label"])) for option in _list(raw["options"])),
         currency_property=None if currency_property is None else str(currency_property),
         has_history=bool(raw["has_history"]),
+        is_custom=bool(raw.get("is_custom")),
+        is_writable=bool(raw.get("is_writable")),
+        max_length=max_length if isinstance(max_length, int) else None,
     )
 
 

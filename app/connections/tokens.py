@@ -71,11 +71,14 @@ class DatabaseTokenStore:
             refresh_token=opened["refresh_token"],
             expires_at=from_ms(row["expires_at"]),
             version=row["version"],
+            endpoint=opened.get("endpoint"),
         )
 
     async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
         """Commit over the expected version (0: none yet); None where another process saved first."""
-        plain = orjson.dumps({"access_token": tokens.access_token, "refresh_token": tokens.refresh_token})
+        plain = orjson.dumps(
+            {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "endpoint": tokens.endpoint}
+        )
         values = {"connection": self._key, "sealed": self._keyring.seal(plain), "expires_at": to_ms(tokens.expires_at)}
         async with self._database.write() as connection:
             if expected_version == 0:

@@ -16,11 +16,12 @@ class ObjectKind(StrEnum):
 
 
 class RecordState(StrEnum):
-    """Whether the CRM still shows the record."""
+    """Whether the CRM still shows the record. CONVERTED: it went on as a record of another kind, so it is not deleted."""
 
     LIVE = "live"
     DELETED = "deleted"
     MERGED = "merged"
+    CONVERTED = "converted"
 
 
 class EntryOrigin(StrEnum):
@@ -58,7 +59,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class PersonLink:
-    """A person on a deal (or on a CRM lead record), with the labels that the CRM's association carries."""
+    """A person on a record, with the labels that the CRM's association carries.
+
+    On a deal: who is on it, contacts or CRM leads. On a CRM lead record: the contact that it is, or became; both are one lead.
+    """
 
     ref: RecordRef
     labels: tuple[str, ...] = ()
@@ -74,6 +78,8 @@ class Record:
     (known people stay), a tuple (possibly empty) where it was.
     `modified_at` is the CRM's own last modification and decides which of two readings is newer.
     `merged_ids` are ids that were merged into this record; `merged_into` is set where `state` is MERGED.
+    `converted_from` are records of another kind that became this one (a Pipedrive lead that became a deal): the CRM shows
+    them no longer, and that is no deletion.
     """
 
     ref: RecordRef
@@ -88,3 +94,4 @@ class Record:
     state: RecordState = RecordState.LIVE
     merged_into: RecordRef | None = None
     merged_ids: tuple[str, ...] = ()
+    converted_from: tuple[RecordRef, ...] = ()

@@ -34,7 +34,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class PropertySchema:
-    """A property as the CRM describes it. `currency_property` names the sibling that holds a money field's currency."""
+    """A property as the CRM describes it. `currency_property` names the sibling that holds a money field's currency.
+
+    `has_history`: the CRM tells when it took which value; without it an entry's instant is the modification that a poll saw.
+    `max_length`: in characters, None where the CRM names none. `is_writable`: the API may write it.
+    """
 
     name: str
     label: str
@@ -42,6 +46,9 @@ class PropertySchema:
     options: tuple[Option, ...] = ()
     currency_property: str | None = None
     has_history: bool = True
+    is_custom: bool = False
+    is_writable: bool = False
+    max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,9 @@ class SourceSchema:
     `account_ref` is the vendor's own id of the account (HubSpot: portalId) and part of every conversion's id.
     `currency` is the account's ISO code, `time_zone` an IANA name. `stage_properties` says, by kind, which
     property holds the stage. `person_labels` are association labels that the account offers.
-    `record_url` is the CRM page of a record: a format string with `{kind_path}` left out by vendors that need none;
-    keys are kinds, values hold `{id}`.
+    `record_urls` are the CRM's own pages of a record: keys are kinds, values hold `{id}`.
+    `currencies` are the account's ISO codes, its own first. `notices` are sentences on what the account lacks and how to get
+    it (a history that is not tracked). `names_by_label`: a mapping may name properties and options by their labels.
     """
 
     account_ref: str
@@ -86,6 +94,9 @@ class SourceSchema:
     pipelines: tuple[PipelineSchema, ...] = ()
     person_labels: tuple[str, ...] = ()
     record_urls: Mapping[ObjectKind, str] = field(default_factory=dict)
+    currencies: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    names_by_label: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +137,32 @@ KnownLookup = Callable[[ObjectKind, Sequence[str]], Awaitable[frozenset[str]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The newest entry that is stored of a property: the value, and since when."""
+
+    value: str
+    at: datetime
+
+
+# Of these external ids: the newest stored entry of each property that has one. Ids without entries are left out.
+NewestLookup = Callable[[ObjectKind, Sequence[str]], Awaitable[Mapping[str, Mapping[str, Held]]]]
+
+
+async def nothing_held(kind: ObjectKind, ids: Sequence[str]) -> Mapping[str, Mapping[str, Held]]:  # noqa: ARG001 the lookup's signature
+    """No entry is stored: every history is read."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """What the service tells a source about its own store, so that it reads no row twice."""
+    """What the service tells a source about its own store, so that it reads no row twice.
+
+    `newest` is for vendors whose history costs a request a record: it is read only where the record's stage differs from it.
+    """
 
     unchanged: UnchangedLookup
     known: KnownLookup
+    newest: NewestLookup = nothing_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +171,8 @@ class SourceLimits:
 
     A sweep finds what its index shows late by up to its overlap less its interval, as the row may appear just after a sweep:
     half an hour for the wide one, two days for the deep one. Deleted records are listed every `deletions_every`, where the
-    source can.
+    source can. `smallest_daily_budget` is what the vendor's smallest account may spend a day, in its own unit (requests, or
+    Pipedrive's tokens): a day of idle polling stays under a quarter of it.
     """
 
     page_rows: int
@@ -150,6 +183,7 @@ class SourceLimits:
     deep_overlap: timedelta = timedelta(hours=72)
     deep_every: timedelta = timedelta(hours=24)
     deletions_every: timedelta = timedelta(hours=24)
+    smallest_daily_budget: int | None = None
 
 
 class CrmSource(Protocol):
@@ -193,6 +227,87 @@ class ListsDeleted(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """Reads the first pages of several windows in one request, where the vendor counts that as one."""
+
+    async def read_ahead(self, windows: Sequence[Window], selection: Selection) -> None:
+        """Keep the first page of each window for the `changes` of that window that follows; called with two or more.
+
+        What is kept is used once, and only for an equal window and selection.
+        """
+        ...
+
+
+@runtime_checkable
+class Paces(Protocol):
+    """Knows its budget only at run time, so that how often it may be polled is no constant."""
+
+    def poll_every(self, kind: ObjectKind) -> timedelta:
+        """How long after a poll of this kind the next one comes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionsKept:
+    """The vendor's webhook subscriptions to our address, each as the vendor words it: those found, those made now."""
+
+    present: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class KeepsWebhooks(Protocol):
+    """Webhooks are subscribed to by API and may be taken away by the vendor: looked at every hour."""
+
+    async def keep_webhooks(self, address: str, kinds: frozenset[ObjectKind]) -> SubscriptionsKept:
+        """See that every subscription that these kinds need leads to the address; make those that are gone or dead.
+
+        Never touches subscriptions to other addresses. Raises ConnectorError where the vendor refuses.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StatusNote:
+    """What became of a record's conversions, to be written into one of its properties; at most 255 characters."""
+
+    ref: RecordRef
+    property: str
+    text: str
+
+
+class NoteOutcome(StrEnum):
+    """REFUSED is final for this text (a validation rule, a locked record); GONE: the CRM shows no such record."""
+
+    WRITTEN = "written"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteResult:
+    """What became of one note; `code` and `message` are the vendor's, scrubbed."""
+
+    outcome: NoteOutcome
+    code: str = ""
+    message: str = ""
+
+
+@runtime_checkable
+class WritesBack(Protocol):
+    """Writes the sync status into the CRM. `most_notes` is the most in one call."""
+
+    most_notes: ClassVar[int]
+
+    async def write_back(self, notes: Sequence[StatusNote]) -> Sequence[NoteResult]:
+        """Write nothing but these properties; exactly one result for each note, in order.
+
+        Writing the same note twice is harmless. Raises ConnectorError where the call failed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
     """A webhook as it arrived. `url` is the public one, as the vendor called it. Header names are lower case."""
@@ -211,6 +326,15 @@ class Hint:
     account_ref: str
     occurred_at: datetime | None = None
     is_privacy_deletion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookReply:
+    """What a vendor must read in answer to a webhook that was taken; others get 204 without a body."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a token endpoint gave. `version` counts up with every save; 0 was never saved."""
+    """What a token endpoint gave. `version` counts up with every save; 0 was never saved.
+
+    `endpoint` is the base URL of the API, where the token endpoint names it (Salesforce's `instance_url`).
+    """
 
     access_token: str = field(repr=False)
     expires_at: datetime
     refresh_token: str | None = field(default=None, repr=False)
     version: int = 0
+    endpoint: str | None = None
 
 
 class TokenStore(Protocol):

@@ -37,6 +37,8 @@ LONGEST_LIFETIME = timedelta(days=3650)
 CLOCK_SKEW = timedelta(seconds=30)
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 INVALID_GRANT = "invalid_grant"
+# The code of a refusal that only a person mends, by connecting again.
+NEEDS_REAUTH = "needs_reauth"
 
 
 class Auth(Protocol):
@@ -69,7 +71,7 @@ class StaticToken:
 class RenewedToken(ABC):
     """An access token that runs out: read from the store, renewed at a token endpoint by one caller at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is a seam of its own
         self,
         client: httpx.AsyncClient,
         *,
@@ -80,8 +82,12 @@ class RenewedToken(ABC):
         clock: Clock,
         margin: timedelta = MARGIN,
         default_lifetime: timedelta = DEFAULT_LIFETIME,
+        endpoint_key: str | None = None,
     ) -> None:
-        """`margin`: renewed when less is left. `default_lifetime`: for endpoints that do not say `expires_in`."""
+        """`margin`: renewed when less is left. `default_lifetime`: for endpoints that do not say `expires_in`.
+
+        `endpoint_key`: where the reply names the API's base URL (Salesforce `instance_url`, Pipedrive `api_domain`).
+        """
         self._client = client
         self._vendor = vendor
         self._token_url = token_url
@@ -90,8 +96,14 @@ class RenewedToken(ABC):
         self._clock = clock
         self._margin = margin
         self._default_lifetime = default_lifetime
+        self._endpoint_key = endpoint_key
         self._known: Tokens | None = None
         self._one_here = asyncio.Lock()
+
+    @property
+    def endpoint(self) -> str | None:
+        """The API's base URL as the token endpoint named it last; None before the first `headers`."""
+        return None if self._known is None else self._known.endpoint
 
     async def headers(self) -> Mapping[str, str]:
         """A bearer header that is good for at least the margin."""
@@ -135,10 +147,12 @@ class RenewedToken(ABC):
         version = saved.version if saved else 0
         try:
             gained = await self._ask(saved)
-        except AuthenticationFailed:
+        except AuthenticationFailed as error:
             elsewhere = await self._store.load()
             if elsewhere is not None and elsewhere.version != version and self._is_fresh(elsewhere):
                 return elsewhere
+            if error.code == INVALID_GRANT:
+                raise AuthenticationFailed(error.message, code=NEEDS_REAUTH, status=error.status) from error
             raise
         stored = await self._store.save(version, gained) or await self._store.load()
         if stored is None or not self._is_fresh(stored):
@@ -186,7 +200,13 @@ class RenewedToken(ABC):
             access_token,
             self._clock() + self._lifetime(body.get("expires_in")),
             rotated if isinstance(rotated, str) and rotated else refresh_token,
+            endpoint=self._endpoint_of(body),
         )
+
+    def _endpoint_of(self, body: Mapping[str, object]) -> str | None:
+        """The base URL that the reply names; what it named before where it is silent now."""
+        named = None if self._endpoint_key is None else body.get(self._endpoint_key)
+        return named.rstrip("/") if isinstance(named, str) and named else self.endpoint
 
     def _lifetime(self, expires_in: object) -> timedelta:
         try:
@@ -223,6 +243,7 @@ class OAuthRefresh(RenewedToken):
         client_in_header: bool = False,
         margin: timedelta = MARGIN,
         default_lifetime: timedelta = DEFAULT_LIFETIME,
+        endpoint_key: str | None = None,
     ) -> None:
         super().__init__(
             client,
@@ -233,6 +254,7 @@ class OAuthRefresh(RenewedToken):
             clock=clock,
             margin=margin,
             default_lifetime=default_lifetime,
+            endpoint_key=endpoint_key,
         )
         self._client_id = client_id
         self._client_secret = client_secret
@@ -271,6 +293,7 @@ class ClientCredentials(RenewedToken):
         clock: Clock,
         extra: Mapping[str, str] | None = None,
         default_lifetime: timedelta = DEFAULT_LIFETIME,
+        endpoint_key: str | None = None,
     ) -> None:
         super().__init__(
             client,
@@ -280,6 +303,7 @@ class ClientCredentials(RenewedToken):
             lock=lock,
             clock=clock,
             default_lifetime=default_lifetime,
+            endpoint_key=endpoint_key,
         )
         self._form = {
             "grant_type": "client_credentials",
@@ -311,6 +335,7 @@ class ServiceAccountJwt(RenewedToken):
         key_id: str | None = None,
         lifetime: timedelta = timedelta(hours=1),
         default_lifetime: timedelta = DEFAULT_LIFETIME,
+        endpoint_key: str | None = None,
     ) -> None:
         super().__init__(
             client,
@@ -320,6 +345,7 @@ class ServiceAccountJwt(RenewedToken):
             lock=lock,
             clock=clock,
             default_lifetime=default_lifetime,
+            endpoint_key=endpoint_key,
         )
         claims = {"iss": issuer, "aud": audience, "scope": scope, "sub": subject}
         self._claims = {name: value for name, value in claims.items() if value}

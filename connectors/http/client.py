@@ -98,7 +98,7 @@ class HttpClient:
         client: httpx.AsyncClient,
         *,
         vendor: str,
-        base_url: str,
+        base_url: str | Callable[[], str],
         auth: Auth,
         classify: Classify | None = None,
         rate_limits: RateLimits | None = None,
@@ -107,10 +107,13 @@ class HttpClient:
         sleep: Sleep = asyncio.sleep,
         is_stale_token: Callable[[Reply], bool] | None = None,
     ) -> None:
-        """`is_stale_token` names replies other than 401 that mean an expired token (none of them has any effect)."""
+        """`base_url` is asked for each request, after the token is known, where it is a function.
+
+        `is_stale_token` names replies other than 401 that mean an expired token (none of them has any effect).
+        """
         self._client = client
         self._vendor = vendor
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._auth = auth
         self._classify = classify
         self._rate_limits = rate_limits
@@ -204,7 +207,7 @@ class HttpClient:
             self._client,
             what,
             call.method,
-            self._base_url + call.path,
+            (self._base_url if isinstance(self._base_url, str) else self._base_url()).rstrip("/") + call.path,
             params=call.params,
             content=call.content,
             headers={**call.headers, **auth_headers},

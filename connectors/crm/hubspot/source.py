@@ -13,6 +13,7 @@ from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
 from connectors.contract.source import Page, SourceLimits, SourceSchema, Stored, Window
+from connectors.contract.tokens import TokenStore
 from connectors.crm.hubspot.api import SEARCH, HubSpotApi
 from connectors.crm.hubspot.check import check_account
 from connectors.crm.hubspot.reader import Reader
@@ -21,7 +22,7 @@ from connectors.crm.hubspot.replies import from_ms, to_ms
 from connectors.crm.hubspot.schema import read_account, read_schema
 from connectors.crm.hubspot.search import PAGE_ROWS, FoundRow, Keyset, advance
 from connectors.crm.hubspot.settings import HubSpotSettings
-from connectors.http.auth import StaticToken
+from connectors.http.auth import Lock, StaticToken
 from connectors.http.client import Clock, Hooks, HttpClient, Reply, Sleep
 from connectors.http.rate_limit import Rate, RateLimits
 
@@ -75,6 +76,8 @@ class HubSpotSource:
         cls,
         settings: Mapping[str, str],
         http: httpx.AsyncClient,
+        tokens: TokenStore,  # noqa: ARG003 a static token needs no store
+        lock: Lock,  # noqa: ARG003 nor a lock
         clock: Clock,
         hooks: Hooks,
         sleep: Sleep,

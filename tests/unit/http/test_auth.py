@@ -195,7 +195,7 @@ async def test_a_dead_grant_says_so() -> None:
     with pytest.raises(AuthenticationFailed) as caught:
         await oauth(Endpoint(dead), MemoryStore()).headers()
 
-    assert caught.value.code == "invalid_grant"
+    assert caught.value.code == "needs_reauth"
     assert str(caught.value) == "Acme token endpoint: answered 400: revoked for [email]; connect again"
 
 
