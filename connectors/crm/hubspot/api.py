@@ -10,9 +10,10 @@ from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.objects import OBJECTS
 from connectors.crm.hubspot.records import Association, association_of, row_id
 from connectors.crm.hubspot.refusals import OBJECT_NOT_FOUND
-from connectors.crm.hubspot.replies import Json, is_true, json_object, json_objects, record_id, unexpected
+from connectors.crm.hubspot.replies import json_object, json_objects, record_id, unexpected
 from connectors.crm.hubspot.search import Keyset, SearchPage, read_page, search_body
 from connectors.http.client import HttpClient, Params, Reply
+from connectors.http.strict_json import Json, is_true
 
 SEARCH = "search"
 IDS_A_READ = 100

@@ -10,9 +10,10 @@ from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.objects import OBJECTS
 from connectors.crm.hubspot.refusals import MISSING_SCOPES, WHERE_SCOPES_ARE
-from connectors.crm.hubspot.replies import Json, json_objects, to_ms
+from connectors.crm.hubspot.replies import json_objects
 from connectors.crm.hubspot.schema import NO_SENSITIVE_DATA, NOT_OFFERED, OPTIONAL_KINDS, Account, read_account
 from connectors.crm.hubspot.search import Keyset
+from connectors.http.strict_json import Json, to_ms
 
 TOKEN_REFUSED = frozenset({401, 530})
 LITTLE_IS_LEFT = 0.9

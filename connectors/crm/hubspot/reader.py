@@ -19,8 +19,9 @@ from connectors.crm.hubspot.records import (
     record_of,
     swallowed_record,
 )
-from connectors.crm.hubspot.replies import Json, is_record_id, unexpected
+from connectors.crm.hubspot.replies import is_record_id, unexpected
 from connectors.http.client import Clock
+from connectors.http.strict_json import Json
 
 KINDS_WITH_PEOPLE = frozenset({ObjectKind.DEAL, ObjectKind.LEAD})
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from connectors.contract.records import Entry, ObjectKind, PersonLink, Record, RecordRef, RecordState
 from connectors.contract.selection import ObjectSelection
 from connectors.crm.hubspot.objects import ASSOCIATED_CONTACTS, MERGED_IDS, OBJECTS
-from connectors.crm.hubspot.replies import Json, instant, is_record_id, json_object, json_objects, record_id, text
+from connectors.crm.hubspot.replies import instant, is_record_id, json_object, json_objects, record_id, text
+from connectors.http.strict_json import Json
 
 HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
 

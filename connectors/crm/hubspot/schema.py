@@ -17,7 +17,8 @@ from connectors.contract.source import (
 )
 from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.objects import OBJECTS
-from connectors.crm.hubspot.replies import Json, is_true, json_object, json_objects, text, unexpected
+from connectors.crm.hubspot.replies import json_object, json_objects, text, unexpected
+from connectors.http.strict_json import Json, is_true
 
 NOT_OFFERED = frozenset({403, 404})
 DEAL_CURRENCY = "deal_currency_code"

@@ -12,7 +12,8 @@ import orjson
 
 from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.objects import OBJECTS
-from connectors.crm.hubspot.replies import Json, instant, json_object, json_objects, record_id, to_ms, unexpected
+from connectors.crm.hubspot.replies import instant, json_object, json_objects, record_id, unexpected
+from connectors.http.strict_json import Json, to_ms
 
 PAGE_ROWS = 200
 # The most ids that a filter names; where more rows share a millisecond, that millisecond is read in the order of ids.

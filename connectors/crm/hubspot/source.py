@@ -18,13 +18,13 @@ from connectors.crm.hubspot.api import SEARCH, HubSpotApi
 from connectors.crm.hubspot.check import check_account
 from connectors.crm.hubspot.reader import Reader
 from connectors.crm.hubspot.refusals import classify
-from connectors.crm.hubspot.replies import from_ms, to_ms
 from connectors.crm.hubspot.schema import read_account, read_schema
 from connectors.crm.hubspot.search import PAGE_ROWS, FoundRow, Keyset, advance
 from connectors.crm.hubspot.settings import HubSpotSettings
 from connectors.http.auth import Lock, StaticToken
 from connectors.http.client import Clock, Hooks, HttpClient, Reply, Sleep
 from connectors.http.rate_limit import Rate, RateLimits
+from connectors.http.strict_json import from_ms, to_ms
 
 __all__ = ["HubSpotSettings", "HubSpotSource"]
 

@@ -13,7 +13,8 @@ from connectors.contract.errors import UnexpectedReply
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import Hint, WebhookRefused, WebhookRequest
 from connectors.crm.hubspot.objects import KIND_BY_TYPE_ID
-from connectors.crm.hubspot.replies import Json, from_ms, instant, record_id
+from connectors.crm.hubspot.replies import instant, record_id
+from connectors.http.strict_json import Json, from_ms
 
 SIGNATURE = "x-hubspot-signature-v3"
 TIMESTAMP = "x-hubspot-request-timestamp"

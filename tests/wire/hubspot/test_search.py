@@ -4,8 +4,8 @@ import pytest
 
 from connectors.contract.errors import UnexpectedReply
 from connectors.contract.records import ObjectKind
-from connectors.crm.hubspot.replies import from_ms
 from connectors.crm.hubspot.search import FoundRow, Keyset, SearchPage, advance, read_page, search_body
+from connectors.http.strict_json import from_ms
 
 START = 1_700_000_000_000
 

@@ -12,8 +12,8 @@ import pytest
 
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import Hint, WebhookRefused, WebhookRequest
-from connectors.crm.hubspot.replies import from_ms
 from connectors.crm.hubspot.webhook import parse_webhook
+from connectors.http.strict_json import from_ms
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 URL = "https://leads.example.com/webhooks/crm/token?x=1"
