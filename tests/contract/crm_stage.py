@@ -28,10 +28,12 @@ class Step(StrEnum):
 class Ability(StrEnum):
     """What not every CRM has.
 
-    LEADS: lead records that become a contact or a deal. HISTORY_IS_OPTIONAL: an administrator decides whether it is kept.
+    LEADS: lead records that become a contact or a deal. LEAD_HISTORY: it is told exactly when one was qualified.
+    HISTORY_IS_OPTIONAL: an administrator decides whether it is kept.
     """
 
     LEADS = "leads"
+    LEAD_HISTORY = "lead_history"
     MERGES_DEALS = "merges_deals"
     ARCHIVES_DEALS = "archives_deals"
     SIGNED_WITH_TIME = "signed_with_time"
