@@ -100,6 +100,10 @@ class CrmStage(Protocol):
         """Requests of the API so far, token requests apart, as the vendor counts them."""
         ...
 
+    def spent(self) -> int:
+        """What those requests cost of the vendor's daily budget, in its own unit (requests; Pipedrive: tokens)."""
+        ...
+
     def mapping(self) -> dict[str, Any]:
         """A mapping document: milestones qualified_lead (person), opportunity and closed_revenue (deal: Step), no targets."""
         ...

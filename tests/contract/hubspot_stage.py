@@ -72,6 +72,9 @@ class HubSpotStage:
     def asked(self) -> int:
         return self.portal.requests.total() - self.refreshes()
 
+    def spent(self) -> int:
+        return self.asked()
+
     def mapping(self) -> dict[str, Any]:
         deal = {"object": "deal", "property": "dealstage", "pipeline": "default"}
         return {
