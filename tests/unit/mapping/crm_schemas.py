@@ -10,9 +10,24 @@ CONSENT_KEY = "1f0c9a6f7c1b4f0e8a55d1d3b7f1b2c3d4e5f607"
 SOURCE_KEY = "aa0c9a6f7c1b4f0e8a55d1d3b7f1b2c3d4e5f6aa"
 
 
-def prop(name: str, label: str = "", kind: PropertyType = TEXT, *options: tuple[str, str], **more: object) -> PropertySchema:
-    described = tuple(Option(value, text) for value, text in options)
-    return PropertySchema(name, label or name, kind, described, **more)  # type: ignore[arg-type] flags of the test's own
+def prop(
+    name: str,
+    label: str = "",
+    kind: PropertyType = TEXT,
+    *options: tuple[str, str],
+    currency_property: str | None = None,
+    is_custom: bool = False,
+    is_writable: bool = False,
+) -> PropertySchema:
+    return PropertySchema(
+        name,
+        label or name,
+        kind,
+        tuple(Option(value, text) for value, text in options),
+        currency_property,
+        is_custom=is_custom,
+        is_writable=is_writable,
+    )
 
 
 def by_name(*properties: PropertySchema) -> dict[str, PropertySchema]:
