@@ -64,6 +64,8 @@ async def stretch(
     connection: AsyncConnection, source_id: int, since_ms: int, after: tuple[int, int] | None, limit: int
 ) -> list[Touched]:
     """The next conversions of a source from an instant on, by their own instant, after the one that was seen last."""
+    # The first bound is what the index is entered by; SQLite uses it, not the comparison of pairs.
+    since_ms = since_ms if after is None else max(since_ms, after[0])
     statement = (
         select(conversions.c.id, conversions.c.occurred_at, conversions.c.record_id, conversions.c.lead_id)
         .where(conversions.c.source_id == source_id, conversions.c.occurred_at >= since_ms)
