@@ -1,4 +1,4 @@
-"""The command line: `leadloop serve | apply | sync | check | trace | replay | report | spend | openapi | db | demo`."""
+"""The command line: `leadloop serve | init | apply | sync | check | trace | replay | report | spend | openapi | db | demo`."""
 
 import asyncio
 import os
@@ -19,6 +19,7 @@ from rich.markup import escape
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
@@ -45,6 +46,7 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database's schem
 cli.add_typer(database_commands, name="db")
 cli.add_typer(report_commands, name="report")
 cli.add_typer(spend_commands, name="spend")
+cli.command(name="init")(init_command)
 
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
@@ -53,6 +55,7 @@ OPERATOR_MISTAKES = (
     ConfigInvalid,
     ConnectionRefused,
     DatabaseUnusable,
+    InitRefused,
     SettingsRefused,
     ReferenceUnresolved,
     ReplayRefused,

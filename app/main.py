@@ -30,6 +30,7 @@ TICK = timedelta(seconds=10)
 GRACE = timedelta(seconds=25)
 APPLY_AGAIN = timedelta(minutes=1)
 CHECK_PAUSED = timedelta(minutes=15)
+WRITE_BACK = timedelta(minutes=5)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -109,6 +110,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     jobs = [Job(name, TICK, tick)]
     if ProcessRole.SCHEDULER in roles:
         jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
+        jobs.append(Job("write_back", WRITE_BACK, services.write_backs().run))
     table = JobTable(services.database, jobs, services.holder, _now, services.guard)
     ringing = Ringing(table, _now)
     listening = asyncio.create_task(

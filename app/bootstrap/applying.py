@@ -11,7 +11,9 @@ from app.bootstrap.contexts import Contexts, document_applier
 from app.bootstrap.failures import OPERATOR_ERRORS
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, FileSection, load_file
+from app.bootstrap.write_back_setting import WRITE_BACK
+from app.bootstrap.write_back_setting import mistakes_of as write_back_mistakes
+from app.config import ConfigInvalid, FileConfig, FileSection, Mistake, load_file
 from app.connections import repository as connections
 from app.connections.file import ApplyReport, Described, apply_file
 from app.connections.repository import Role, SourceRow
@@ -74,6 +76,7 @@ class Applying:
 
     async def _apply(self, config: FileConfig, actor: str, *, waits: bool) -> tuple[ApplyReport, Mapping[str, ConnectorError]]:
         schemas, failures = await self._describe(config, waits=waits)
+        self._check_write_back(config, schemas)
         report = await apply_file(
             self.database,
             self.keyring,
@@ -87,6 +90,18 @@ class Applying:
         )
         self.contexts.forget()
         return report, failures
+
+    def _check_write_back(self, config: FileConfig, schemas: Mapping[str, SourceSchema]) -> None:
+        """ConfigInvalid where a source is to write what its CRM does not take."""
+        mistakes = []
+        for name, schema in schemas.items():
+            section = config.sources[name]
+            settings = resolve_settings(section.settings, self.environ, allow_custom_base_urls=self.allows_custom_base_urls)
+            can_write = self.openers.can_write_back(section.kind)
+            found = write_back_mistakes(settings.get(WRITE_BACK, ""), schema, can_write=can_write)
+            mistakes += [Mistake(f"sources.{name}.{one.path}", one.message, one.nearest) for one in found]
+        if mistakes:
+            raise ConfigInvalid(mistakes)
 
     async def _describe(
         self, config: FileConfig, *, waits: bool

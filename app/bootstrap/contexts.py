@@ -21,7 +21,9 @@ from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
 from app.mapping.checking import check_document, check_rename
 from app.mapping.document import MappingDocument, Milestone, parse_document
+from app.mapping.labels import Canonical, canonical
 from app.mapping.mistakes import DocumentInvalid
+from app.mapping.mistakes import Mistake as DocumentMistake
 from app.mapping.rates import OLDEST as OLDEST_RATE
 from app.mapping.rates import Rates
 from app.mapping.repository import ActiveMapping
@@ -225,25 +227,36 @@ def document_applier(
     }
 
     async def apply(connection: AsyncConnection, source_id: int, name: str, data: Mapping[str, object]) -> Sequence[Mistake]:
-        try:
-            document = parse_document(dict(data))
-        except DocumentInvalid as invalid:
-            return [Mistake(one.path, one.message, one.nearest) for one in invalid.mistakes]
+        schema = schemas.get(name) or await _stored_schema(connection, source_id)
+        named = Canonical(data) if schema is None else canonical(data, schema)
         for row in await connections.list_destinations(connection):
             settings.setdefault(row.name, openers.limits(row.kind).target_settings)
-        schema = schemas.get(name) or await _stored_schema(connection, source_id)
-        mistakes = check_document(document, schema, settings) if schema is not None else ()
         before = await mappings.active(connection, source_id)
-        if before is not None and not mistakes:
-            mistakes = check_rename(parse_document(orjson.loads(before.document_json)), document)
+        mistakes = _mistakes(named, schema, settings, None if before is None else before.document_json)
         if mistakes:
             return [Mistake(one.path, one.message, one.nearest) for one in mistakes]
-        text = orjson.dumps(dict(data), default=str).decode()
+        text = orjson.dumps(dict(named.data), default=str).decode()
         version = await mappings.save_version(connection, source_id, text, actor, to_ms(now))
         await mappings.activate(connection, source_id, version, to_ms(now))
         return []
 
     return apply
+
+
+def _mistakes(
+    named: Canonical, schema: SourceSchema | None, settings: Mapping[str, frozenset[str]], before_json: str | None
+) -> Sequence[DocumentMistake]:
+    """What keeps a document from being stored; a label that is told as a mistake is not told again as a name."""
+    try:
+        document = parse_document(dict(named.data))
+    except DocumentInvalid as invalid:
+        return (*named.mistakes, *invalid.mistakes)
+    told = {one.path for one in named.mistakes}
+    checked = () if schema is None else check_document(document, schema, settings)
+    mistakes = (*named.mistakes, *(one for one in checked if one.path not in told))
+    if before_json is None or mistakes:
+        return mistakes
+    return check_rename(parse_document(orjson.loads(before_json)), document)
 
 
 async def _stored_schema(connection: AsyncConnection, source_id: int) -> SourceSchema | None:

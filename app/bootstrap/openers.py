@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
+from app.bootstrap.write_back_setting import WRITE_BACK, without_service_settings
 from app.config import FileSection, Mistake, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -62,8 +63,9 @@ class Openers:
 
     def source(self, name: str, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
         """A CRM connector from resolved settings; `time_zone` is the account's, in whose midnight daily quotas end."""
-        store, lock = self._tokens(Role.SOURCE, name, settings)
-        return registry.open_source(kind, settings, self._http, store, lock, self._clock, self._hooks, self._sleep, time_zone)
+        own = without_service_settings(settings)
+        store, lock = self._tokens(Role.SOURCE, name, own)
+        return registry.open_source(kind, own, self._http, store, lock, self._clock, self._hooks, self._sleep, time_zone)
 
     def stored_source(self, row: SourceRow) -> CrmSource:
         """The connector of a stored source; the same one, with its rate limits, while settings and account stay the same."""
@@ -73,6 +75,14 @@ class Openers:
             time_zone = None if row.schema_json is None else time_zone_of(row.schema_json)
             kept = self._sources[row.id] = (settings, row.described_at, self.source(row.name, row.kind, settings, time_zone))
         return kept[2]
+
+    def write_back_of(self, row: SourceRow) -> str:
+        """The setting `write_back` of a stored source, "" where it has none."""
+        return self._resolved(row.settings_sealed).get(WRITE_BACK, "")
+
+    def can_write_back(self, kind: str) -> bool:
+        """Whether the connector of a kind of source writes into the CRM."""
+        return hasattr(registry.SOURCES[kind], "write_back")
 
     def kinds_with_webhooks(self) -> frozenset[str]:
         """The kinds of CRM that send webhooks."""
@@ -116,7 +126,7 @@ class Openers:
             return [Mistake("kind", f"there is no {role} of kind `{section.kind}`", nearest(section.kind, kinds))]
         try:
             settings = resolve_settings(section.settings, self._environ, allow_custom_base_urls=self._allow_custom)
-            registry.check_settings(section.kind, settings)
+            registry.check_settings(section.kind, without_service_settings(settings) if role is Role.SOURCE else settings)
         except (SettingsRefused, ValueError) as error:
             return [Mistake("", str(error))]
         return []

@@ -19,6 +19,7 @@ from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.bootstrap.rounds import Rounds, SyncSummary
+from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
 from app.connections import repository as connections
 from app.connections.file import ApplyReport
@@ -103,8 +104,14 @@ class Services:
         return await self._rounds().tick(only_due=only_due, source=source, roles=roles)
 
     async def sync(self, source: str | None = None) -> SyncSummary:
-        """Pull and send until nothing is due now; SourceUnknown where no source has this name."""
-        return await self._rounds().sync(source)
+        """Pull and send until nothing is due now, then tell the CRM; SourceUnknown where no source has this name."""
+        summary = await self._rounds().sync(source)
+        await self.write_backs().turn(source)
+        return summary
+
+    def write_backs(self) -> WriteBacks:
+        """What tells the CRMs what became of their records."""
+        return WriteBacks(self.database, self.clock, self.openers, self.contexts, self.holder, self.stopping)
 
     def _rounds(self) -> Rounds:
         return Rounds(

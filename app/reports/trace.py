@@ -163,6 +163,7 @@ class _Assembly:
             created_at=optional_from_ms(row["created_at"]),
             modified_at=from_ms(row["modified_at"]),
             url=_url(self._schema, ObjectKind(row["object"]), row["external_id"]),
+            company_url=None if row["company_ref"] is None else _url(self._schema, ObjectKind.COMPANY, row["company_ref"]),
         )
 
     def _entry(self, row: RowMapping) -> EntryTrace:

@@ -9,7 +9,10 @@ from connectors.contract.conversions import Consent, Identifier, Money
 
 @dataclass(frozen=True, slots=True)
 class KeyTrace:
-    """A record of the lead, or a deal it is on. `labels`: what the lead is on that deal; `url`: its page in the CRM."""
+    """A record of the lead, or a deal it is on. `labels`: what the lead is on that deal; `url`: its page in the CRM.
+
+    `company_url` is the page of its company.
+    """
 
     ref: str
     state: str
@@ -23,6 +26,7 @@ class KeyTrace:
     created_at: datetime | None
     modified_at: datetime
     url: str | None
+    company_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,7 @@ def _key_lines(key: KeyTrace) -> Iterator[str]:
         facts.append(key.company)
     facts += [*key.labels, *(["primary"] if key.is_primary else [])]
     yield f"{key.ref}  {', '.join(facts)}"
-    if key.url:
-        yield f"  {key.url}"
+    yield from (f"  {url}" for url in (key.url, key.company_url) if url)
 
 
 def _entry_line(entry: EntryTrace) -> str:

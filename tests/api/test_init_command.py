@@ -1,0 +1,69 @@
+"""`leadloop init` prints what can be piped into a file, and says beside it what is left to do."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app import cli, cli_mapping
+from app.bootstrap.services import Services, open_services
+from app.config import Settings
+from tests.contract.suggestion_stages import CrmStage, hubspot
+
+SECRET = "a long enough secret text"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config file with one source that was never applied, and a command line that reaches its simulated CRM."""
+    monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{tmp_path / 'one.db'}")
+    monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
+    monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
+    stage: CrmStage = hubspot()
+
+    async def opened(settings: Settings, **_more: object) -> Services:
+        return await open_services(settings, clock=stage.now, environ={}, http=stage.http, sleep=stage.sleep)
+
+    monkeypatch.setattr(cli_mapping, "open_services", opened)
+    path = tmp_path / "leadloop.yaml"
+    path.write_text(yaml.safe_dump({"sources": {"crm": {"kind": "hubspot", **stage.settings}}}), encoding="utf-8")
+    return path
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", ["leadloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_what_is_printed_is_a_section_of_a_config_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its output goes into a file as it is; what is left to do is told beside it."""
+    assert _run(monkeypatch, "init", "crm", "--file", str(file)) == 0
+
+    told = capsys.readouterr()
+    assert yaml.safe_load(told.out)["mappings"]["crm"]["consent"] == {}
+    assert "enters:\n              - qualifiedtobuy  # Qualified To Buy, 40%" in told.out
+    assert "mappings.crm: write its consent section, then `leadloop apply FILE`" in told.err
+
+
+def test_a_section_is_written_once(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mapping that somebody edited is never written over."""
+    assert _run(monkeypatch, "init", "crm", "--file", str(file), "--write") == 0
+    written = file.read_text(encoding="utf-8")
+
+    assert _run(monkeypatch, "init", "crm", "--file", str(file), "--write") == 2
+
+    assert file.read_text(encoding="utf-8") == written
+    assert "has a mapping of 'crm' already" in capsys.readouterr().err
+
+
+def test_a_source_that_nobody_has_is_told_in_one_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever mistypes a name must not have to read a trace of our code."""
+    assert _run(monkeypatch, "init", "cmr", "--file", str(file)) == 2
+
+    assert "no source is named 'cmr'" in capsys.readouterr().err
