@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from connectors.simulators.hubspot import Portal, Subscription, create_hubspot
+from connectors.simulators.hubspot import OAuthApp, Portal, Subscription, create_hubspot
 
 hubspot = pytest.importorskip("hubspot", reason="hubspot-api-client lives in an environment of its own (make test-referees)")
 
@@ -130,6 +130,88 @@ def test_metadata_fits_the_clients_models(portal: Portal, client: Any) -> None:
     assert "salesqualifiedlead" in [option.value for option in stage.options]
     assert {"dealstage", "amount", "hs_is_closed_won"} <= names
     assert owner.email == "owner@example.com"
+
+
+def test_leads_are_read_with_their_stage_and_their_contact() -> None:
+    """A lead and its contact are one person, and its stage is a milestone."""
+    from hubspot.crm.associations.v4 import (  # noqa: PLC0415 only where it is installed
+        BatchInputPublicFetchAssociationsBatchRequest,
+        PublicFetchAssociationsBatchRequest,
+    )
+    from hubspot.crm.objects.leads import (  # noqa: PLC0415 only where it is installed
+        BatchReadInputSimplePublicObjectId,
+        SimplePublicObjectId,
+    )
+
+    portal = Portal(has_limits=False, has_leads=True)
+    lead = portal.create("leads", {"hs_lead_name": "Ada", "hs_pipeline_stage": "new-stage-id"}, START)
+    person = portal.create("contacts", {"email": "ada@example.com"}, START)
+    portal.associate(lead, person, "Primary", from_type="leads")
+    portal.update("leads", lead, {"hs_pipeline_stage": "qualified-stage-id"}, START + timedelta(hours=1))
+    asked = {"properties": ["hs_lead_name"], "properties_with_history": ["hs_pipeline_stage"]}
+    linked = BatchInputPublicFetchAssociationsBatchRequest(inputs=[PublicFetchAssociationsBatchRequest(id=lead)])
+
+    with served(portal) as url:
+        client = hubspot.HubSpot(access_token=portal.tokens[0], host=url)
+        inputs = [SimplePublicObjectId(id=lead)]
+        (row,) = client.crm.objects.leads.batch_api.read(BatchReadInputSimplePublicObjectId(inputs=inputs, **asked)).results
+        (link,) = client.crm.associations.v4.batch_api.get_page("leads", "contacts", linked).results[0].to
+        pipeline = client.crm.pipelines.pipelines_api.get_all("leads").results[0]
+
+    assert [one.value for one in row.properties_with_history["hs_pipeline_stage"]] == ["qualified-stage-id", "new-stage-id"]
+    assert (link.to_object_id, [one.label for one in link.association_types]) == (person, [None, "Primary"])
+    assert "qualified-stage-id" in [stage.id for stage in pipeline.stages]
+
+
+def test_an_access_token_is_got_by_the_refresh_token() -> None:
+    """The client asks as HubSpot's own page does: a form in the body, and what comes back opens the account."""
+    from hubspot.oauth.exceptions import ApiException  # noqa: PLC0415 only where it is installed
+
+    portal = Portal(has_limits=False, oauth=OAuthApp("client", "hush", "refresh-me"))
+    asked = {"grant_type": "refresh_token", "client_id": "client", "client_secret": "hush"}
+    with served(portal) as url:
+        tokens = hubspot.HubSpot(host=url).oauth.tokens_api
+        granted = tokens.create(refresh_token="refresh-me", **asked)
+        opened = hubspot.HubSpot(access_token=granted.access_token, host=url).crm.deals.basic_api.get_page()
+        portal.access.revoke()
+        with pytest.raises(ApiException) as refused:
+            tokens.create(refresh_token="refresh-me", **asked)
+
+    assert (granted.expires_in, granted.refresh_token, granted.token_type) == (1800, "refresh-me", "bearer")
+    assert opened.results == []
+    assert (refused.value.status, "BAD_REFRESH_TOKEN" in refused.value.body) == (400, True)
+
+
+def test_a_batch_is_written_and_answered_input_by_input(portal: Portal, client: Any) -> None:
+    """A status that is written back must be matched to its record, and its refusal too."""
+    from hubspot.crm.deals import (  # noqa: PLC0415 only where it is installed
+        BatchInputSimplePublicObjectBatchInput,
+        SimplePublicObjectBatchInput,
+        SimplePublicObjectInput,
+    )
+    from hubspot.crm.properties import PropertyCreate  # noqa: PLC0415 only where it is installed
+    from hubspot.crm.properties.exceptions import ApiException  # noqa: PLC0415 only where it is installed
+
+    name = "leadloop_status"
+    wanted = PropertyCreate(name=name, label="Ad sync", group_name="dealinformation", type="string", field_type="text")
+    one = portal.create("deals", {"dealname": "Acme"}, START)
+    inputs = [
+        SimplePublicObjectBatchInput(id=each, properties={name: "sent"}, object_write_trace_id=f"trace {each}")
+        for each in (one, "404")
+    ]
+
+    made = client.crm.properties.core_api.create("deals", wanted)
+    with pytest.raises(ApiException) as again:
+        client.crm.properties.core_api.create("deals", wanted)
+    batch = client.crm.deals.batch_api.update(BatchInputSimplePublicObjectBatchInput(inputs=inputs))
+    single = client.crm.deals.basic_api.update(one, SimplePublicObjectInput(properties={name: ""}))
+
+    assert (made.name, made.hubspot_defined, made.modification_metadata.read_only_value) == (name, False, False)
+    assert again.value.status == 409
+    assert [(row.id, row.object_write_trace_id, row.properties[name]) for row in batch.results] == [(one, f"trace {one}", "sent")]
+    assert (batch.num_errors, batch.errors[0].category) == (1, "OBJECT_NOT_FOUND")
+    assert batch.errors[0].context["objectWriteTraceId"] == ["trace 404"]
+    assert single.properties[name] == ""
 
 
 def test_errors_are_read_as_errors(portal: Portal, client: Any) -> None:

@@ -1,13 +1,14 @@
 """The calls of HubSpot's API that the source makes: paths, limits of a call, partial answers. No meaning is read here."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.contract.errors import Effect, RequestRefused, Unavailable
 from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.objects import OBJECTS
+from connectors.crm.hubspot.portions import Portion
 from connectors.crm.hubspot.records import Association, association_of, row_id
 from connectors.crm.hubspot.refusals import OBJECT_NOT_FOUND
 from connectors.crm.hubspot.replies import json_object, json_objects, record_id, unexpected
@@ -44,6 +45,8 @@ class HubSpotApi:
     def __init__(self, http: HttpClient, version: str) -> None:
         self._http = http
         self._version = version
+        self._searches = Portion()
+        self._reads = Portion()
 
     async def get(self, product: str, path: str, params: Params | None = None) -> Json:
         """Read `/product/version/path`."""
@@ -51,12 +54,14 @@ class HubSpotApi:
         return _found(reply)
 
     async def search(
-        self, kind: ObjectKind, keyset: Keyset, until_ms: int | None, limit: int
+        self, kind: ObjectKind, keyset: Keyset, until_ms: int | None, limit: int, only_where_set: Collection[str] = ()
     ) -> tuple[SearchPage, datetime | None]:
-        """The first page of the keyset's query, and the server's clock."""
+        """The first page of the keyset's query, and the server's clock; fewer rows than `limit` after HubSpot gave up."""
         path = f"/crm/objects/{self._version}/{OBJECTS[kind].path}/search"
-        reply = await self._http.read("POST", path, json=search_body(kind, keyset, until_ms, limit), budget=SEARCH)
-        return read_page(kind, _found(reply), limit), reply.date
+        rows = self._searches.of(limit)
+        body = search_body(kind, keyset, until_ms, rows, only_where_set)
+        reply = await self._searches.watch(self._http.read("POST", path, json=body, budget=SEARCH))
+        return read_page(kind, _found(reply), rows), reply.date
 
     async def batch_read(
         self,
@@ -72,10 +77,16 @@ class HubSpotApi:
         asked = {"properties": sorted(properties), "propertiesWithHistory": sorted(histories)}
         params = {"archived": "true" if archived else "false"}
         rows: dict[str, Json] = {}
-        for part in _parts(ids, IDS_A_READ_WITH_HISTORY if histories else IDS_A_READ):
+        for part in _parts(ids, self._reads.of(IDS_A_READ_WITH_HISTORY if histories else IDS_A_READ)):
             inputs = [{"id": one} for one in part]
-            rows.update((row_id(row), row) for row in await self._batch(path, asked, inputs, params))
+            read = await self._reads.watch(self._batch(path, asked, inputs, params))
+            rows.update((row_id(row), row) for row in read)
         return rows
+
+    async def batch_update(self, kind: ObjectKind, inputs: Sequence[Json]) -> Json:
+        """Write properties, once; the answer holds results and errors with the trace ids of their inputs."""
+        path = f"/crm/objects/{self._version}/{OBJECTS[kind].path}/batch/update"
+        return _found(await self._http.send("POST", path, json={"inputs": list(inputs)}))
 
     async def shown_as(self, kind: ObjectKind, one: str) -> str | None:
         """The id under which HubSpot shows a record: of a merged one the winner's; None where it shows none."""
@@ -173,7 +184,7 @@ def _partial(body: Json, results: Sequence[Json], asked: Sequence[str]) -> _Answ
     absent: set[str] = set()
     for error in errors:
         code = str(error.get("subCategory") or error.get("category") or "UNKNOWN")
-        named = _named(error, unanswered)
+        named = named_ids(error, unanswered)
         if any(code.endswith(one) for one in _ABSENT) or str(error.get("category")) in _ABSENT:
             absent.update(named)
         else:
@@ -189,7 +200,7 @@ def _from_id(row: Json) -> object:
     return origin.get("id") if isinstance(origin, Mapping) else None
 
 
-def _named(error: Json, among: Sequence[str]) -> list[str]:
+def named_ids(error: Json, among: Sequence[str]) -> list[str]:
     """The inputs that an error names in its context."""
     context = error.get("context")
     if not isinstance(context, Mapping):

@@ -13,6 +13,7 @@ from connectors.crm.hubspot.refusals import MISSING_SCOPES, WHERE_SCOPES_ARE
 from connectors.crm.hubspot.replies import json_objects
 from connectors.crm.hubspot.schema import NO_SENSITIVE_DATA, NOT_OFFERED, OPTIONAL_KINDS, Account, read_account
 from connectors.crm.hubspot.search import Keyset
+from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.strict_json import Json, to_ms
 
 TOKEN_REFUSED = frozenset({401, 530})
@@ -35,10 +36,13 @@ class Checked:
     account: Account | None = None
 
 
-async def check_account(api: HubSpotApi, now: datetime, kinds: frozenset[ObjectKind] = frozenset()) -> Checked:
+async def check_account(
+    api: HubSpotApi, now: datetime, kinds: frozenset[ObjectKind] = frozenset(), *, has_daily_quota: bool = True
+) -> Checked:
     """Prove what can be proven without writing; an outage or a throttle is raised, a refusal is a finding.
 
-    Kinds that not every account has are optional, unless they are among `kinds`, which the mapping reads.
+    Kinds that not every account has are optional, unless they are among `kinds`, which the mapping reads. `has_daily_quota`:
+    static tokens have one, an OAuth app has none.
     """
     try:
         account = await read_account(api)
@@ -51,12 +55,20 @@ async def check_account(api: HubSpotApi, now: datetime, kinds: frozenset[ObjectK
     optional = OPTIONAL_KINDS - kinds
     findings += [await _records(api, kind, scope, now, optional) for kind, scope in _RECORD_SCOPES.items()]
     findings += [await _schema(api, kind, scope) for kind, scope in _SCHEMA_SCOPES.items()]
-    return Checked([*findings, *await _quota(api)], account)
+    return Checked([*findings, *(await _quota(api) if has_daily_quota else [])], account)
 
 
 def _account_refused(error: AuthenticationFailed | RequestRefused) -> Finding:
+    if error.code == NEEDS_REAUTH:
+        mend = "install the app again: go through its consent page and put the new `refresh_token` into the settings"
+        return Finding("token", FindingStatus.FAILED, error.message, mend)
     if error.status in TOKEN_REFUSED:
-        mend = "copy the whole token from HubSpot again, or make a new one, and update `access_token`"
+        mend = (
+            "copy the whole token from HubSpot again, or make a new one, and update `access_token`; an OAuth app: connect again"
+        )
+        return Finding("token", FindingStatus.FAILED, error.message, mend)
+    if isinstance(error, AuthenticationFailed) and error.status not in NOT_OFFERED:
+        mend = "copy `client_id` and `client_secret` from the app's page in HubSpot again"
         return Finding("token", FindingStatus.FAILED, error.message, mend)
     if error.code == MISSING_SCOPES:
         return Finding("account", FindingStatus.FAILED, error.message, f"add the scope {WHERE_SCOPES_ARE}")
@@ -83,6 +95,8 @@ async def _schema(api: HubSpotApi, kind: ObjectKind, scope: str) -> Finding:
 
 def _scope_refused(scope: str, what: str, error: AuthenticationFailed | RequestRefused, *, is_optional: bool) -> Finding:
     mend = f"add the scope {scope} {WHERE_SCOPES_ARE}"
+    if scope == _RECORD_SCOPES[ObjectKind.LEAD]:
+        mend = f"{mend}; leads need Sales Hub Professional or Enterprise"
     if is_optional and error.status in NOT_OFFERED:
         message = f"{what} cannot be read, which matters only where a mapping uses them"
         return Finding(f"scope:{scope}", FindingStatus.UNPROVEN, message, mend)

@@ -1,5 +1,6 @@
 """HubSpot's JSON becomes records, entries and people (pure)."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,20 @@ from connectors.crm.hubspot.replies import instant, is_record_id, json_object, j
 from connectors.http.strict_json import Json
 
 HUBSPOT_DEFINED = "HUBSPOT_DEFINED"
+_PRIMARY = re.compile(r"\bprimary\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """One record that another one is associated with, with the labels of all their associations."""
+    """One record that another one is associated with, with the labels of all their associations.
+
+    `is_primary`: HubSpot itself calls it so; a label of the customer's own must be the bare word.
+    """
 
     id: str
     labels: tuple[str, ...] = ()
     type_ids: frozenset[int] = frozenset()
+    is_primary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +105,27 @@ def association_of(target: Json) -> Association:
     """One end of an association read."""
     types = json_objects(target.get("associationTypes"), "`associationTypes`")
     labels = {str(one["label"]) for one in types if isinstance(one.get("label"), str) and one["label"]}
-    defined = [one.get("typeId") for one in types if one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED]
+    of_hubspot = [one for one in types if one.get("category", HUBSPOT_DEFINED) == HUBSPOT_DEFINED]
+    defined = [one.get("typeId") for one in of_hubspot]
     return Association(
         id=record_id(target.get("toObjectId"), "an association's `toObjectId`"),
         labels=tuple(sorted(labels)),
         type_ids=frozenset(one for one in defined if isinstance(one, int)),
+        is_primary=any(map(_says_primary, labels)) or any(_PRIMARY.search(str(one.get("label"))) for one in of_hubspot),
     )
 
 
 def people_of(associations: Iterable[Association]) -> tuple[PersonLink, ...]:
-    """The contacts on a deal or lead; a deal has no primary contact, a lead's is labelled so."""
+    """The contacts on a deal or lead, the primary one first; a deal has none, a lead's is labelled so (whatever its type id)."""
     return tuple(
-        PersonLink(RecordRef(ObjectKind.CONTACT, one.id), one.labels, any(map(_says_primary, one.labels)))
-        for one in sorted(associations, key=lambda one: int(one.id))
+        PersonLink(RecordRef(ObjectKind.CONTACT, one.id), one.labels, one.is_primary)
+        for one in sorted(associations, key=lambda one: (not one.is_primary, int(one.id)))
     )
 
 
 def company_of(kind: ObjectKind, associations: Sequence[Association]) -> RecordRef | None:
     """The primary company; where none is marked, the only one."""
-    primary = [
-        one for one in associations if OBJECTS[kind].primary_company in one.type_ids or any(map(_says_primary, one.labels))
-    ]
+    primary = [one for one in associations if OBJECTS[kind].primary_company in one.type_ids or one.is_primary]
     found = primary[:1] or (list(associations) if len(associations) == 1 else [])
     return RecordRef(ObjectKind.COMPANY, found[0].id) if found else None
 

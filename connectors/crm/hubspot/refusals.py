@@ -17,6 +17,8 @@ from connectors.http.reply import retry_after, vendor_message
 DAILY = "DAILY"
 MISSING_SCOPES = "MISSING_SCOPES"
 OBJECT_NOT_FOUND = "OBJECT_NOT_FOUND"
+# Details of a refusal that lie in the property, so that every record meets them.
+PROPERTY_FAULTS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
 WHERE_SCOPES_ARE = "in HubSpot under Development > Keys > Service keys (or the app's own Scopes page)"
 
 # HubSpot documents these waits for a policy; a Retry-After is not promised.
@@ -34,7 +36,7 @@ def classify(reply: Reply, zone: tzinfo, now: datetime) -> ConnectorError | None
         case 403 if code_of(reply) == MISSING_SCOPES:
             return missing_scopes(reply)
         case 401 | 403 | 530:
-            mend = "make a new token or give its creator the rights, then update the connection"
+            mend = "make a new token (an OAuth app: connect again) or give its creator the rights, then update the connection"
             return AuthenticationFailed(f"{_sentence(reply)}; {mend}", code=code_of(reply), status=reply.status)
         case 423:
             locked = retry_after(reply, now) or LOCKED_WAIT
@@ -50,12 +52,24 @@ def classify(reply: Reply, zone: tzinfo, now: datetime) -> ConnectorError | None
         case status if status == 408 or status >= 500:  # noqa: PLR2004 timeouts and outages are alike for all vendors
             return None
         case status:
-            return RequestRefused(_sentence(reply), code=code_of(reply), status=status)
+            detail = detail_of(reply.body)
+            message = _sentence(reply) + (f" [{detail}]" if detail else "")
+            return RequestRefused(message, code=code_of(reply), status=status)
 
 
 def code_of(reply: Reply) -> str:
     """The category of HubSpot's error body; "" where there is none."""
     return _word(reply, "category") or _word(reply, "errorType")
+
+
+def detail_of(body: object) -> str:
+    """The code of the first single error in HubSpot's error body, else its sub-category; "" where there is none."""
+    if not isinstance(body, dict):
+        return ""
+    listed = body.get("errors")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    found = (first.get("code") if isinstance(first, dict) else None) or body.get("subCategory")
+    return found if isinstance(found, str) and _CODE.fullmatch(found) else ""
 
 
 def missing_scopes(reply: Reply) -> AuthenticationFailed:

@@ -35,6 +35,12 @@ _TYPES: Mapping[str, PropertyType] = {
     "number": PropertyType.NUMBER,
     "phone_number": PropertyType.PHONE,
 }
+_NOTICES: Mapping[ObjectKind, str] = {
+    ObjectKind.LEAD: (
+        "CRM leads cannot be read: they need Sales Hub Professional or Enterprise and the scope crm.objects.leads.read"
+    ),
+    ObjectKind.COMPANY: "Companies cannot be read: add the scopes crm.objects.companies.read and crm.schemas.companies.read",
+}
 _AMOUNT = re.compile(r"(^|_)amount($|_)")
 
 
@@ -46,6 +52,7 @@ class Account:
     currency: str
     time_zone: str
     ui_domain: str
+    currencies: tuple[str, ...] = ()
 
 
 async def read_account(api: HubSpotApi) -> Account:
@@ -60,23 +67,27 @@ async def read_account(api: HubSpotApi) -> Account:
         currency=currency,
         time_zone=_known_zone(text(found.get("timeZone"), "`timeZone`")),
         ui_domain=text(found.get("uiDomain"), "`uiDomain`") or "app.hubspot.com",
+        currencies=_currencies(currency, found.get("additionalCurrencies")),
     )
 
 
 async def read_schema(api: HubSpotApi, account: Account) -> SourceSchema:
     """Read all that a mapping form needs."""
     properties = {kind: await _properties(api, kind) for kind in OBJECTS}
+    pipelines = (*await _pipelines(api, ObjectKind.DEAL), *await _pipelines(api, ObjectKind.LEAD))
     return SourceSchema(
         account_ref=account.portal_id,
         currency=account.currency,
         time_zone=account.time_zone,
         properties={kind: found for kind, found in properties.items() if found is not None},
-        pipelines=(*await _pipelines(api, ObjectKind.DEAL), *await _pipelines(api, ObjectKind.LEAD)),
+        pipelines=pipelines,
         person_labels=await _person_labels(api),
         record_urls={
             kind: f"https://{account.ui_domain}/contacts/{account.portal_id}/record/{facts.type_id}/{{id}}"
             for kind, facts in OBJECTS.items()
         },
+        currencies=account.currencies,
+        notices=tuple(_NOTICES[kind] for kind, found in properties.items() if found is None),
     )
 
 
@@ -97,7 +108,20 @@ def property_of(kind: ObjectKind, raw: Json) -> PropertySchema:
         options=tuple(_option(one) for one in _in_display_order(raw.get("options"), f"the options of `{name}`")),
         currency_property=DEAL_CURRENCY if found is PropertyType.MONEY and is_in_deal_currency else None,
         has_history=not is_true(raw.get("calculated")),  # its history says when HubSpot calculated, not when it happened
+        is_custom=_is_custom(raw),
+        is_writable=not is_true(raw.get("calculated")) and not is_true(_modification(raw).get("readOnlyValue")),
     )
+
+
+def _is_custom(raw: Json) -> bool:
+    """HubSpot says whether it defined the property; where it does not, a definition that may be changed is the customer's."""
+    if "hubspotDefined" in raw:
+        return not is_true(raw["hubspotDefined"])
+    return _modification(raw).get("readOnlyDefinition") is False
+
+
+def _modification(raw: Json) -> Json:
+    return json_object(raw.get("modificationMetadata") or {}, "a property's `modificationMetadata`")
 
 
 def pipeline_of(kind: ObjectKind, raw: Json) -> PipelineSchema:
@@ -182,6 +206,12 @@ async def _results(
             return None
         raise
     return json_objects(found.get("results"), f"the results of {path}")
+
+
+def _currencies(own: str, additional: object) -> tuple[str, ...]:
+    """The account's own currency first, then those that it has activated beside it."""
+    listed = additional if isinstance(additional, list) else []
+    return tuple(dict.fromkeys([own, *(one for one in listed if isinstance(one, str) and one)]))
 
 
 def _known_zone(name: str | None) -> str:

@@ -1,6 +1,7 @@
 """HubSpot as a CRM source: changes by keyset search, records by batch read. The pure parts live beside this file."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
@@ -11,31 +12,37 @@ import httpx
 from connectors.contract.errors import ConnectorError
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
-from connectors.contract.selection import Selection
-from connectors.contract.source import Page, SourceLimits, SourceSchema, Stored, Window
+from connectors.contract.selection import ObjectSelection, Selection
+from connectors.contract.source import NoteResult, Page, SourceLimits, SourceSchema, StatusNote, Stored, Window
 from connectors.contract.tokens import TokenStore
-from connectors.crm.hubspot.api import SEARCH, HubSpotApi
+from connectors.crm.hubspot.access import AccountRates, auth_of, is_stale_token
+from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.check import check_account
+from connectors.crm.hubspot.notes import MOST_NOTES, write_notes
 from connectors.crm.hubspot.reader import Reader
 from connectors.crm.hubspot.refusals import classify
 from connectors.crm.hubspot.schema import read_account, read_schema
-from connectors.crm.hubspot.search import PAGE_ROWS, FoundRow, Keyset, advance
+from connectors.crm.hubspot.search import PAGE_ROWS, FoundRow, Keyset
 from connectors.crm.hubspot.settings import HubSpotSettings
-from connectors.http.auth import Lock, StaticToken
+from connectors.crm.hubspot.windows import SEARCHES_A_PAGE, WindowSearch
+from connectors.http.auth import Lock
 from connectors.http.client import Clock, Hooks, HttpClient, Reply, Sleep
-from connectors.http.rate_limit import Rate, RateLimits
 from connectors.http.strict_json import from_ms, to_ms
 
 __all__ = ["HubSpotSettings", "HubSpotSource"]
 
-SECOND = timedelta(seconds=1)
+# What the smallest plans may ask a day, all static tokens together; an OAuth app has no such limit.
+REQUESTS_A_DAY = 250_000
 
 
 class HubSpotSource:
     """One HubSpot account. `time_zone` is the account's, where it is known from an earlier `describe`."""
 
     kind: ClassVar[str] = "hubspot"
-    limits: ClassVar[SourceLimits] = SourceLimits(page_rows=PAGE_ROWS, poll_every=timedelta(minutes=5))
+    limits: ClassVar[SourceLimits] = SourceLimits(
+        page_rows=SEARCHES_A_PAGE * PAGE_ROWS, poll_every=timedelta(minutes=5), smallest_daily_budget=REQUESTS_A_DAY
+    )
+    most_notes: ClassVar[int] = MOST_NOTES
 
     def __init__(
         self,
@@ -45,24 +52,24 @@ class HubSpotSource:
         hooks: Hooks = Hooks(),
         sleep: Sleep = asyncio.sleep,
         time_zone: str | None = None,
+        tokens: TokenStore | None = None,
+        lock: Lock = contextlib.nullcontext,
     ) -> None:
+        """An OAuth app needs `tokens`; `lock` lets one process at a time renew."""
+        self._settings = settings
         self._clock = clock
         self._zone: tzinfo = ZoneInfo(time_zone) if time_zone else UTC
-        rates = {
-            "general": Rate(settings.requests_per_second, SECOND),
-            # HubSpot counts searches by the second and has no patience: none is saved up.
-            SEARCH: Rate(1, SECOND / settings.searches_per_second),
-        }
         http = HttpClient(
             client,
             vendor="HubSpot",
             base_url=settings.base_url,
-            auth=StaticToken(settings.access_token),
+            auth=auth_of(settings, client, tokens, lock, clock),
             classify=self._classify,
-            rate_limits=RateLimits(rates, clock, sleep),
+            rate_limits=AccountRates(settings, clock, sleep),
             hooks=hooks,
             clock=clock,
             sleep=sleep,
+            is_stale_token=is_stale_token,
         )
         self._api = HubSpotApi(http, settings.api_version)
 
@@ -76,19 +83,20 @@ class HubSpotSource:
         cls,
         settings: Mapping[str, str],
         http: httpx.AsyncClient,
-        tokens: TokenStore,  # noqa: ARG003 a static token needs no store
-        lock: Lock,  # noqa: ARG003 nor a lock
+        tokens: TokenStore,
+        lock: Lock,
         clock: Clock,
         hooks: Hooks,
         sleep: Sleep,
         time_zone: str | None = None,
     ) -> "HubSpotSource":
         """A connector from its text settings."""
-        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone)
+        return cls(http, HubSpotSettings.from_mapping(settings), clock, hooks, sleep, time_zone, tokens, lock)
 
     async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
         """Prove token, scopes and account; one finding each, failed ones with their mend. `kinds`: what the mapping reads."""
-        checked = await check_account(self._api, self._clock(), kinds)
+        is_static = self._settings.oauth is None
+        checked = await check_account(self._api, self._clock(), kinds, has_daily_quota=is_static)
         if checked.account is not None:
             self._zone = ZoneInfo(checked.account.time_zone)
         return checked.findings
@@ -107,22 +115,23 @@ class HubSpotSource:
         reader = Reader(self._api, selection, self._clock)
         start_ms = to_ms(window.since)
         until_ms = None if window.until is None else max(to_ms(window.until), start_ms)
+        wanted = selection.objects.get(window.kind, ObjectSelection()).only_where_set
+        search = WindowSearch(self._api, window.kind, self._settings.page_rows, wanted, start_ms, self._clock)
         keyset = Keyset.from_text(window.resume) if window.resume else None
         going_on: Keyset | None = keyset or Keyset(start_ms)
         while going_on is not None:
-            found, server_time = await self._api.search(window.kind, going_on, until_ms, PAGE_ROWS)
-            if until_ms is None:
-                until_ms = max(to_ms(server_time or self._clock()), start_ms)
-            step = advance(going_on, found, until_ms)
-            records = await self._changed(reader, window.kind, step.rows, stored)
-            going_on = step.next
+            stretch = await search.stretch(going_on, until_ms)
+            records = await self._changed(reader, window.kind, stretch.rows, stored)
+            until_ms, going_on = stretch.until_ms, stretch.next
             yield Page(
                 records=records,
                 until=from_ms(until_ms),
                 resume=None if going_on is None else going_on.to_text(),
                 is_last=going_on is None,
-                seen=len(step.rows),
+                seen=len(stretch.rows),
             )
+            if stretch.failure is not None:
+                raise stretch.failure
 
     async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
         """Read these records with history and people; unknown contacts on deals and leads come with them, before them."""
@@ -136,6 +145,10 @@ class HubSpotSource:
                 contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
         return records
+
+    async def write_back(self, notes: Sequence[StatusNote]) -> Sequence[NoteResult]:
+        """Write the notes into their properties, at most 100 at once; exactly one result each, in order."""
+        return await write_notes(self._api, notes)
 
     async def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
         """Yield the recycle bin, which keeps 90 days; memory holds one page.

@@ -18,9 +18,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from connectors.simulators.hubspot import metadata, objects, relations
+from connectors.simulators.hubspot import metadata, objects, relations, writes
 from connectors.simulators.hubspot.calls import Call, Endpoint
-from connectors.simulators.hubspot.catalogue import object_type_of, scopes_to_describe, scopes_to_read
+from connectors.simulators.hubspot.catalogue import (
+    object_type_of,
+    scopes_to_define,
+    scopes_to_describe,
+    scopes_to_read,
+    scopes_to_write,
+)
 from connectors.simulators.hubspot.errors import Json, Refusal, invalid, missing_scopes, refusal, unknown_path
 from connectors.simulators.hubspot.portal import Portal
 from connectors.simulators.hubspot.search import Searcher
@@ -117,7 +123,7 @@ class Gate:
         lacking = [scope for scope in door.scopes(types) if scope not in portal.granted]
         if lacking:
             raise missing_scopes(lacking)
-        body = _json(await request.body()) if door.method == "POST" else None
+        body = _json(await request.body()) if door.method in {"POST", "PATCH"} else None
         return Call(portal, now, request.path_params, parse_qs(request.url.query), body, url)
 
     def _refused(self, refused: Refusal, headers: dict[str, str]) -> Response:
@@ -158,8 +164,8 @@ def _doors(portal: Portal) -> Iterable[Door]:
     def get(name: str, paths: tuple[str, ...], rest: str, endpoint: Endpoint, scopes: Scopes = lambda _: []) -> Door:
         return Door(name, "GET", tuple(path + rest for path in paths), endpoint, scopes)
 
-    def post(name: str, paths: tuple[str, ...], rest: str, endpoint: Endpoint) -> Door:
-        return Door(name, "POST", tuple(path + rest for path in paths), endpoint, scopes_to_read, rest == "/search")
+    def post(name: str, paths: tuple[str, ...], rest: str, endpoint: Endpoint, scopes: Scopes = scopes_to_read) -> Door:
+        return Door(name, "POST", tuple(path + rest for path in paths), endpoint, scopes, rest == "/search")
 
     def describe(types: list[str]) -> list[str]:
         return [scope for one in types for scope in scopes_to_describe(one)]
@@ -170,6 +176,8 @@ def _doors(portal: Portal) -> Iterable[Door]:
     return (
         post("search", records, "/search", Searcher(portal)),
         post("batch_read", records, "/batch/read", objects.batch_read),
+        post("batch_update", records, "/batch/update", writes.batch_update, scopes_to_write),
+        Door("update", "PATCH", tuple(path + "/{record_id}" for path in records), writes.update_record, scopes_to_write),
         get("list", records, "", objects.list_records, scopes_to_read),
         get("get", records, "/{record_id}", objects.read_record, scopes_to_read),
         post("associations", links, "/batch/read", relations.batch_read),
@@ -186,6 +194,8 @@ def _doors(portal: Portal) -> Iterable[Door]:
         get("stages", pipelines, "/{pipeline_id}/stages", metadata.stages, describe),
         get("properties", properties, "", metadata.properties, describe),
         get("property", properties, "/{name}", metadata.property_, describe),
+        post("create_property", properties, "", writes.create_property, scopes_to_define),
+        post("create_group", properties, "/groups", writes.create_group, scopes_to_define),
         get("owners", owners, "", metadata.owners, of_owners),
         get("owners", owners, "/", metadata.owners, of_owners),
         get("account_details", account, "/details", metadata.account_details),

@@ -76,6 +76,7 @@ class Property:
     is_calculated: bool = False
     is_read_only: bool = False
     is_unique: bool = False
+    is_custom: bool = False
     group: str = ""
 
 
@@ -288,6 +289,13 @@ DEFAULT_SCOPES = frozenset(
         "crm.schemas.contacts.read",
         "crm.schemas.deals.read",
         "crm.schemas.companies.read",
+        "crm.objects.contacts.write",
+        "crm.objects.deals.write",
+        "crm.objects.leads.write",
+        "crm.objects.companies.write",
+        "crm.schemas.contacts.write",
+        "crm.schemas.deals.write",
+        "crm.schemas.companies.write",
     }
 )
 
@@ -295,6 +303,16 @@ DEFAULT_SCOPES = frozenset(
 def scopes_to_read(object_types: Sequence[str]) -> list[str]:
     """The scopes that reading records of these types takes."""
     return [f"crm.objects.{name}.read" for name in object_types]
+
+
+def scopes_to_write(object_types: Sequence[str]) -> list[str]:
+    """The scopes that writing records of these types takes."""
+    return [f"crm.objects.{name}.write" for name in object_types]
+
+
+def scopes_to_define(object_types: Sequence[str]) -> list[str]:
+    """The scopes that making properties of these types takes."""
+    return [f"crm.objects.{name}.write" if name == "leads" else f"crm.schemas.{name}.write" for name in object_types]
 
 
 def scopes_to_describe(object_type: str) -> list[str]:

@@ -42,7 +42,7 @@ def properties(call: Call) -> Answer:
     kind = call.kind()
     if call.is_set("archived"):
         return Answer({"results": []})
-    return Answer({"results": [_told_property(call.portal, kind, one) for one in call.portal.properties[kind.name].values()]})
+    return Answer({"results": [told_property(call.portal, kind, one) for one in call.portal.properties[kind.name].values()]})
 
 
 def property_(call: Call) -> Answer:
@@ -51,7 +51,7 @@ def property_(call: Call) -> Answer:
     found = call.portal.properties[kind.name].get(call.path["name"])
     if found is None:
         raise not_found("Property does not exist")
-    return Answer(_told_property(call.portal, kind, found))
+    return Answer(told_property(call.portal, kind, found))
 
 
 def owners(call: Call) -> Answer:
@@ -79,7 +79,7 @@ def account_details(call: Call) -> Answer:
             "accountType": "STANDARD",
             "timeZone": call.portal.time_zone,
             "companyCurrency": call.portal.currency,
-            "additionalCurrencies": [],
+            "additionalCurrencies": list(call.portal.additional_currencies),
             "utcOffset": f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}",
             "utcOffsetMilliseconds": minutes * 60_000,
             "uiDomain": "app.hubspot.com",
@@ -135,7 +135,8 @@ def _told_stage(one: Stage, order: int) -> Json:
     }
 
 
-def _told_property(portal: Portal, kind: ObjectType, one: Property) -> Json:
+def told_property(portal: Portal, kind: ObjectType, one: Property) -> Json:
+    """A property as HubSpot describes it."""
     options = [
         {"label": each.label, "value": each.value, "displayOrder": order, "hidden": each.is_hidden}
         for order, each in enumerate(_options(portal, kind, one))
@@ -154,9 +155,10 @@ def _told_property(portal: Portal, kind: ObjectType, one: Property) -> Json:
         "formField": False,
         "hasUniqueValue": one.is_unique,
         "archived": False,
+        "hubspotDefined": not one.is_custom,
         "modificationMetadata": {
-            "archivable": one.group.endswith("_custom"),
-            "readOnlyDefinition": not one.group.endswith("_custom"),
+            "archivable": one.is_custom,
+            "readOnlyDefinition": not one.is_custom,
             "readOnlyValue": one.is_read_only,
         },
         "createdAt": _CREATED,

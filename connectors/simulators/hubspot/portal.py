@@ -42,6 +42,16 @@ class Owner:
     is_archived: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A validation rule of an admin: where `when` holds `value`, a record needs `needed`. Only writes by API are judged."""
+
+    object_type: str
+    needed: str
+    when: str
+    value: str
+
+
 @dataclass(eq=False)
 class Portal:
     """One account. Object types are named by plural, singular or type id; record ids are text.
@@ -52,6 +62,7 @@ class Portal:
 
     portal_id: int = 62515
     currency: str = "USD"
+    additional_currencies: tuple[str, ...] = ()
     time_zone: str = "America/New_York"
     tokens: tuple[str, ...] = ("pat-na1-11111111-2222-4333-8444-555555555555",)
     scopes: frozenset[str] = DEFAULT_SCOPES
@@ -73,6 +84,8 @@ class Portal:
         self.access = Tokens(self.tokens, self.oauth)
         self.limits = Limits(self.tier, self.time_zone)
         self.outboxes: list[Outbox] = []
+        self.rules: list[Rule] = []
+        self.groups: set[tuple[str, str]] = set()
         self._next_id = FIRST_ID
 
     def create(
@@ -229,8 +242,12 @@ class Portal:
         choices = tuple(Option(value, text) for value, text in (options or {}).items())
         kind = self.kind(object_type)
         self.properties[kind.name][name] = labelled(
-            Property(name, property_type, label, choices, group=f"{kind.singular}_custom")
+            Property(name, property_type, label, choices, is_custom=True, group=f"{kind.singular}_custom")
         )
+
+    def require(self, object_type: str, needed: str, *, when: str, value: str) -> None:
+        """Have an admin make a property conditionally required, which refuses writes by API to records that lack it."""
+        self.rules.append(Rule(self.kind(object_type).name, needed, when, value))
 
     def define_pipeline(self, object_type: str, pipeline_id: str, stages: Sequence[Stage], *, label: str = "") -> None:
         """Make a pipeline, or replace one (a stage that is left out still stands in histories)."""

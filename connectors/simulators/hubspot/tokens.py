@@ -12,12 +12,13 @@ _DIGITS = "0123456789abcdef"
 
 @dataclass(frozen=True, slots=True)
 class OAuthApp:
-    """An app that the portal's owner consented to."""
+    """An app that the portal's owner consented to. `is_rotating`: each refresh token serves once and brings the next."""
 
     client_id: str
     client_secret: str
     refresh_token: str
     lifetime: timedelta = timedelta(seconds=1800)
+    is_rotating: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Tokens:
         if self._refresh_token is None or form.get("refresh_token") != self._refresh_token:
             message = "missing or unknown refresh token"
             raise Refusal(400, {"error": "invalid_grant", "status": "BAD_REFRESH_TOKEN", "message": message})
+        if app.is_rotating:
+            self._refresh_token = f"na1-{self._random.getrandbits(64):016x}"
         return {
             "access_token": self.issue(now),
             "refresh_token": self._refresh_token,

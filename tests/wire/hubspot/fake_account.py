@@ -82,9 +82,9 @@ class Account:
         ]
         self.links.setdefault(pair, {}).setdefault(from_id, []).append({"toObjectId": int(to_id), "associationTypes": named})
 
-    def source(self, time_zone: str | None = None) -> HubSpotSource:
+    def source(self, time_zone: str | None = None, **more: str) -> HubSpotSource:
         client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
-        settings = HubSpotSettings.from_mapping({"access_token": "pat-na1-test"})
+        settings = HubSpotSettings.from_mapping({"access_token": "pat-na1-test", **more})
         return HubSpotSource(client, settings, lambda: self.now, sleep=self.sleep, time_zone=time_zone)
 
     async def sleep(self, seconds: float) -> None:
@@ -235,6 +235,8 @@ def _test(one: dict[str, Any], modified: str) -> Callable[[Row], bool]:
         case name, "EQ" if name == modified:
             low = int(one["value"])
             return lambda row: row.modified_ms == low
+        case name, "HAS_PROPERTY":
+            return lambda row: bool(row.properties.get(name))
         case "hs_object_id", "GT":
             low = int(one["value"])
             return lambda row: int(row.id) > low
@@ -275,8 +277,10 @@ async def read(
     window: Window,
     selection: Selection = SELECTION,
     stored: Stored | None = None,
+    **more: str,
 ) -> list[Page]:
-    return [page async for page in account.source().changes(window, selection, stored or nothing_stored())]
+    """All pages of a window; `more` are settings, such as `page_rows`, of which a page holds five times as many."""
+    return [page async for page in account.source(**more).changes(window, selection, stored or nothing_stored())]
 
 
 def ids_in(pages: Sequence[Page], kind: ObjectKind) -> list[str]:

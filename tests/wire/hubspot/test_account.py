@@ -89,6 +89,52 @@ async def test_describe_reads_what_a_mapping_needs(account: Account) -> None:
     assert schema.record_urls[ObjectKind.CONTACT] == "https://app-eu1.hubspot.com/contacts/62515/record/0-1/{id}"
 
 
+async def test_describe_tells_what_is_the_customers_own_and_what_may_be_written(account: Account) -> None:
+    """A form offers a status property only where a write is taken, and drafts a mapping from the customer's own names."""
+    account.metadata["/crm/properties/2026-09/contacts"] = {
+        "results": [
+            property_json("email", hubspotDefined=True, modificationMetadata={"readOnlyValue": False}),
+            property_json("hs_object_id", hubspotDefined=True, modificationMetadata={"readOnlyValue": True}),
+            property_json("leadloop_status", hubspotDefined=False, modificationMetadata={"readOnlyValue": False}),
+            property_json("score_of_ours", hubspotDefined=False, calculated=True),
+            property_json("untold", modificationMetadata={"readOnlyDefinition": False, "archivable": True}),
+            property_json("silent"),
+        ]
+    }
+
+    found = (await account.source().describe()).properties[ObjectKind.CONTACT]
+
+    assert {name: (one.is_custom, one.is_writable) for name, one in found.items()} == {
+        "email": (False, True),
+        "hs_object_id": (False, False),
+        "leadloop_status": (True, True),
+        "score_of_ours": (True, False),
+        "untold": (True, True),
+        "silent": (False, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("additional", "currencies"),
+    [(["USD", "EUR", "GBP"], ("EUR", "USD", "GBP")), ([], ("EUR",)), (None, ("EUR",)), ([None, 5, "USD"], ("EUR", "USD"))],
+)
+async def test_the_accounts_own_currency_stands_first(account: Account, additional: object, currencies: tuple[str, ...]) -> None:
+    """A draft of a mapping values in the account's own currency."""
+    account.metadata[DETAILS]["additionalCurrencies"] = additional
+
+    assert (await account.source().describe()).currencies == currencies
+
+
+async def test_a_stage_that_was_archived_keeps_its_name(account: Account) -> None:
+    """It still stands in histories, and whoever traces a conversion wants its label."""
+    (pipeline,) = account.metadata["/crm/pipelines/2026-09/deals"]["results"]
+    pipeline["stages"].append({**stage("old", 3, probability="0.2", isClosed="false"), "archived": True})
+
+    (described,) = (await account.source().describe()).pipelines
+
+    assert [(one.id, one.label, one.is_archived) for one in described.stages][-1] == ("old", "Old", True)
+
+
 async def test_what_an_account_does_not_have_is_left_out(account: Account) -> None:
     """Leads need Sales Hub Professional; without it everything else still works."""
     account.on_request = lambda request: refusal(403, "MISSING_SCOPES") if "/leads" in request.url.path else None
@@ -96,6 +142,8 @@ async def test_what_an_account_does_not_have_is_left_out(account: Account) -> No
     schema = await account.source().describe()
 
     assert set(schema.properties) == {ObjectKind.CONTACT, ObjectKind.DEAL}
+    assert len(schema.notices) == 2
+    assert "crm.objects.leads.read" in "".join(schema.notices)
 
 
 async def test_describe_needs_the_scopes_of_deals(account: Account) -> None:

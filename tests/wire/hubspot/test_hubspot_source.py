@@ -31,7 +31,7 @@ class World:
         transport = httpx.ASGITransport(app=create_hubspot(self.portal, lambda: self.now))
         client = httpx.AsyncClient(transport=transport, event_hooks={"request": [self.note]})
         self.searched: list[datetime] = []
-        settings = HubSpotSettings.from_mapping({"access_token": self.portal.tokens[0]})
+        settings = HubSpotSettings.from_mapping({"access_token": self.portal.tokens[0], "page_rows": "40"})
         self.source = HubSpotSource(client, settings, lambda: self.now, sleep=self.sleep)
 
     async def note(self, request: httpx.Request) -> None:

@@ -115,6 +115,16 @@ def test_a_refusal_keeps_hubspots_words_and_correlation_id_but_no_person() -> No
     assert error.code == "VALIDATION_ERROR"
 
 
+def test_a_refusal_names_the_single_error_behind_its_category() -> None:
+    """VALIDATION_ERROR alone says nothing; the detail tells a missing property from a value that does not fit."""
+    body = {"category": "VALIDATION_ERROR", "message": "no", "errors": [{"message": "no", "code": "PROPERTY_DOESNT_EXIST"}]}
+
+    error = judged(400, body)
+
+    assert isinstance(error, RequestRefused)
+    assert (error.code, "PROPERTY_DOESNT_EXIST" in error.message) == ("VALIDATION_ERROR", True)
+
+
 @pytest.mark.parametrize(
     "body", [None, "<html>", [], {"category": 5, "policyName": None, "correlationId": ["x"], "errors": "no"}]
 )

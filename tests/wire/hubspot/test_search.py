@@ -22,18 +22,13 @@ def test_the_next_query_names_the_last_millisecond_and_what_is_after_it() -> Non
     assert search_body(ObjectKind.LEAD, step.next, START + 50)["filterGroups"] == [
         {
             "filters": [
-                {"propertyName": "hs_lastmodifieddate", "operator": "EQ", "value": str(START + 5)},
-                {"propertyName": "hs_object_id", "operator": "NOT_IN", "values": ["2", "3"]},
-            ]
-        },
-        {
-            "filters": [
                 {
                     "propertyName": "hs_lastmodifieddate",
                     "operator": "BETWEEN",
-                    "value": str(START + 6),
+                    "value": str(START + 5),
                     "highValue": str(START + 50),
-                }
+                },
+                {"propertyName": "hs_object_id", "operator": "NOT_IN", "values": ["2", "3"]},
             ]
         },
     ]
