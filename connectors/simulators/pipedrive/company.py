@@ -185,11 +185,13 @@ class Company:
 
     def win(self, deal: int, at: datetime, won_time: datetime | None = None, *, visible_at: datetime | None = None) -> None:
         """Mark a deal as won, now or (by import or API) at an earlier time."""
-        self.update("deal", deal, {"status": "won", "won_time": won_time}, at, visible_at=visible_at)
+        times = {"won_time": won_time} if won_time else {}
+        self.update("deal", deal, {"status": "won", **times}, at, visible_at=visible_at)
 
     def lose(self, deal: int, at: datetime, reason: str | None = None, *, visible_at: datetime | None = None) -> None:
         """Mark a deal as lost."""
-        self.update("deal", deal, {"status": "lost", "lost_reason": reason}, at, visible_at=visible_at)
+        reasons = {"lost_reason": reason} if reason else {}
+        self.update("deal", deal, {"status": "lost", **reasons}, at, visible_at=visible_at)
 
     def reopen(self, deal: int, at: datetime) -> None:
         """Open a won or lost deal again."""

@@ -23,7 +23,7 @@ def instant(at_ms: int) -> datetime:
 
 def rfc3339(at_ms: int) -> str:
     """`2026-01-31T08:15:30Z`, as API v2 writes."""
-    return instant(at_ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant(at_ms).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def iso_millis(at_ms: int) -> str:
@@ -33,7 +33,7 @@ def iso_millis(at_ms: int) -> str:
 
 def text_time(at_ms: int) -> str:
     """`2026-01-31 08:15:30` meaning UTC, as API v1 writes."""
-    return instant(at_ms).strftime("%Y-%m-%d %H:%M:%S")
+    return instant(at_ms).isoformat(" ", timespec="seconds")[:19]
 
 
 def local_date(at_ms: int, zone: ZoneInfo) -> str:
