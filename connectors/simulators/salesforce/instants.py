@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -20,6 +21,7 @@ def moment(at_ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=at_ms)
 
 
+@lru_cache(maxsize=10_000)
 def rest_text(at_ms: int) -> str:
     """`2026-11-22T10:00:00.000+0000`, as REST writes it."""
     return moment(at_ms).replace(tzinfo=None).isoformat(timespec="milliseconds") + "+0000"
