@@ -320,12 +320,17 @@ class WebhookRequest:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it."""
+    """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it.
+
+    `merged_into`: the record was merged into this one, which the CRM tells nowhere else (Pipedrive shows a merged record as a
+    deleted one). It is then recorded as merged, not fetched: a fetch would take it for deleted.
+    """
 
     ref: RecordRef
     account_ref: str
     occurred_at: datetime | None = None
     is_privacy_deletion: bool = False
+    merged_into: RecordRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
