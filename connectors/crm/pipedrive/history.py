@@ -120,9 +120,9 @@ def is_news(name: str, facts: RowFacts, held: Held | None) -> bool:
 
 
 def read_back_to(facts: RowFacts, held: Nothing) -> datetime | None:
-    """How far back a changelog must be read; None for all of it."""
-    at = [held[name].at for name in facts.values if name in held]
-    return min(at) if at and len(at) == len(facts.values) else None
+    """How far back a changelog must be read for what is news; None for all of it."""
+    news = [name for name in facts.values if is_news(name, facts, held.get(name))]
+    return min(held[name].at for name in news) if news and all(name in held for name in news) else None
 
 
 def change_of(raw: Json, names: frozenset[str]) -> Line:
@@ -208,12 +208,11 @@ def _moments(name: str, facts: RowFacts, log: Changelog, held: Held | None) -> l
     """The values that a property took, repetitions left out, ending with what the row shows."""
     cut = None if log.is_whole or held is None else held.at
     changes = [one for one in log.changes if one.name == name and (cut is None or one.at >= cut)]
-    if name == STATUS:
-        changes = [one for one in changes if one.new != DELETED]  # a deletion is the record's state, not a status it entered
     moments = [] if cut is not None else _first(name, facts, changes)
     last = held.value if cut is not None and held is not None else moments[-1].value if moments else ""
     for one in changes:
-        if one.new != last:
+        is_deletion = name == STATUS and one.new == DELETED  # the record's state, not a status that it entered
+        if one.new != last and not is_deletion:
             moments.append(_Moment(one.new, one.at, one.source))
             last = one.new
     return _ended(name, facts, moments, last, max((one.at for one in log.changes), default=None))

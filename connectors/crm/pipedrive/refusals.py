@@ -7,6 +7,7 @@ from connectors.contract.errors import AuthenticationFailed, ConnectorError, Rat
 from connectors.crm.pipedrive.budget import LEFT_HEADERS
 from connectors.http.client import Reply
 from connectors.http.reply import retry_after, vendor_code, vendor_message
+from connectors.http.scrub import scrub
 
 DAILY = "daily_tokens"
 ABUSE = "abuse_block"
@@ -63,6 +64,12 @@ def code_of(reply: Reply) -> str:
     return found[:60] if isinstance(found, str) and found.isascii() and found.replace("_", "").isalnum() else vendor_code(reply)
 
 
+def words_of(reply: Reply) -> str:
+    """Pipedrive's own words, scrubbed: `error` says what is wrong, `error_info` mostly where to read on."""
+    found = reply.body.get("error") if isinstance(reply.body, dict) else None
+    return scrub(found) if isinstance(found, str) and found else vendor_message(reply)
+
+
 def _forbidden(reply: Reply, now: datetime) -> ConnectorError:
     """As JSON: a right is missing. As a page: Cloudflare keeps us out, who asked on after 429s."""
     if not isinstance(reply.body, dict):
@@ -70,8 +77,7 @@ def _forbidden(reply: Reply, now: datetime) -> ConnectorError:
         message = "Pipedrive's edge answered 403 with a page: it keeps this address out for a while after too many requests"
         return RateLimited(message, retry_after=away, code=ABUSE, status=403)
     code = code_of(reply)
-    words = vendor_message(reply).lower()
-    if "scope" in words and not code.startswith("feature_capping"):
+    if "scope" in words_of(reply).lower() and not code.startswith("feature_capping"):
         code = NO_SCOPE
     mend = "use an admin's token that sees all records, and with OAuth add the scope " + WHERE_SCOPES_ARE
     if code.startswith("feature_capping"):
@@ -92,7 +98,7 @@ def _is_day_spent(reply: Reply) -> bool:
     """Told by the daily headers (not always there), by the words, or as the burst window has requests left."""
     if any(reply.headers.get(name, "").strip() == "0" for name in LEFT_HEADERS):
         return True
-    words = reply.body if isinstance(reply.body, str) else vendor_message(reply)
+    words = reply.body if isinstance(reply.body, str) else words_of(reply)
     if "daily" in words.lower():
         return True
     left = reply.headers.get("x-ratelimit-remaining", "").strip()
@@ -109,5 +115,5 @@ def _window_left(reply: Reply) -> timedelta | None:
 
 
 def _sentence(reply: Reply) -> str:
-    words = "" if isinstance(reply.body, str) else vendor_message(reply)
+    words = words_of(reply)
     return f"Pipedrive answered {reply.status}" + (f": {words}" if words else "")
