@@ -322,7 +322,8 @@ class WebhookRequest:
 class Hint:
     """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it.
 
-    `merged_into`: what swallowed the record, where only the webhook tells it (Pipedrive).
+    `merged_into`: the record was merged into this one, which the CRM tells nowhere else (Pipedrive shows a merged record as a
+    deleted one). It is then recorded as merged, not fetched: a fetch would take it for deleted.
     """
 
     ref: RecordRef
