@@ -13,6 +13,8 @@ from connectors.contract.source import CrmSource, WebhookParser
 from connectors.contract.tokens import TokenStore
 from connectors.crm.hubspot.source import HubSpotSource
 from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
+from connectors.crm.salesforce.source import SalesforceSource
+from connectors.crm.salesforce.webhook import parse_webhook as parse_salesforce_webhook
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
@@ -67,7 +69,7 @@ class OpenableDestination(AdDestination, Protocol):
         ...
 
 
-SOURCES: Mapping[str, type[OpenableSource]] = {HubSpotSource.kind: HubSpotSource}
+SOURCES: Mapping[str, type[OpenableSource]] = {HubSpotSource.kind: HubSpotSource, SalesforceSource.kind: SalesforceSource}
 DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
     GoogleDestination.kind: GoogleDestination,
     MetaDestination.kind: MetaDestination,
@@ -112,7 +114,10 @@ def open_destination(
 
 
 # Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.
-WEBHOOKS: Mapping[str, WebhookParser] = {HubSpotSource.kind: parse_hubspot_webhook}
+WEBHOOKS: Mapping[str, WebhookParser] = {
+    HubSpotSource.kind: parse_hubspot_webhook,
+    SalesforceSource.kind: parse_salesforce_webhook,
+}
 WEBHOOK_SECRETS = "webhook_secrets"
 
 
