@@ -15,6 +15,8 @@ from connectors.crm.hubspot.source import HubSpotSource
 from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
 from connectors.crm.pipedrive.source import PipedriveSource
 from connectors.crm.pipedrive.webhook import parse_webhook as parse_pipedrive_webhook
+from connectors.crm.salesforce.source import SalesforceSource
+from connectors.crm.salesforce.webhook import parse_webhook as parse_salesforce_webhook
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
 
@@ -72,6 +74,7 @@ class OpenableDestination(AdDestination, Protocol):
 SOURCES: Mapping[str, type[OpenableSource]] = {
     HubSpotSource.kind: HubSpotSource,
     PipedriveSource.kind: PipedriveSource,
+    SalesforceSource.kind: SalesforceSource,
 }
 DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
     GoogleDestination.kind: GoogleDestination,
@@ -120,6 +123,7 @@ def open_destination(
 WEBHOOKS: Mapping[str, WebhookParser] = {
     HubSpotSource.kind: parse_hubspot_webhook,
     PipedriveSource.kind: parse_pipedrive_webhook,
+    SalesforceSource.kind: parse_salesforce_webhook,
 }
 WEBHOOK_SECRETS = "webhook_secrets"
 

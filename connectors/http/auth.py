@@ -375,7 +375,9 @@ def _bearer(tokens: Tokens) -> Mapping[str, str]:
 
 
 def _client_form(client_id: str, client_secret: str, *, in_header: bool) -> Mapping[str, str]:
-    return {} if in_header else {"client_id": client_id, "client_secret": client_secret}
+    """A public client has no secret, and an empty one would be refused as wrong."""
+    secret = {"client_secret": client_secret} if client_secret else {}
+    return {} if in_header else {"client_id": client_id, **secret}
 
 
 def _basic(client_id: str, client_secret: str) -> Mapping[str, str]:

@@ -1,0 +1,61 @@
+"""What Salesforce calls our four kinds, and the objects around them (data)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from connectors.contract.records import ObjectKind
+
+ROLE = "OpportunityContactRole"
+STAGE_HISTORY = "OpportunityHistory"
+MODIFIED = "SystemModstamp"
+CREATED = "CreatedDate"
+MASTER = "MasterRecordId"
+CURRENCY = "CurrencyIsoCode"
+STAGE_NAME = "StageName"
+STATUS = "Status"
+CONVERTED_CONTACT = "ConvertedContactId"
+CONVERTED_DEAL = "ConvertedOpportunityId"
+
+# What every row of OpportunityHistory holds, whatever is tracked.
+STAGE_HISTORY_FIELDS = frozenset({STAGE_NAME, "Amount", "Probability", "CloseDate", "ExpectedRevenue", "ForecastCategory"})
+
+
+@dataclass(frozen=True, slots=True)
+class SalesforceObject:
+    """One kind. `history` and `history_key`: its field history and the field there that names the record.
+
+    `always`: read whatever the selection asks, where the org shows it. `company`: the field that names the account.
+    """
+
+    name: str
+    history: str
+    history_key: str
+    always: tuple[str, ...]
+    stage: str | None = None
+    company: str | None = None
+
+
+OBJECTS: Mapping[ObjectKind, SalesforceObject] = {
+    ObjectKind.CONTACT: SalesforceObject(
+        name="Contact", history="ContactHistory", history_key="ContactId", always=(MASTER,), company="AccountId"
+    ),
+    ObjectKind.LEAD: SalesforceObject(
+        name="Lead",
+        history="LeadHistory",
+        history_key="LeadId",
+        always=(MASTER, "IsConverted", CONVERTED_CONTACT, CONVERTED_DEAL),
+        stage=STATUS,
+        company="ConvertedAccountId",
+    ),
+    ObjectKind.DEAL: SalesforceObject(
+        name="Opportunity",
+        history="OpportunityFieldHistory",
+        history_key="OpportunityId",
+        always=(),
+        stage=STAGE_NAME,
+        company="AccountId",
+    ),
+    ObjectKind.COMPANY: SalesforceObject(name="Account", history="AccountHistory", history_key="AccountId", always=(MASTER,)),
+}
+
+KIND_BY_NAME: Mapping[str, ObjectKind] = {facts.name.lower(): kind for kind, facts in OBJECTS.items()}

@@ -1,0 +1,273 @@
+"""Salesforce as a CRM source: windows by SOQL keyset, composites for what belongs to a page. The pure parts live beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import ClassVar, TypeVar
+
+import httpx
+
+from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused
+from connectors.contract.findings import Finding
+from connectors.contract.records import ObjectKind, Record, RecordRef
+from connectors.contract.selection import Selection
+from connectors.contract.source import NoteResult, Page, SourceLimits, SourceSchema, StatusNote, Stored, Window
+from connectors.contract.tokens import TokenStore
+from connectors.crm.salesforce.access import VENDOR, SalesforceAccess
+from connectors.crm.salesforce.ahead import first_pages, reads_roles
+from connectors.crm.salesforce.api import SalesforceApi
+from connectors.crm.salesforce.budget import DailyBudget
+from connectors.crm.salesforce.catalogue import Catalogue, Plans
+from connectors.crm.salesforce.check import check_org
+from connectors.crm.salesforce.deletions import list_deleted
+from connectors.crm.salesforce.reader import Reader, role_deals
+from connectors.crm.salesforce.records import modified_at, row_id
+from connectors.crm.salesforce.refusals import DRIFTED, classify
+from connectors.crm.salesforce.schema import read_schema
+from connectors.crm.salesforce.settings import SalesforceSettings
+from connectors.crm.salesforce.soql import PAGE_ROWS
+from connectors.crm.salesforce.walk import First, Step, Walk
+from connectors.crm.salesforce.windows import Phase, Place
+from connectors.crm.salesforce.write_back import MOST_NOTES, write_notes
+from connectors.http.auth import Lock
+from connectors.http.client import Clock, Hooks, HttpClient, Reply, Sleep
+from connectors.http.strict_json import Json, from_ms, to_ms
+
+__all__ = ["SalesforceSettings", "SalesforceSource"]
+
+# So many deals of one run are remembered as read, so that their roles do not have them read again.
+DEALS_REMEMBERED = 20_000
+
+Result = TypeVar("Result")
+
+
+class SalesforceSource:
+    """One Salesforce org."""
+
+    kind: ClassVar[str] = "salesforce"
+    limits: ClassVar[SourceLimits] = SourceLimits(
+        page_rows=PAGE_ROWS,
+        poll_every=timedelta(minutes=5),
+        # A transaction shows up minutes after the stamp that it wrote.
+        fast_overlap=timedelta(minutes=10),
+        # A developer org's; not stated in Salesforce's own pages.
+        smallest_daily_budget=15_000,
+    )
+    most_notes: ClassVar[int] = MOST_NOTES
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        settings: SalesforceSettings,
+        tokens: TokenStore,
+        lock: Lock,
+        clock: Clock,
+        hooks: Hooks = Hooks(),
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._budget = DailyBudget(settings.daily_share, clock)
+        self._access = SalesforceAccess(client, settings, tokens, lock, clock)
+        http = HttpClient(
+            client,
+            vendor=VENDOR,
+            base_url=self._access.base_url,
+            auth=self._access,
+            classify=self._classify,
+            hooks=hooks,
+            clock=clock,
+            sleep=sleep,
+        )
+        self._api = SalesforceApi(http, settings.api_version, self._budget)
+        self._catalogue = Catalogue(self._api, clock)
+        self._ahead: dict[Window, tuple[Selection, First]] = {}
+
+    @classmethod
+    def check_settings(cls, settings: Mapping[str, str]) -> None:
+        """ValueError names what is missing or unknown."""
+        SalesforceSettings.from_mapping(settings)
+
+    @classmethod
+    def open(
+        cls,
+        settings: Mapping[str, str],
+        http: httpx.AsyncClient,
+        tokens: TokenStore,
+        lock: Lock,
+        clock: Clock,
+        hooks: Hooks,
+        sleep: Sleep,
+        time_zone: str | None = None,  # noqa: ARG003 the day's limit rolls, so no zone matters
+    ) -> "SalesforceSource":
+        """A connector from its text settings."""
+        return cls(http, SalesforceSettings.from_mapping(settings), tokens, lock, clock, hooks, sleep)
+
+    async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
+        """Prove token, version, org, permissions, tracking and budget; one finding each. `kinds`: what the mapping reads."""
+        return await check_org(self._api, self._settings, kinds)
+
+    async def describe(self) -> SourceSchema:
+        """Read properties, stages, roles, currency and zone of the org."""
+        self._catalogue.forget()
+        return await read_schema(self._api, self._settings.currency, self._access.base_url)
+
+    def poll_every(self, kind: ObjectKind) -> timedelta:  # noqa: ARG002 one budget serves all kinds
+        """Five minutes, longer while the org's day, or our share of it, runs low."""
+        return self._budget.stretched(self.limits.poll_every)
+
+    async def read_ahead(self, windows: Sequence[Window], selection: Selection) -> None:
+        """Read the first pages of these windows in one request; what is refused of one is told by its own `changes`."""
+        self._ahead.clear()
+        firsts = await self._firsts(windows, selection)
+        self._ahead.update((window, (selection, first)) for window, first in firsts.items())
+
+    async def changes(self, window: Window, selection: Selection, stored: Stored) -> AsyncIterator[Page]:
+        """Yield the records modified in the window, oldest modification first; memory holds one page.
+
+        A deal's window ends with the deals whose contact roles changed in it. Where the window's end was not known, the
+        first page may hold rows that were modified after it.
+        """
+        resumed = Place.from_text(window.resume) if window.resume else None
+        start_ms = self._start_ms(window)
+        first = await self._first(window, selection) if resumed is None else None
+        walk = Walk(self._api, window, start_ms, self._clock, first)
+        place: Place | None = resumed or Place(Phase.ROWS, start_ms)
+        read: set[str] = set()
+        while place is not None:
+            pages = _PageReading(self._api, walk, place, stored, self._clock)
+            step = await self._steady(selection, pages.step)
+            records, has_roles = await self._steady(selection, lambda plans: pages.records(plans, step, read))  # noqa: B023 awaited here
+            place = step.next or _after(place.phase, walk, has_roles=has_roles)
+            yield Page(
+                records=records,
+                until=from_ms(walk.until_ms or start_ms),
+                resume=None if place is None else place.to_text(),
+                is_last=place is None,
+                seen=len(step.rows),
+            )
+
+    async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
+        """Read these records with history and people; unknown people of deals and leads come with them, before them."""
+        contacts = frozenset(ref.external_id for ref in refs if ref.kind is ObjectKind.CONTACT)
+        records: list[Record] = []
+        for kind in (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL):
+            ids = [ref.external_id for ref in refs if ref.kind is kind]
+            if ids:
+                reading = _Fetching(self._api, kind, ids, contacts, stored, self._clock)
+                found = await self._steady(selection, reading.records)
+                contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
+                records += found
+        return records
+
+    def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
+        """Yield what was deleted, hard deletions too; Salesforce tells of the last 30 days."""
+        return list_deleted(self._api, kind, since, self._clock())
+
+    async def write_back(self, notes: Sequence[StatusNote]) -> Sequence[NoteResult]:
+        """Write these properties, at most 200 notes; one result each, in order."""
+        return await write_notes(self._api, notes)
+
+    async def _first(self, window: Window, selection: Selection) -> First | None:
+        """The window's first page: read ahead, or read now with that of its roles."""
+        kept_for, first = self._ahead.pop(window, (None, None))
+        if first is not None and kept_for == selection:
+            return first
+        await self._steady(selection, lambda plans: _shown(plans, window.kind))
+        return (await self._firsts([window], selection)).get(window)
+
+    async def _firsts(self, windows: Sequence[Window], selection: Selection) -> Mapping[Window, First]:
+        starts = {window: self._start_ms(window) for window in windows}
+        return await first_pages(self._api, starts, await self._catalogue.plans(selection), self._clock())
+
+    def _start_ms(self, window: Window) -> int:
+        return max(to_ms(window.since - self._settings.look_back), 0)
+
+    async def _steady(self, selection: Selection, call: Callable[[Plans], Awaitable[Result]]) -> Result:
+        """A reading whose plan is an hour old at most; where the schema was found changed, once more with a new plan.
+
+        So a field that nobody mapped is let go, and a mapped one is named.
+        """
+        for is_last_try in (False, True):
+            try:
+                return await call(await self._catalogue.plans(selection))
+            except (AuthenticationFailed, RequestRefused) as error:
+                if error.code not in DRIFTED:
+                    raise
+                self._catalogue.forget()
+                if is_last_try:
+                    raise
+        raise AssertionError  # the last try returns or raises
+
+    def _classify(self, reply: Reply) -> ConnectorError | None:
+        """Refused answers tell of the day's requests too."""
+        self._budget.seen(reply.headers)
+        return classify(reply)
+
+
+class _PageReading:
+    """One page of a window."""
+
+    def __init__(self, api: SalesforceApi, walk: Walk, place: Place, stored: Stored, clock: Clock) -> None:
+        self._api = api
+        self._walk = walk
+        self._place = place
+        self._stored = stored
+        self._clock = clock
+
+    async def step(self, plans: Plans) -> Step:
+        """The page's rows, and where the next page begins."""
+        return await self._walk.step(self._place, plans)
+
+    async def records(self, plans: Plans, step: Step, read: set[str]) -> tuple[tuple[Record, ...], bool]:
+        """What is changed among the rows; and whether roles follow. `read`: the deals that this run has read."""
+        kind = self._walk.kind
+        reader = Reader(self._api, plans, self._stored.known, self._clock)
+        if self._place.phase is Phase.ROLES:
+            deals = [one for one in role_deals(step.rows) if one not in read]
+            return await reader.by_ids(ObjectKind.DEAL, deals) if deals else (), True
+        changed = await self._changed(plans, step.rows)
+        found = await reader.complete(kind, changed) if changed else ()
+        if len(read) < DEALS_REMEMBERED:
+            read.update(map(row_id, changed))
+        return found, reads_roles(kind, plans)
+
+    async def _changed(self, plans: Plans, rows: Sequence[Json]) -> list[Json]:
+        """The rows that are not stored in exactly this version."""
+        if not rows:
+            return []
+        stamp = plans.of(self._walk.kind).stamp
+        versions = {row_id(row): modified_at(row, stamp) for row in rows}
+        unchanged = await self._stored.unchanged(self._walk.kind, versions)
+        return [row for row in rows if row_id(row) not in unchanged]
+
+
+class _Fetching:
+    """Some records of one kind by id. `contacts` are read already."""
+
+    def __init__(
+        self, api: SalesforceApi, kind: ObjectKind, ids: Sequence[str], contacts: frozenset[str], stored: Stored, clock: Clock
+    ) -> None:
+        self._api = api
+        self._kind = kind
+        self._ids = ids
+        self._contacts = contacts
+        self._stored = stored
+        self._clock = clock
+
+    async def records(self, plans: Plans) -> tuple[Record, ...]:
+        """The records, people first."""
+        reader = Reader(self._api, plans, self._stored.known, self._clock)
+        return await reader.by_ids(self._kind, self._ids, self._contacts)
+
+
+def _after(phase: Phase, walk: Walk, *, has_roles: bool) -> Place | None:
+    """Where the reading goes on when a phase has ended."""
+    if phase is Phase.ROLES or not has_roles or walk.has_no_roles:
+        return None
+    return walk.roles_start()
+
+
+async def _shown(plans: Plans, kind: ObjectKind) -> None:
+    """Raises where the org hides the kind or a mapped field of it."""
+    plans.of(kind)
