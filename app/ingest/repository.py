@@ -13,6 +13,9 @@ from app.db.bulk import Row, delete_rows, insert_rows, is_sqlite, listed, lists,
 from app.db.tables import deal_people, entries, identities, leads, records
 from connectors.contract.records import ObjectKind, RecordRef
 
+# The modification of a record that is only known by its name: any reading of it is newer.
+NEVER_READ = 0
+
 
 @dataclass(frozen=True, slots=True)
 class RecordRow:
@@ -29,6 +32,11 @@ class RecordRow:
     created_at: int | None
     modified_at: int
     fields_sealed: bytes
+
+
+def is_unread(row: RecordRow) -> bool:
+    """True where nothing but the record's name is known, and the CRM may show it."""
+    return row.modified_at == NEVER_READ and row.state == "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def _by_refs(kinds: tuple[ObjectKind, ...], *, for_sqlite: bool) -> Select[Any]:
 
 
 async def versions(connection: AsyncConnection, source_id: int, kind: ObjectKind, ids: Sequence[str]) -> dict[str, int]:
-    """External id -> modified_at (ms) of the live stored records among these."""
+    """External id -> modified_at (ms) of the stored records among these that the CRM shows and that were read."""
     given = {"source_id": source_id, "kind": kind.value, **lists(connection, ids=ids)}
     result = await connection.execute(_versions(for_sqlite=is_sqlite(connection)), given)
     return {row.external_id: row.modified_at for row in result}
@@ -114,7 +122,8 @@ def _versions(*, for_sqlite: bool) -> Select[Any]:
     return select(records.c.external_id, records.c.modified_at).where(
         records.c.source_id == bindparam("source_id"),
         records.c.object == bindparam("kind"),
-        records.c.state == "live",
+        records.c.state.in_(("live", "converted")),
+        records.c.modified_at != NEVER_READ,
         listed(records.c.external_id, "ids", for_sqlite=for_sqlite),
     )
 
