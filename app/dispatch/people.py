@@ -89,7 +89,7 @@ def _links(*, for_sqlite: bool) -> Select[Any]:
         select(deal_people.c.deal_id, records.c.lead_id, deal_people.c.label, deal_people.c.primary)
         .join(records, records.c.id == deal_people.c.person_id)
         .where(listed(deal_people.c.deal_id, "ids", for_sqlite=for_sqlite))
-        .where(records.c.lead_id.is_not(None), records.c.state == "live")
+        .where(records.c.lead_id.is_not(None), records.c.state.in_(("live", "converted")))
     )
 
 

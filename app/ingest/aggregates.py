@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.bulk import Row
 from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.ingest import repository
-from app.ingest.repository import DealPersonRow, LeadRow, RecordRow
-from app.ingest.storing import NEVER_READ, PERSON_KINDS, Fields, PagePlan
+from app.ingest.repository import NEVER_READ, DealPersonRow, LeadRow, RecordRow, is_unread
+from app.ingest.storing import BECAME, PERSON_KINDS, Fields, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
 from app.mapping.engine import principal
 from app.secrets import Keyring
-from connectors.contract.records import Entry, EntryOrigin, RecordState
+from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordRef, RecordState
 
 
 @dataclass(slots=True)
@@ -49,6 +49,25 @@ class Neighbourhood:
             sorted(mine, key=lambda one: (one.state is RecordState.MERGED, -one.modified_at.timestamp(), one.ref.external_id))
         )
 
+    def is_read(self, lead_id: int) -> bool:
+        """True where more is known of a lead than the name of its record."""
+        return any(map(_is_read, self.held_by.get(lead_id, ())))
+
+    def unread_on_deals(self) -> list[RecordRef]:
+        """Records of the people of touched deals of which only the name is known: they are worth a fetch."""
+        on_deals = {self.principal_of(deal_id) for deal_id in self.links} & self.work_leads
+        return [row.ref for row in self.records.values() if row.lead_id in on_deals and is_unread(row)]
+
+    def first_touch(self, lead_id: int) -> tuple[str | None, str | None, str | None]:
+        """Platform, campaign and utm campaign as they were frozen: of the leads that are one now, the earliest that has each."""
+        mine = [row for row in self.leads.values() if self.merged_leads.get(row.id, row.id) == lead_id]
+        mine.sort(key=lambda row: (row.id != lead_id, row.created_at))
+        return (
+            next((row.platform for row in mine if row.platform), None),
+            next((row.campaign_id for row in mine if row.campaign_id), None),
+            next((row.utm_campaign for row in mine if row.utm_campaign), None),
+        )
+
     def person(self, lead_id: int, email_key: bytes | None) -> Person:
         """The engine's view of a lead."""
         held = self.person_records(lead_id)
@@ -68,7 +87,7 @@ class Neighbourhood:
         people = []
         for link in self.links.get(deal_id, ()):
             row = self.records.get(link.person_id)
-            if row is None or row.lead_id is None:
+            if row is None or row.lead_id is None or not self.is_read(row.lead_id):
                 continue
             people.append(
                 DealPerson(
@@ -93,8 +112,11 @@ class Neighbourhood:
 
 def created_of(held: Iterable[KnownRecord]) -> datetime | None:
     """When the CRM first had this person; a record known only by its name says nothing."""
-    read = [record for record in held if record.created_at is not None or to_ms(record.modified_at) != NEVER_READ]
-    return min((record.created_at or record.modified_at for record in read), default=None)
+    return min((record.created_at or record.modified_at for record in held if _is_read(record)), default=None)
+
+
+def _is_read(record: KnownRecord) -> bool:
+    return record.created_at is not None or to_ms(record.modified_at) != NEVER_READ
 
 
 async def load_neighbourhood(
@@ -125,7 +147,7 @@ async def load_neighbourhood(
 
 def _links_after(stored: Sequence[DealPersonRow], plan: PagePlan) -> list[DealPersonRow]:
     """Links as they should be: as read, and those of merged contacts and deals the survivor's."""
-    found = {(link.deal_id, link.person_id): link for link in stored if link.deal_id not in plan.links}
+    found = {(link.deal_id, link.person_id): link for link in stored if not plan.links.get(link.deal_id) and _stays(link, plan)}
     for link in (link for links in plan.links.values() for link in links):
         found[link.deal_id, link.person_id] = link
     after: dict[tuple[int, int], DealPersonRow] = {}
@@ -135,18 +157,25 @@ def _links_after(stored: Sequence[DealPersonRow], plan: PagePlan) -> list[DealPe
             continue  # the survivor's people were read
         person_id = plan.moves.get(link.person_id, link.person_id)
         after.setdefault((deal_id, person_id), replace(link, deal_id=deal_id, person_id=person_id))
+    peopled = {deal_id for deal_id, _ in after}
+    for link in (link for links in plan.converted.values() for link in links):
+        deal_id = plan.moves.get(link.deal_id, link.deal_id)
+        if deal_id not in peopled:
+            after[deal_id, link.person_id] = replace(link, deal_id=deal_id)
     return list(after.values())
 
 
+def _stays(link: DealPersonRow, plan: PagePlan) -> bool:
+    """A deal's people that were not read now, or the CRM lead that it was where it is read without any."""
+    return link.deal_id not in plan.links or link.label == BECAME
+
+
 def _apply_rows(near: Neighbourhood, plan: PagePlan) -> None:
-    """The page's readings over the stored rows, then its merges."""
+    """The page's readings over the stored rows, then its merges and what is joined."""
     rows = near.records
     changed = dict(plan.rows)
     rows.update(changed)
-    for old, new in plan.moves.items():
-        if old in rows and new in rows and rows[old].lead_id is not None and rows[new].lead_id is not None:
-            near.merged_leads[int(rows[old].lead_id or 0)] = int(rows[new].lead_id or 0)
-    near.merged_leads = {old: _last(new, near.merged_leads) for old, new in near.merged_leads.items() if old != new}
+    near.merged_leads = _merged_leads(rows, plan)
     for row in list(rows.values()):
         target = plan.moves.get(row.id, row.merged_into)
         target = plan.moves.get(target, target) if target is not None else None
@@ -156,6 +185,37 @@ def _apply_rows(near: Neighbourhood, plan: PagePlan) -> None:
         if moved != row:
             rows[row.id] = changed[row.id] = moved
     near.changed = list(changed.values())
+
+
+def _merged_leads(rows: Mapping[int, RecordRow], plan: PagePlan) -> dict[int, int]:
+    """Which leads become which: those of merged records, and those of CRM leads the contact's.
+
+    A lead that has a contact already goes to no other one but by a merge of contacts.
+    """
+    moves: dict[int, int] = {}
+
+    def lead_of(record_id: int) -> int | None:
+        lead_id = rows[record_id].lead_id if record_id in rows else None
+        return None if lead_id is None else _last(lead_id, moves)
+
+    def move(old: int | None, new: int | None) -> None:
+        if old is not None and new is not None and old != new:
+            moves[old] = new
+
+    def is_contact(record_id: int) -> bool:
+        return record_id in rows and rows[record_id].ref.kind is ObjectKind.CONTACT
+
+    for old, new in plan.moves.items():
+        if is_contact(old):
+            move(lead_of(old), lead_of(new))
+    with_contact = {lead_of(record_id) for record_id in rows if is_contact(record_id)}
+    for one, other in (*((old, new) for old, new in plan.moves.items() if not is_contact(old)), *plan.joins.items()):
+        lead, target = lead_of(one), lead_of(other)
+        if lead not in with_contact:
+            move(lead, target)
+        elif target not in with_contact:
+            move(target, lead)
+    return {old: _last(old, moves) for old in moves}
 
 
 def _last(lead_id: int, moves: Mapping[int, int]) -> int:
@@ -172,15 +232,30 @@ def _apply_entries(
     """Entries that are not stored yet; what is new of each record."""
     fresh: dict[int, frozenset[EntryKey]] = {}
     for record_id, told in plan.entries.items():
-        stored = {(str(row["property"]), int(str(row["entered_at"])), str(row["value"])) for row in history.get(record_id, ())}
-        new = {(one.property, to_ms(one.entered_at), one.value): one for one in told}
-        for key in stored & new.keys():
-            del new[key]
+        new = unseen(history.get(record_id, ()), told)
         rows = [_entry_row(record_id, at, one) for (_, at, _), one in new.items()]
         near.new_entries.extend(rows)
         history.setdefault(record_id, []).extend(rows)
         fresh[record_id] = frozenset((name, from_ms(at), value) for name, at, value in new)
     return fresh
+
+
+def unseen(stored: Sequence[Mapping[str, object]], told: Sequence[Entry]) -> dict[tuple[str, int, str], Entry]:
+    """The entries that are not stored yet. What a poll observed counts only where it differs from what was held before it."""
+    before = {(str(row["property"]), int(str(row["entered_at"])), str(row["value"])) for row in stored}
+    new: dict[tuple[str, int, str], Entry] = {}
+    held = [*before]
+    for one in sorted(told, key=lambda entry: (entry.origin is EntryOrigin.OBSERVED, entry.entered_at)):
+        key = (one.property, to_ms(one.entered_at), one.value)
+        if key in before:
+            continue
+        if one.origin is EntryOrigin.OBSERVED:
+            earlier = ((at, value) for name, at, value in held if name == one.property and at <= key[1])
+            if max(earlier, default=(0, ""))[1] == one.value:
+                continue
+        held.append(key)
+        new.setdefault(key, one)
+    return new
 
 
 def _entry_row(record_id: int, at: int, entry: Entry) -> dict[str, object]:

@@ -8,7 +8,7 @@ from app.mapping.aggregate import AccountFacts
 from app.mapping.document import MappingDocument
 from app.mapping.rates import Rates
 from connectors.contract.destination import DestinationLimits
-from connectors.contract.records import ObjectKind, Record
+from connectors.contract.records import Record
 from connectors.contract.selection import Selection
 
 
@@ -62,8 +62,3 @@ class SourceContext:
                 ):
                     return True
         return False
-
-
-def people_on_deals(page: Sequence[Record]) -> frozenset[object]:
-    """The people of the deals in a page."""
-    return frozenset(link.ref for record in page if record.ref.kind is ObjectKind.DEAL for link in record.people or ())

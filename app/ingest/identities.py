@@ -51,13 +51,21 @@ class LeadWriter:
         identity_rows: list[Row] = []
         for lead_id in sorted(near.touched_leads):
             held = near.person_records(lead_id)
-            if not held:
+            if not near.is_read(lead_id):
                 continue
             stored = near.leads.get(lead_id)
             raw, country = _raw_identity(source, held)
             raw_key = self._people.raw_key(raw)
             sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)
             row = _lead_row(source, lead_id, held, stored, sealed, raw, country, now)
+            platform, campaign_id, utm_campaign = near.first_touch(lead_id)
+            row = {
+                **row,
+                # Attribution is frozen at first touch.
+                "platform": platform or row["platform"],
+                "campaign_id": campaign_id or row["campaign_id"],
+                "utm_campaign": utm_campaign or row["utm_campaign"],
+            }
             if sealed is not None:
                 identity_rows.append({"id": 0, "lead_id": lead_id, "has": sealed.has, "sealed": sealed.sealed})
                 written.email_keys[lead_id] = sealed.email_key
@@ -127,10 +135,9 @@ def _lead_row(
         "consent_why": why,
         "country": country,
         "clicked_at": optional_ms(raw.clicked_at),
-        # Attribution is frozen at first touch.
-        "platform": (stored.platform if stored else None) or platform,
-        "campaign_id": (stored.campaign_id if stored else None) or campaign_id,
-        "utm_campaign": (stored.utm_campaign if stored else None) or utm_campaign,
+        "platform": platform,
+        "campaign_id": campaign_id,
+        "utm_campaign": utm_campaign,
         "dimensions_json": orjson.dumps(dict(dimensions_of(source.document, look))).decode(),
         "created_at": to_ms(created if stored is None else min(created, from_ms(stored.created_at))),
     }

@@ -19,6 +19,7 @@ def readings_of(page: Sequence[Record]) -> list[Record]:
             newer,
             entries=tuple(dict.fromkeys((*newer.entries, *older.entries))),
             merged_ids=tuple(dict.fromkeys((*newer.merged_ids, *older.merged_ids))),
+            converted_from=tuple(dict.fromkeys((*newer.converted_from, *older.converted_from))),
         )
     return list(best.values())
 
@@ -45,6 +46,7 @@ def clean_record(record: Record) -> Record:
         stage=record.stage and clean_text(record.stage),
         merged_into=record.merged_into and _clean_ref(record.merged_into),
         merged_ids=tuple(map(clean_text, record.merged_ids)),
+        converted_from=tuple(map(_clean_ref, record.converted_from)),
     )
 
 

@@ -1,6 +1,6 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,15 +10,15 @@ from typing import Protocol
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
-from app.ingest import repository
 from app.ingest.context import SourceContext
-from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, cursors_of, next_window, note_deletions_listed
+from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, Sweep, cursors_of, next_window, note_deletions_listed
 from app.ingest.inbox import WaitingHint, waiting_hints
+from app.ingest.lookups import stored_of
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, RecordRef
-from connectors.contract.source import CrmSource, ListsDeleted, Stored
+from connectors.contract.source import CrmSource, ListsDeleted, Paces, ReadsAhead, Window
 
 HINTS_A_FETCH = 200
 BATCHES_OF_HINTS = 5
@@ -49,6 +49,16 @@ class _Due:
     def __bool__(self) -> bool:
         """True where there is anything."""
         return bool(self.hints or self.windows or self.listings or self.has_new_rates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A window as it is read in this pull. `refetches`: its records are read anew, stored or not."""
+
+    window: Window
+    sweep: Sweep
+    reach: str
+    refetches: bool
 
 
 class _Refusals:
@@ -143,10 +153,7 @@ class Poller:
         with refusals.kept():
             most = None if budget is None else BATCHES_OF_HINTS
             pulled = _sum(pulled, await self._hints(source, crm, due.hints, lease, most))
-        for kind, row in due.windows:
-            if not self._is_stopping():
-                with refusals.kept():
-                    pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
+        pulled = _sum(pulled, await self._windows(source, crm, due, lease, until, refusals))
         if isinstance(crm, ListsDeleted) and not pulled.has_more:
             for row in due.listings:
                 with refusals.kept():
@@ -172,31 +179,45 @@ class Poller:
             pulled = _sum(pulled, Pulled(recorded))
         return pulled
 
-    async def _window(
+    async def _windows(
         self,
         source: SourceContext,
         crm: CrmSource,
-        kind: ObjectKind,
-        row: CursorRow | None,
+        due: _Due,
         lease: PullLease,
         until: datetime | None,
+        refusals: _Refusals,
     ) -> Pulled:
-        now = self._clock()
-        reach = _reach(source, kind)
-        window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
-        refetches = row is not None and row.reach != reach
+        """Read each window; where the source can, their first pages come in one request."""
         pulled = Pulled()
-        async for page in crm.changes(window, source.selection, self._stored(source, refetches=refetches)):
+        now = self._clock()
+        openings = [_opening(source, crm, kind, row, now) for kind, row in due.windows]
+        if isinstance(crm, ReadsAhead) and len(openings) > 1 and not self._is_stopping():
+            with refusals.kept():
+                await crm.read_ahead([opening.window for opening in openings], source.selection)
+        for opening in openings:
+            if not self._is_stopping():
+                with refusals.kept():
+                    pulled = _sum(pulled, await self._window(source, crm, opening, lease, until))
+        return pulled
+
+    async def _window(
+        self, source: SourceContext, crm: CrmSource, opening: _Opening, lease: PullLease, until: datetime | None
+    ) -> Pulled:
+        window = opening.window
+        pulled = Pulled()
+        stored = stored_of(self._database, source.id, refetches=opening.refetches)
+        async for page in crm.changes(window, source.selection, stored):
             now = self._clock()
             move = CursorMove(
-                kind=kind,
+                kind=window.kind,
                 window_start=window.since,
                 window_end=page.until,
                 resume=page.resume,
                 settled=page.is_last,
-                sweep=sweep,
-                reach=REFETCHING + reach if refetches and not page.is_last else reach,
-                next_poll_at=now + crm.limits.poll_every if page.is_last else None,
+                sweep=opening.sweep,
+                reach=REFETCHING + opening.reach if opening.refetches and not page.is_last else opening.reach,
+                next_poll_at=now + _poll_every(crm, window.kind) if page.is_last else None,
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
             pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
@@ -212,7 +233,9 @@ class Poller:
             if self._is_stopping() or (most is not None and pulled.pages >= most):
                 return replace(pulled, has_more=True)
             refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
-            records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
+            records = (
+                await crm.fetch(refs, source.selection, stored_of(self._database, source.id, refetches=False)) if refs else ()
+            )
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
             pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:
@@ -226,7 +249,7 @@ class Poller:
         began_at = self._clock()
         listed_at = row.deletions_listed_at
         since = None if listed_at is None else from_ms(listed_at) - crm.limits.deep_overlap
-        stored = self._stored(source, refetches=False)
+        stored = stored_of(self._database, source.id, refetches=False)
         pulled = Pulled()
         async for page in crm.deleted(row.kind, since):
             live = await stored.known(row.kind, [ref.external_id for ref in page]) if page else frozenset()
@@ -241,30 +264,31 @@ class Poller:
             await note_deletions_listed(connection, source.id, row.kind, lease.fence, began_at)
         return pulled
 
-    def _stored(self, source: SourceContext, *, refetches: bool) -> Stored:
-        async def unchanged(kind: ObjectKind, rows: Mapping[str, datetime]) -> frozenset[str]:
-            if refetches:
-                return frozenset()
-            async with self._database.read() as connection:
-                stored = await repository.versions(connection, source.id, kind, list(rows))
-            return frozenset(key for key, at in rows.items() if stored.get(key) == to_ms(at))
-
-        async def known(kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
-            async with self._database.read() as connection:
-                return frozenset(await repository.versions(connection, source.id, kind, ids))
-
-        return Stored(unchanged, known)
-
 
 def _people_first(kind: ObjectKind) -> int:
     """Contacts before deals, so that a deal finds its people stored."""
     return (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL).index(kind)
 
 
-def _reach(source: SourceContext, kind: ObjectKind) -> str:
-    """What is read of this kind, as text: where it changes, history is read again."""
+def _opening(source: SourceContext, crm: CrmSource, kind: ObjectKind, row: CursorRow | None, now: datetime) -> _Opening:
+    reach, unfiltered = _reach(source, kind)
+    if row is not None and row.reach in (unfiltered, REFETCHING + unfiltered):
+        row = replace(row, reach=row.reach.replace(unfiltered, reach))  # all was read, so fewer need no reading again
+    window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
+    return _Opening(window, sweep, reach, refetches=row is not None and row.reach != reach)
+
+
+def _poll_every(crm: CrmSource, kind: ObjectKind) -> timedelta:
+    return crm.poll_every(kind) if isinstance(crm, Paces) else crm.limits.poll_every
+
+
+def _reach(source: SourceContext, kind: ObjectKind) -> tuple[str, str]:
+    """What is read of this kind, as text, and the same where no record is left out: where it changes, history is read again."""
     chosen = source.selection.objects[kind]
-    return "|".join((*sorted(chosen.fields), "#", *sorted(chosen.history_properties), "#", str(source.document.history)))
+    all_of = "|".join((*sorted(chosen.fields), "#", *sorted(chosen.history_properties), "#", str(source.document.history)))
+    if not chosen.only_where_set and not chosen.or_on_deals:
+        return all_of, all_of
+    return "|".join((all_of, "#", *sorted(chosen.only_where_set), "deals" if chosen.or_on_deals else "")), all_of
 
 
 def _sum(one: Pulled, other: Pulled) -> Pulled:

@@ -19,7 +19,7 @@ from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
 from app.ingest.identities import LeadWriter, PeopleWritten
-from app.ingest.inbox import WaitingHint, done_with
+from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe
 from app.ingest.pages import readings_of
 from app.ingest.people import People
@@ -144,6 +144,7 @@ class Recorder:
         rates: Rates | None,
     ) -> tuple[Recorded, set[int]]:
         near = await load_neighbourhood(connection, self._keyring, plan, source.prefer)
+        await put_hints(connection, source.id, [*plan.asked, *near.unread_on_deals()], to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)

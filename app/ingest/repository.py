@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, delete_rows, insert_rows, is_sqlite, listed, lists, update_rows
 from app.db.tables import deal_people, entries, identities, leads, records
 from connectors.contract.records import ObjectKind, RecordRef
+
+# The modification of a record that is only known by its name: any reading of it is newer.
+NEVER_READ = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class RecordRow:
     created_at: int | None
     modified_at: int
     fields_sealed: bytes
+
+
+def is_unread(row: RecordRow) -> bool:
+    """True where nothing but the record's name is known, and the CRM may show it."""
+    return row.modified_at == NEVER_READ and row.state == "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def _by_refs(kinds: tuple[ObjectKind, ...], *, for_sqlite: bool) -> Select[Any]:
 
 
 async def versions(connection: AsyncConnection, source_id: int, kind: ObjectKind, ids: Sequence[str]) -> dict[str, int]:
-    """External id -> modified_at (ms) of the live stored records among these."""
+    """External id -> modified_at (ms) of the stored records among these that the CRM shows and that were read."""
     given = {"source_id": source_id, "kind": kind.value, **lists(connection, ids=ids)}
     result = await connection.execute(_versions(for_sqlite=is_sqlite(connection)), given)
     return {row.external_id: row.modified_at for row in result}
@@ -114,7 +122,8 @@ def _versions(*, for_sqlite: bool) -> Select[Any]:
     return select(records.c.external_id, records.c.modified_at).where(
         records.c.source_id == bindparam("source_id"),
         records.c.object == bindparam("kind"),
-        records.c.state == "live",
+        records.c.state.in_(("live", "converted")),
+        records.c.modified_at != NEVER_READ,
         listed(records.c.external_id, "ids", for_sqlite=for_sqlite),
     )
 
@@ -227,6 +236,42 @@ async def entries_of(connection: AsyncConnection, record_ids: Sequence[int]) -> 
 def _entries(*, for_sqlite: bool) -> Select[Any]:
     query = select(entries).where(listed(entries.c.record_id, "ids", for_sqlite=for_sqlite))
     return query.order_by(entries.c.record_id, entries.c.entered_at, entries.c.property, entries.c.value)
+
+
+@dataclass(frozen=True, slots=True)
+class NewestEntry:
+    """The newest stored entry of a property of a record."""
+
+    external_id: str
+    property: str
+    value: str
+    entered_at: int
+
+
+async def newest_entries(connection: AsyncConnection, source_id: int, kind: ObjectKind, ids: Sequence[str]) -> list[NewestEntry]:
+    """The newest entry of each property of these records, in one statement."""
+    given = {"source_id": source_id, "kind": kind.value, **lists(connection, ids=ids)}
+    result = await connection.execute(_newest(for_sqlite=is_sqlite(connection)), given)
+    return [NewestEntry(row.external_id, row.property, row.value, row.entered_at) for row in result]
+
+
+@lru_cache
+def _newest(*, for_sqlite: bool) -> Select[Any]:
+    later = func.row_number().over(
+        partition_by=(entries.c.record_id, entries.c.property), order_by=(entries.c.entered_at.desc(), entries.c.value.desc())
+    )
+    ranked = (
+        select(records.c.external_id, entries.c.property, entries.c.value, entries.c.entered_at, later.label("place"))
+        .join(entries, entries.c.record_id == records.c.id)
+        .where(
+            records.c.source_id == bindparam("source_id"),
+            records.c.object == bindparam("kind"),
+            listed(records.c.external_id, "ids", for_sqlite=for_sqlite),
+        )
+        .subquery()
+    )
+    columns = (ranked.c.external_id, ranked.c.property, ranked.c.value, ranked.c.entered_at)
+    return select(*columns).where(ranked.c.place == 1)
 
 
 async def links_around(connection: AsyncConnection, deal_ids: Sequence[int], person_ids: Sequence[int]) -> list[DealPersonRow]:

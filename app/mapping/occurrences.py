@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.mapping.aggregate import ConversionState, EndReason
 from app.mapping.stays import Run
@@ -67,14 +68,21 @@ def match_every(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Match
     found = Matched([], [], [])
     for run in runs:
         at = run.first.entered_at
-        occurrence = int(at.timestamp() * 1000)
+        occurrence = _milliseconds(at)
         match = next((one for one in free.values() if one.occurrence == occurrence or one.occurred_at == at), None)
+        if match is None and run.first.observed_at is not None:
+            observed = _milliseconds(run.first.observed_at)
+            match = next((one for one in free.values() if one.occurrence == observed), None)
         match = match or next((one for one in free.values() if one.is_implied and one.is_live), None)
         if match is not None:
             del free[match.uid]
         found.pairs.append((run, match, occurrence if match is None else match.occurrence))
     found.untouched.extend(free.values())
     return found
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def after_merge(

@@ -133,4 +133,6 @@ class Scopes:
 
 
 def _refs(record: KnownRecord) -> tuple[str, ...]:
-    return (record.ref.external_id, *record.aliases)
+    """A CRM lead's id may be a contact's too, where the CRM numbers each kind by itself."""
+    ids = (record.ref.external_id, *record.aliases)
+    return tuple(f"{ObjectKind.LEAD.value}:{one}" for one in ids) if record.ref.kind is ObjectKind.LEAD else ids

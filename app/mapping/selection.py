@@ -1,13 +1,15 @@
 """Exactly what the document needs to be read from the CRM (pure)."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from app.mapping.document import IdentityRules, MappingDocument
 from app.mapping.people import EMAIL_DOMAIN, split_field
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import SourceSchema
+
+WITH_PEOPLE = frozenset({ObjectKind.DEAL, ObjectKind.LEAD})
 
 
 def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
@@ -30,18 +32,37 @@ def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
                 history[trigger.object].add(trigger.property)
                 fields[trigger.object].add(trigger.property)
     with_company = any(milestone.once_per == "company" for milestone in document.milestones)
+    filtered = _filtered(document, fields)
     return Selection(
         {
             kind: ObjectSelection(
                 fields=frozenset(names),
                 history_properties=frozenset(history[kind]),
-                with_people=kind is ObjectKind.DEAL,
+                only_where_set=_needed(document, kind) if kind is filtered else frozenset(),
+                or_on_deals=kind is filtered and ObjectKind.DEAL in fields,
+                with_people=kind in WITH_PEOPLE,
                 with_company=with_company,
             )
             for kind, names in fields.items()
             if kind is not ObjectKind.COMPANY
         }
     )
+
+
+def _filtered(document: MappingDocument, fields: Mapping[ObjectKind, object]) -> ObjectKind | None:
+    """Contacts, where none counts by its creation alone: they change with every e-mail that is opened.
+
+    The contacts of CRM leads are read whatever they hold, as no filter knows them.
+    """
+    triggers = (trigger for milestone in document.milestones for trigger in milestone.when)
+    counts_all = any(trigger.object is ObjectKind.CONTACT and trigger.property is None for trigger in triggers)
+    return None if counts_all or ObjectKind.LEAD in fields else ObjectKind.CONTACT
+
+
+def _needed(document: MappingDocument, kind: ObjectKind) -> frozenset[str]:
+    """The properties whose entries make milestones of this kind."""
+    triggers = (trigger for milestone in document.milestones for trigger in milestone.when)
+    return frozenset(one.property for one in triggers if one.object is kind and one.property is not None)
 
 
 def fields_of(document: MappingDocument) -> Iterator[str]:

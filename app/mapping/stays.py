@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from app.mapping.aggregate import AccountFacts, EndReason, KnownRecord
 from app.mapping.document import MappingDocument, Milestone, Trigger
-from connectors.contract.records import Entry, ObjectKind, RecordState
+from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordState
 
 DISQUALIFIED = "disqualified"
+ABOUT = " (seen by a poll: the instant is approximate)"
 
 Leave = tuple[datetime, EndReason]
 
@@ -19,6 +20,7 @@ Leave = tuple[datetime, EndReason]
 class Stay:
     """A record entered a milestone at an instant; `ended_at` where the mapping takes back what left, was lost or deleted.
 
+    `observed_at`: when a poll saw this entry, where it was counted by that until the CRM's history told of it.
     `is_held`: the record is inside still, whatever the mapping does about leaving. `is_fresh`: recorded now for the first time.
     """
 
@@ -32,6 +34,7 @@ class Stay:
     is_fresh: bool = True
     ended_at: datetime | None = None
     ended_why: EndReason | None = None
+    observed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Stays:
         self._triggers = document.triggers
         self._disqualified = document.rank(DISQUALIFIED)
         self._histories: dict[int, dict[str, list[Entry]]] = {}
+        self._observed: dict[tuple[int, str, datetime], datetime] = {}
         self._lost: dict[int, list[Entry]] = {}
         self._entrances: dict[tuple[int, int], list[_Entrance]] = {}
         self._known: dict[tuple[int, str, bool], list[Stay]] = {}
@@ -120,6 +124,8 @@ class Stays:
             ended = max(record.modified_at, entrance.at), EndReason.DELETED
         entry, name = entrance.entry, entrance.trigger.object
         explain = f"{name} created" if entry is None else f"{name}.{entry.property} entered {entry.value}"
+        if entry is not None and entry.is_approximate:
+            explain += ABOUT
         stage, pipeline = (entry.value, entry.pipeline) if entry is not None else (None, record.pipeline)
         if implied:
             explain = f"implied: {explain}"
@@ -132,6 +138,7 @@ class Stays:
             stage=stage,
             is_implied=implied,
             is_held=left is None and not is_deleted,
+            observed_at=None if entry is None else self._observed.get((record.id, entry.property, entry.entered_at)),
             is_fresh=record.fresh is None or entry is None or (entry.property, entry.entered_at, entry.value) in record.fresh,
             ended_at=None if ended is None else ended[0],
             ended_why=None if ended is None else ended[1],
@@ -199,8 +206,21 @@ class Stays:
             for entries in found.values():
                 if any(one.entered_at >= other.entered_at for one, other in pairwise(entries)):
                     entries.sort(key=lambda entry: self._order(record, entry))
+                if any(entry.origin is EntryOrigin.OBSERVED for entry in entries):
+                    entries[:] = self._told(record, entries)
             self._histories[record.id] = found
         return found
+
+    def _told(self, record: KnownRecord, entries: Sequence[Entry]) -> list[Entry]:
+        """Without what a poll observed of an entry that the CRM's history tells: that one is exact, and counts alone."""
+        kept: list[Entry] = []
+        for entry in entries:
+            last = kept[-1] if kept else None
+            if last is not None and entry.origin is EntryOrigin.OBSERVED and last.value == entry.value:
+                self._observed.setdefault((record.id, entry.property, last.entered_at), entry.entered_at)
+            else:
+                kept.append(entry)
+        return kept
 
     def _order(self, record: KnownRecord, entry: Entry) -> tuple[datetime, int, str, str]:
         """By time; within one instant in the pipeline's order, whatever order they were read in."""

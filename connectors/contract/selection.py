@@ -11,6 +11,7 @@ class ObjectSelection:
     """Properties to read of one kind. `history_properties` are read with their whole history of entries.
 
     `only_where_set`: where not empty, a search may leave out records in which all of these properties are empty.
+    `or_on_deals`: records that are on a deal are wanted too; where `only_where_set` is empty, a search may leave out all others.
     `with_people`: read the people on the record (deals, CRM leads).
     `with_company`: read the record's company.
     """
@@ -18,6 +19,7 @@ class ObjectSelection:
     fields: frozenset[str] = frozenset()
     history_properties: frozenset[str] = frozenset()
     only_where_set: frozenset[str] = frozenset()
+    or_on_deals: bool = False
     with_people: bool = False
     with_company: bool = False
 

@@ -173,3 +173,33 @@ def test_the_person_s_domain_can_be_named_in_conditions_only() -> None:
     assert check_document(document(exclude=[condition]), SCHEMA, SETTINGS) == ()
     wrong = document(identity={"email": "person.email_domain"})
     assert [one.path for one in check_document(wrong, SCHEMA, SETTINGS)] == ["identity.email"]
+
+
+def test_contacts_are_filtered_where_none_counts_by_its_creation() -> None:
+    """A contact changes with every e-mail that is opened: only those that can matter are searched for."""
+    by_stage = document({"lead": {"when": [{"object": "contact", "property": "lifecyclestage", "enters": ["lead"]}]}})
+    deals_only = document(
+        {
+            "lead": {"when": [{"object": "deal", "created": True}]},
+            "qualified_lead": {"when": [{"object": "deal", "property": "dealstage", "enters": ["qualified"]}]},
+        }
+    )
+
+    found = [selection_of(one, SCHEMA).objects[ObjectKind.CONTACT] for one in (by_stage, deals_only, document())]
+
+    assert [(one.only_where_set, one.or_on_deals) for one in found] == [
+        (frozenset({"lifecyclestage"}), True),
+        (frozenset(), True),
+        (frozenset(), False),
+    ]
+
+
+def test_contacts_of_crm_leads_are_read_whatever_they_hold() -> None:
+    """No search knows which contacts have a CRM lead, and their consent must stay fresh."""
+    triggers = [{"object": "lead", "created": True}, {"object": "contact", "property": "lifecyclestage", "enters": ["lead"]}]
+
+    chosen = selection_of(document({"lead": {"when": triggers}}), SCHEMA).objects
+
+    assert not chosen[ObjectKind.CONTACT].only_where_set
+    assert not chosen[ObjectKind.CONTACT].or_on_deals
+    assert chosen[ObjectKind.LEAD].with_people
