@@ -100,7 +100,7 @@ class Rig:
         self.services.database.__class__ = MortalDatabase
         self.services.database.life = self.life  # type: ignore[attr-defined]  # it is one now
         if self.is_first:
-            section = {"kind": self.stage.kind, **self.stage.settings(oauth=False)}
+            section = {"kind": self.stage.kind, **self.stage.settings(oauth=True)}
             document = {**self.stage.mapping(), "start": self.stage.clock().isoformat()}
             file = self.folder / "leadloop.yaml"
             file.write_text(yaml.safe_dump({"sources": {"crm": section}, "mappings": {"crm": document}}), encoding="utf-8")
