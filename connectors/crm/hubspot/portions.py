@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from connectors.contract.errors import Unavailable
+from connectors.contract.errors import Unavailable, UnexpectedReply
 
 Answer = TypeVar("Answer")
 
@@ -31,7 +31,7 @@ class Portion:
         """Wait for an answer and learn from it; errors come out as they are."""
         try:
             answer = await asking
-        except Unavailable as error:
+        except (Unavailable, UnexpectedReply) as error:  # an answer cut short is garbage
             if error.status not in _NOT_OF_SIZE:
                 self._halvings = min(self._halvings + 1, MOST_HALVINGS)
                 self._answers = 0

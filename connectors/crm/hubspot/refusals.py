@@ -19,7 +19,9 @@ MISSING_SCOPES = "MISSING_SCOPES"
 OBJECT_NOT_FOUND = "OBJECT_NOT_FOUND"
 # Details of a refusal that lie in the property, so that every record meets them.
 PROPERTY_FAULTS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
-WHERE_SCOPES_ARE = "in HubSpot under Development > Keys > Service keys (or the app's own Scopes page)"
+WHERE_SCOPES_ARE = (
+    "in HubSpot under Development > Keys > Service keys (or on the app's own Scopes page; an OAuth app is then installed again)"
+)
 
 # HubSpot documents these waits for a policy; a Retry-After is not promised.
 POLICY_WAITS = {"SECONDLY": timedelta(seconds=1), "TEN_SECONDLY_ROLLING": timedelta(seconds=10)}

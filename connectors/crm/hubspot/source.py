@@ -19,6 +19,7 @@ from connectors.crm.hubspot.access import AccountRates, auth_of, is_stale_token
 from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.check import check_account
 from connectors.crm.hubspot.notes import MOST_NOTES, write_notes
+from connectors.crm.hubspot.portions import Portion
 from connectors.crm.hubspot.reader import Reader
 from connectors.crm.hubspot.refusals import classify
 from connectors.crm.hubspot.schema import read_account, read_schema
@@ -72,6 +73,7 @@ class HubSpotSource:
             is_stale_token=is_stale_token,
         )
         self._api = HubSpotApi(http, settings.api_version)
+        self._pages = Portion()
 
     @classmethod
     def check_settings(cls, settings: Mapping[str, str]) -> None:
@@ -120,8 +122,8 @@ class HubSpotSource:
         keyset = Keyset.from_text(window.resume) if window.resume else None
         going_on: Keyset | None = keyset or Keyset(start_ms)
         while going_on is not None:
-            stretch = await search.stretch(going_on, until_ms)
-            records = await self._changed(reader, window.kind, stretch.rows, stored)
+            stretch = await search.stretch(going_on, until_ms, self._pages.of(SEARCHES_A_PAGE))
+            records = await self._pages.watch(self._changed(reader, window.kind, stretch.rows, stored))
             until_ms, going_on = stretch.until_ms, stretch.next
             yield Page(
                 records=records,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.contract.errors import ConnectorError, RateLimited, RequestRefused, Unavailable
+from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused
 from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.refusals import DAILY
@@ -40,25 +40,26 @@ class WindowSearch:
         self._start_ms = start_ms
         self._clock = clock
 
-    async def stretch(self, keyset: Keyset, until_ms: int | None) -> Stretch:
-        """The next rows. What was found before HubSpot failed is kept, or a weak hour would stop the window for ever."""
+    async def stretch(self, keyset: Keyset, until_ms: int | None, searches: int) -> Stretch:
+        """The rows of the next so many queries. What came before a failure is kept, or a weak hour would stop the window."""
         rows: list[FoundRow] = []
-        going_on: Keyset | None = keyset
-        for _ in range(SEARCHES_A_PAGE):
-            if going_on is None:
-                break
+        going_on = keyset
+        end_ms = until_ms
+        for _ in range(searches):
             try:
-                found, server_time = await self._search(going_on, until_ms)
-            except (Unavailable, RateLimited) as error:
-                if going_on == keyset or until_ms is None or error.code == DAILY:
+                found, server_time = await self._search(going_on, end_ms)
+                if end_ms is None:
+                    end_ms = max(to_ms(server_time or self._clock()), self._start_ms)
+                step = advance(going_on, found, end_ms)
+            except ConnectorError as error:
+                if end_ms is None or going_on == keyset or _ends_at_once(error):
                     raise
-                return Stretch(tuple(rows), until_ms, going_on, error)
-            if until_ms is None:
-                until_ms = max(to_ms(server_time or self._clock()), self._start_ms)
-            step = advance(going_on, found, until_ms)
+                return Stretch(tuple(rows), end_ms, going_on, error)
             rows += step.rows
+            if step.next is None:
+                return Stretch(tuple(rows), end_ms, None)
             going_on = step.next
-        return Stretch(tuple(rows), self._start_ms if until_ms is None else until_ms, going_on)
+        return Stretch(tuple(rows), self._start_ms if end_ms is None else end_ms, going_on)
 
     async def _search(self, keyset: Keyset, until_ms: int | None) -> tuple[SearchPage, datetime | None]:
         """One query; without the wanted properties where HubSpot refuses them (one was deleted there): that costs reads only."""
@@ -69,3 +70,8 @@ class WindowSearch:
                 raise
         self._wanted = ()
         return await self._api.search(self._kind, keyset, until_ms, self._page_rows)
+
+
+def _ends_at_once(error: ConnectorError) -> bool:
+    """True where reading the rows that were found would fail alike, and be one more error that HubSpot counts."""
+    return isinstance(error, AuthenticationFailed) or error.code == DAILY

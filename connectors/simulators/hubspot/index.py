@@ -54,6 +54,13 @@ class SortedKeys:
         else:
             del self._chunks[at], self._last[at]
 
+    def holds(self, key: Key) -> bool:
+        """Whether a key is there."""
+        at = bisect_left(self._last, key)
+        chunk = self._chunks[at] if at < len(self._chunks) else []
+        place = bisect_left(chunk, key)
+        return place < len(chunk) and chunk[place] == key
+
     def rank(self, key: Key) -> int:
         """How many keys are lower."""
         at = bisect_left(self._last, key)

@@ -9,7 +9,7 @@ from connectors.simulators.hubspot.calls import Answer, Call
 from connectors.simulators.hubspot.catalogue import ObjectType
 from connectors.simulators.hubspot.errors import Json
 from connectors.simulators.hubspot.filters import Filter, Group, SearchRequest, comparable, matches, parse_search
-from connectors.simulators.hubspot.index import HIGHEST_ID, LOWEST_ID, Key
+from connectors.simulators.hubspot.index import HIGHEST_ID, LOWEST_ID, Key, SortedKeys
 from connectors.simulators.hubspot.objects import told
 from connectors.simulators.hubspot.portal import Portal
 from connectors.simulators.hubspot.records import StoredRecord, Version
@@ -40,6 +40,7 @@ class Searcher:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
         self._seen: dict[str, tuple[tuple[int, int], SearchRequest, list[int]]] = {}
+        self._having: dict[str, tuple[tuple[int, int], frozenset[str], SortedKeys]] = {}
 
     def __call__(self, call: Call, /) -> Answer:
         """Answer a search."""
@@ -59,10 +60,26 @@ class Searcher:
         ranges = [_range(kind, group) for group in asked.groups] or [Range(_FIRST, _LAST, ())]
         if len(ranges) == 1 and not ranges[0].rest and not asked.text and _is_in_order(kind, ranges[0], asked):
             return _slice(shelf, ranges[0], asked)
-        if len(ranges) == 1 and not asked.text and _is_upward(kind, asked) and _only_leaves_out(ranges[0].rest):
-            return _slice_without(shelf, ranges[0], asked)
+        names = _wanted(ranges) if _is_upward(kind, asked) and not asked.text else None
+        if names is not None:
+            return _slice_without(shelf, self._with_any(kind, shelf, names), ranges[0], asked)
         found = self._scan(kind, shelf, ranges, asked)
         return len(found), found[asked.offset : asked.offset + asked.limit]
+
+    def _with_any(self, kind: ObjectType, shelf: Shelf, names: frozenset[str]) -> SortedKeys:
+        """The index of the records that have one of these properties; all of it where none is named."""
+        if not names:
+            return shelf.index
+        stamp = (shelf.index.stamp, self._portal.associations.stamp)
+        kept = self._having.get(kind.name)
+        if kept and kept[:2] == (stamp, names):
+            return kept[2]
+        having = SortedKeys()
+        for key in shelf.index.slice(0, len(shelf.index)):
+            if any(self._value(shelf.records[key[1]], name) for name in names):
+                having.add(key)
+        self._having[kind.name] = (stamp, names, having)
+        return having
 
     def _scan(self, kind: ObjectType, shelf: Shelf, ranges: list[Range], asked: SearchRequest) -> list[int]:
         question = replace(asked, limit=0, offset=0, properties=())
@@ -132,19 +149,35 @@ def _is_upward(kind: ObjectType, asked: SearchRequest) -> bool:
     return asked.sort is not None and asked.sort[0].name == kind.cursor and not asked.sort[1]
 
 
-def _only_leaves_out(rest: Group) -> bool:
-    """Whether the filters name ids to leave out and nothing else."""
-    return all(one.property.name == "hs_object_id" and one.operator == "NOT_IN" for one in rest)
+def _wanted(ranges: list[Range]) -> frozenset[str] | None:
+    """The properties of which one is wanted, where the groups ask for nothing else but one span without some ids; else None."""
+    names: set[str] = set()
+    for span in ranges:
+        has = [one.property.name for one in span.rest if one.operator == "HAS_PROPERTY"]
+        others = [one for one in span.rest if one.operator != "HAS_PROPERTY"]
+        if any(one.property.name != "hs_object_id" or one.operator != "NOT_IN" for one in others) or len(has) > 1:
+            return None
+        if span.low != ranges[0].low or span.high != ranges[0].high or others != _left_out(ranges[0]):
+            return None
+        if len(ranges) > 1 and not has:
+            return None
+        names.update(has)
+    return frozenset(names)
 
 
-def _slice_without(shelf: Shelf, span: Range, asked: SearchRequest) -> tuple[int, list[int]]:
-    """A slice of the index without some ids, so that a long window is not scanned for each of its pages."""
-    left_out = {int(operand) for one in span.rest for operand in one.operands if isinstance(operand, Decimal)}
+def _left_out(span: Range) -> list[Filter]:
+    return [one for one in span.rest if one.operator == "NOT_IN"]
+
+
+def _slice_without(shelf: Shelf, index: SortedKeys, span: Range, asked: SearchRequest) -> tuple[int, list[int]]:
+    """A slice of an index without some ids, so that a long window is not scanned for each of its pages."""
+    left_out = {int(operand) for one in _left_out(span) for operand in one.operands if isinstance(operand, Decimal)}
     shown = [(shelf.records[one].indexed, one) for one in left_out if one in shelf.records]
-    inside = [one for version, one in shown if version and span.low <= (version.modified_ms, one) < span.high]
-    low, high = shelf.index.rank(span.low), shelf.index.rank(span.high)
+    keys = [(version.modified_ms, one) for version, one in shown if version]
+    inside = [key for key in keys if span.low <= key < span.high and index.holds(key)]
+    low, high = index.rank(span.low), index.rank(span.high)
     total = max(high - low, 0) - len(inside)
-    there = (one for _, one in shelf.index.slice(low, high) if one not in left_out)
+    there = (one for _, one in index.slice(low, high) if one not in left_out)
     return total, list(islice(there, asked.offset, asked.offset + asked.limit))
 
 

@@ -143,13 +143,19 @@ async def test_a_rotating_refresh_token_serves_once() -> None:
     st.integers(0, 6),
     st.integers(0, 6),
     st.integers(1, 40),
+    st.sampled_from([(), ("amount",), ("amount", "closed_lost_reason")]),
 )
 async def test_a_window_without_some_ids_shows_all_others(
-    ticks: list[int], left_out: set[int], low: int, high: int, limit: int
+    ticks: list[int], left_out: set[int], low: int, high: int, limit: int, wanted: tuple[str, ...]
 ) -> None:
     """The short way through the index must give what a plain filter gives, ids that are elsewhere or nowhere included."""
     rig = Rig(Portal(has_limits=False))
-    made = {deal(rig.portal, START + timedelta(milliseconds=tick)): tick for tick in ticks}
+    values = [{}, {"amount": "1"}, {"closed_lost_reason": "price"}, {"amount": ""}]
+    made: dict[str, int] = {}
+    has: dict[str, bool] = {}
+    for number, tick in enumerate(ticks):
+        one = deal(rig.portal, START + timedelta(milliseconds=tick), **values[number % 4])
+        made[one], has[one] = tick, not wanted or any(values[number % 4].get(name) for name in wanted)
     ids = [list(made)[one] if one < len(made) else str(one) for one in left_out]
     window = {
         "propertyName": "hs_lastmodifieddate",
@@ -160,8 +166,12 @@ async def test_a_window_without_some_ids_shows_all_others(
     without = {"propertyName": "hs_object_id", "operator": "NOT_IN", "values": ids}
     sorts = [{"propertyName": "hs_lastmodifieddate", "direction": "ASCENDING"}]
 
-    found = (await rig.search(window, *([without] if ids else []), sorts=sorts, limit=limit)).json()
+    base = [window, *([without] if ids else [])]
+    groups = [[*base, {"propertyName": name, "operator": "HAS_PROPERTY"}] for name in wanted] or [base]
+
+    asked = {"filterGroups": [{"filters": one} for one in groups], "sorts": sorts, "limit": limit}
+    found = (await rig.post(f"{DEALS}/search", **asked)).json()
 
     inside = [one for one, tick in sorted(made.items(), key=lambda item: (item[1], int(item[0]))) if low <= tick <= high]
-    expected = [one for one in inside if one not in ids]
+    expected = [one for one in inside if one not in ids and has[one]]
     assert (found["total"], [one["id"] for one in found["results"]]) == (len(expected), expected[:limit])

@@ -83,6 +83,7 @@ async def _do(world: PortalWorld, step: Step, ids: list[str], states: list[str])
     match step.what:
         case "poll":
             await world.poll(ObjectKind.DEAL)
+            world.now += timedelta(milliseconds=1)  # no answer comes back in the millisecond of the change that it tells
         case "move" if state == "live":
             world.portal.update("deals", record, {"dealstage": step.stage}, world.now)
         case "edit" if state == "live":
