@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ async def test_what_the_list_refuses(rig: Rig) -> None:
     rig.company.create_deal({"title": "x"}, START)
     rig.company.create_deal({"title": "x"}, START)
     cursor = (await rig.get(DEALS, limit=1)).json()["additional_data"]["next_cursor"]
-    wrong = [
+    wrong: list[dict[str, Any]] = [
         {"limit": 501},
         {"limit": 0},
         {"ids": ",".join(map(str, range(101)))},
