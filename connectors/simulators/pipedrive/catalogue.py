@@ -119,6 +119,7 @@ class Catalogue:
     fields: dict[str, dict[str, Field]] = field(default_factory=dict)
     pipelines: dict[int, Pipeline] = field(default_factory=dict)
     stages: dict[int, Stage] = field(default_factory=dict)
+    removed_stages: dict[int, Stage] = field(default_factory=dict)
     currencies: dict[str, Currency] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
@@ -152,7 +153,7 @@ class Catalogue:
         pipeline = Pipeline(max(self.pipelines, default=0) + 1, name, len(self.pipelines) + 1)
         self.pipelines[pipeline.id] = pipeline
         for order, stage in enumerate(stages, start=1):
-            number = max(self.stages, default=0) + 1
+            number = max([*self.stages, *self.removed_stages], default=0) + 1
             probability = 10 + 80 * order // max(len(stages), 1)
             self.stages[number] = Stage(number, stage, pipeline.id, order, probability)
         return pipeline

@@ -270,6 +270,10 @@ class Company:
         """Make a pipeline with stages of these names."""
         return self.catalogue.add_pipeline(name, stages)
 
+    def remove_stage(self, stage_id: int) -> None:
+        """Remove a stage from the setup: no list shows it, deals and changelogs go on naming it."""
+        self.catalogue.removed_stages[stage_id] = self.catalogue.stages.pop(stage_id)
+
     def define_currency(self, code: str, name: str, decimal_points: int = 0) -> None:
         """Make a custom currency, for instance a unit "users"."""
         self.catalogue.currencies[code] = Currency(900 + len(self.catalogue.currencies), code, name, decimal_points, code, True)
