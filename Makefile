@@ -35,7 +35,7 @@ test-referees: .venv-hubspot/.done .venv-google/.done .venv-meta/.done .venv-pip
 	.venv-hubspot/bin/pytest -q -p no:cacheprovider tests/referees/test_hubspot_client.py
 	.venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py
 	.venv-meta/bin/pytest -q -p no:cacheprovider tests/referees/test_meta_bodies.py tests/referees/test_meta_simulator.py
-	.venv-pipedrive/bin/pytest -q -p no:cacheprovider tests/referees/test_pipedrive_openapi.py
+	.venv-pipedrive/bin/pytest -q -p no:cacheprovider tests/referees/test_pipedrive_openapi.py tests/referees/test_pipedrive_connector.py
 
 # Builds the Dockerfile and runs it for real, as root on a Debian; installs what it needs. The first time takes minutes.
 CONTAINER_TOOLS := buildah podman runc debootstrap uidmap fuse-overlayfs netavark aardvark-dns containernetworking-plugins
