@@ -74,7 +74,12 @@ async def played(company: Company) -> Recorder:
 
 
 async def _lists(client: httpx.AsyncClient) -> None:
-    rich = {**WINDOW, "include_fields": "first_won_time,participants_count", "include_option_labels": "true", "limit": "500"}
+    rich = {
+        **WINDOW,
+        "include_fields": "first_won_time,participants_count,source_lead_id",
+        "include_option_labels": "true",
+        "limit": "500",
+    }
     for path in ("/api/v2/deals", "/api/v2/deals/archived", "/api/v2/persons", "/api/v2/organizations"):
         await client.get(path, params={"limit": "1"})
         await client.get(path, params={**WINDOW, "sort_direction": "desc", "ids": "1,2,3"})

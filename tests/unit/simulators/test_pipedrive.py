@@ -85,6 +85,7 @@ async def test_what_the_list_refuses(rig: Rig) -> None:
         {"ids": ",".join(map(str, range(101)))},
         {"custom_fields": ",".join(["a"] * 16)},
         {"include_fields": "frst_won_time"},
+        {"include_fields": "marketing_status"},
         {"status": "open,wno"},
         {"sort_by": "title"},
         {"updated_since": "2026-11-01 12:00:00"},
