@@ -119,6 +119,7 @@ class Catalogue:
     fields: dict[str, dict[str, Field]] = field(default_factory=dict)
     pipelines: dict[int, Pipeline] = field(default_factory=dict)
     stages: dict[int, Stage] = field(default_factory=dict)
+    removed_stages: dict[int, Stage] = field(default_factory=dict)
     currencies: dict[str, Currency] = field(default_factory=dict)
     users: dict[int, User] = field(default_factory=dict)
     labels: dict[str, Label] = field(default_factory=dict)
@@ -152,7 +153,7 @@ class Catalogue:
         pipeline = Pipeline(max(self.pipelines, default=0) + 1, name, len(self.pipelines) + 1)
         self.pipelines[pipeline.id] = pipeline
         for order, stage in enumerate(stages, start=1):
-            number = max(self.stages, default=0) + 1
+            number = max([*self.stages, *self.removed_stages], default=0) + 1
             probability = 10 + 80 * order // max(len(stages), 1)
             self.stages[number] = Stage(number, stage, pipeline.id, order, probability)
         return pipeline
@@ -195,7 +196,7 @@ org_id:Organization:org pipeline_id:Pipeline:double stage_id:Stage:stage value:V
 probability:Probability:int lost_reason:Lost_reason:varchar_options visible_to:Visible_to:visible_to add_time:Deal_created:date
 update_time:Update_time:date stage_change_time:Last_stage_change:date won_time:Won_time:date lost_time:Lost_time:date
 close_time:Deal_closed_on:date expected_close_date:Expected_close_date:date origin:Source_origin:varchar
-origin_id:Source_origin_ID:varchar channel_id:Source_channel_ID:varchar source_lead_id:Source_lead:lead"""
+origin_id:Source_origin_ID:varchar channel_id:Source_channel_ID:varchar"""
 _PERSON_FIELDS = """id:ID:int name:Name:varchar first_name:First_name:varchar last_name:Last_name:varchar email:Email:varchar
 phone:Phone:phone owner_id:Owner:user org_id:Organization:org add_time:Person_created:date update_time:Update_time:date
 visible_to:Visible_to:visible_to postal_address:Postal_address:address job_title:Job_title:varchar birthday:Birthday:date"""
@@ -209,6 +210,7 @@ def _default_fields() -> Iterator[tuple[str, list[Field]]]:
         Field("status", "Status", "status", _STATUSES),
         Field("channel", "Source channel", "enum", _CHANNELS),
         Field("label_ids", "Label", "set", _LABEL_OPTIONS),
+        Field("source_lead_id", "Source lead", "lead", is_optional=True),
         Field("first_won_time", "First won time", "date", is_optional=True),
     ]
     marketing = tuple(Option(one, one) for one in ("no_consent", "unsubscribed", "subscribed", "archived"))

@@ -51,8 +51,9 @@ class Company:
     """One account. Ids are ints, a lead's id is a UUID as text; field names are the API v2's.
 
     The account's own ways: `has_leads_updated_since` (the young filter of leads), `has_nested_paging` (where leads tell about
-    the next page), `shows_nulls` (empty values as null or left out), `marks_deleted` (a deleted deal's status), `gone_status`
-    (404 or 410 after 30 days). `requests` and `tokens_spent` count by endpoint, for instance "GET v2/deals".
+    the next page), `shows_nulls` (empty values as null or left out), `marks_deleted` (a deleted deal's status),
+    `has_marketing` (the app that knows marketing_status), `gone_status` (404 or 410 after 30 days).
+    `requests` and `tokens_spent` count by endpoint, for instance "GET v2/deals".
     """
 
     company_id: int = 7_104_235
@@ -70,6 +71,7 @@ class Company:
     has_nested_paging: bool = True
     shows_nulls: bool = True
     marks_deleted: bool = True
+    has_marketing: bool = True
     gone_status: int = 404
     is_paid: bool = True
     seed: int = 0
@@ -269,6 +271,10 @@ class Company:
     def define_pipeline(self, name: str, stages: Sequence[str]) -> Pipeline:
         """Make a pipeline with stages of these names."""
         return self.catalogue.add_pipeline(name, stages)
+
+    def remove_stage(self, stage_id: int) -> None:
+        """Remove a stage from the setup: no list shows it, deals and changelogs go on naming it."""
+        self.catalogue.removed_stages[stage_id] = self.catalogue.stages.pop(stage_id)
 
     def define_currency(self, code: str, name: str, decimal_points: int = 0) -> None:
         """Make a custom currency, for instance a unit "users"."""

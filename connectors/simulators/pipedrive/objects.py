@@ -12,22 +12,30 @@ from connectors.simulators.pipedrive.rows import TIMES, Deal, Kind, Row
 MOST_IDS = 100
 MOST_CUSTOM = 15
 STATUSES = frozenset({"open", "won", "lost", "deleted"})
-_COUNTS = [
-    "products",
-    "files",
-    "notes",
-    "followers",
-    "email_messages",
-    "activities",
-    "done_activities",
-    "undone_activities",
-    "participants",
-]
-_DEAL_EXTRAS = {"next_activity_id", "last_activity_id", "first_won_time", *(f"{one}_count" for one in _COUNTS)}
-_DEAL_EXTRAS |= {"last_incoming_mail_time", "last_outgoing_mail_time", "smart_bcc_email", "source_lead_id"}
-_PERSON_EXTRAS = {"next_activity_id", "last_activity_id", "marketing_status", "doi_status", "smart_bcc_email"}
-_PERSON_EXTRAS |= {f"{one}_count" for one in [*_COUNTS, "open_deals", "closed_deals", "related_open_deals"]}
-EXTRAS = {Kind.DEAL: _DEAL_EXTRAS, Kind.PERSON: _PERSON_EXTRAS, Kind.ORGANIZATION: _PERSON_EXTRAS}
+_ANY_EXTRAS = frozenset(
+    [
+        "next_activity_id",
+        "last_activity_id",
+        "files_count",
+        "notes_count",
+        "followers_count",
+        "email_messages_count",
+        "activities_count",
+        "done_activities_count",
+        "undone_activities_count",
+        "smart_bcc_email",
+    ]
+)
+_CONTACT_EXTRAS = _ANY_EXTRAS | {
+    f"{related}{status}_deals_count" for related in ("", "related_") for status in ("open", "closed", "won", "lost")
+}
+_MAIL_TIMES = frozenset({"last_incoming_mail_time", "last_outgoing_mail_time"})
+_MARKETING = frozenset({"marketing_status", "doi_status"})
+EXTRAS = {
+    Kind.DEAL: _ANY_EXTRAS | _MAIL_TIMES | {"first_won_time", "products_count", "participants_count", "source_lead_id"},
+    Kind.PERSON: _CONTACT_EXTRAS | _MAIL_TIMES | {f"participant_{one}_deals_count" for one in ("open", "closed")},
+    Kind.ORGANIZATION: _CONTACT_EXTRAS | {"people_count"},
+}
 
 
 def deals(call: Call) -> Answer:
@@ -127,7 +135,7 @@ def _moment(name: str, value: object) -> object:
 
 def _writer(call: Call, kind: Kind) -> Callable[[Row], Json]:
     include = frozenset(call.names("include_fields"))
-    unknown = include - EXTRAS[kind]
+    unknown = include - EXTRAS[kind] - (_MARKETING if kind is Kind.PERSON and call.company.has_marketing else frozenset())
     if unknown:
         raise bad_request(f"Parameter include_fields does not know: {', '.join(sorted(unknown))}")
     asked = call.names("custom_fields", MOST_CUSTOM)

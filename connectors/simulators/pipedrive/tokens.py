@@ -36,11 +36,12 @@ class Caller:
 
 
 class Tokens:
-    """The tokens that open one company."""
+    """The tokens that open one company. `exchanges` counts how often the token endpoint gave a token."""
 
     def __init__(self, api: Mapping[str, int], oauth: OAuthApp | None, user_id: int, scopes: frozenset[str], domain: str) -> None:
         self.api = dict(api)
         self.api_domain = domain
+        self.exchanges = 0
         self._oauth = oauth
         self._user_id = user_id
         self._scopes = scopes
@@ -102,6 +103,7 @@ class Tokens:
             case _:
                 raise Refusal(400, {"success": False, "error": "unsupported_grant_type", "message": "unsupported grant_type"})
         self._used_at = now
+        self.exchanges += 1
         if self._refresh is None or app.is_rotating:
             self._refresh = f"{app.client_id}:{''.join(self._random.choices(_DIGITS, k=40))}"
         return {

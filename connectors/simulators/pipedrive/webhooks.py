@@ -156,6 +156,14 @@ class Webhooks:
             luck.shuffle(sent)
         return [self._request(self.all[hook], body) for hook, body in sent]
 
+    def redelivered(self, body: bytes) -> WebhookRequest:
+        """A delivery a second time: the same event and meta.id, the attempt counted up."""
+        told: Json = json.loads(body)
+        meta = told["meta"]
+        if not isinstance(meta, dict):
+            raise TypeError(body)
+        return self._request(self.all[int(meta["webhook_id"])], _again(told))
+
     def answered(self, request: WebhookRequest, status: int, now: datetime) -> None:
         """Tell what the receiver answered: anything but 2xx is retried, ten first tries ban, days of failing remove."""
         one = self.all.get(request.webhook_id)

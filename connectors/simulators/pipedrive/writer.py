@@ -90,11 +90,12 @@ class Writer:
             "origin_id": deal.origin_id,
             "channel": deal.channel,
             "channel_id": deal.channel_id,
-            "source_lead_id": deal.source_lead_id,
             "acv": None,
             "arr": None,
             "mrr": None,
         }
+        if "source_lead_id" in include:
+            written["source_lead_id"] = deal.source_lead_id
         if "first_won_time" in include:
             written["first_won_time"] = _time(deal.first_won_time)
         for name in _COUNTS:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -78,12 +79,13 @@ async def test_what_the_list_refuses(rig: Rig) -> None:
     rig.company.create_deal({"title": "x"}, START)
     rig.company.create_deal({"title": "x"}, START)
     cursor = (await rig.get(DEALS, limit=1)).json()["additional_data"]["next_cursor"]
-    wrong = [
+    wrong: list[dict[str, Any]] = [
         {"limit": 501},
         {"limit": 0},
         {"ids": ",".join(map(str, range(101)))},
         {"custom_fields": ",".join(["a"] * 16)},
         {"include_fields": "frst_won_time"},
+        {"include_fields": "marketing_status"},
         {"status": "open,wno"},
         {"sort_by": "title"},
         {"updated_since": "2026-11-01 12:00:00"},

@@ -116,7 +116,12 @@ async def test_one_webhook_is_one_action_and_object_and_sees_with_its_users_eyes
 
 async def test_registering_is_checked_listed_and_undone(rig: Rig) -> None:
     """Wrong registrations are told by field, the 41st active one is refused with 422, deleting is once."""
-    wrong = [{"subscription_url": "http://x.example"}, {"event_action": "updated"}, {"event_object": "deals"}, {"name": ""}]
+    wrong: list[dict[str, Any]] = [
+        {"subscription_url": "http://x.example"},
+        {"event_action": "updated"},
+        {"event_object": "deals"},
+        {"name": ""},
+    ]
     wrong += [{"version": "1.0"}, {"user_id": 5}, {"colour": "red"}, {"subscription_url": "https://api.pipedrive.com/v1"}]
 
     refused = [await rig.post(HOOKS, **{**ASKED, **one}) for one in wrong]

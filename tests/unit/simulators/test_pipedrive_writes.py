@@ -49,7 +49,14 @@ async def test_types_are_not_coerced(rig: Rig) -> None:
         {code["set"]: "1"},
         {"0" * 40: "x"},
     ]
-    bad = [{"value": "5"}, {"stage_id": "2"}, {"stage_id": 99}, {"status": "won!"}, {"Title": "x"}, {"is_archived": 1}]
+    bad: list[dict[str, Any]] = [
+        {"value": "5"},
+        {"stage_id": "2"},
+        {"stage_id": 99},
+        {"status": "won!"},
+        {"Title": "x"},
+        {"is_archived": 1},
+    ]
 
     wrong = [await rig.patch(f"{DEALS}/{deal}", custom_fields=one) for one in bad_custom]
     wrong += [await rig.patch(f"{DEALS}/{deal}", **one) for one in bad]
