@@ -132,10 +132,10 @@ class Sessions:
             raise grant_refusal("invalid_grant", "invalid assertion") from error
         self._check_client((str(claims.get("iss")), ""), needs_secret=False)
         audiences = {f"https://{host}" for host in SHARED_HOSTS} | {base_url}
-        expires = claims.get("exp")
+        expires = _seconds(claims.get("exp"))
         if claims.get("aud") not in audiences:
             raise grant_refusal("invalid_grant", "audience is invalid")
-        if not isinstance(expires, int | float) or not now.timestamp() < expires <= (now + LONGEST_ASSERTION).timestamp():
+        if not now.timestamp() < expires <= (now + LONGEST_ASSERTION).timestamp() + 1:
             raise grant_refusal("invalid_grant", "expired authorization code")
         if self.is_blocked or claims.get("sub") not in self.app.approved:
             raise grant_refusal("invalid_grant", "user hasn't approved this consumer")
@@ -146,3 +146,9 @@ class Sessions:
         if len(self._logins) >= LOGINS_AN_HOUR:
             raise grant_refusal("login_rate_exceeded", "login rate exceeded")
         self._logins.append(now)
+
+
+def _seconds(value: object) -> float:
+    """Epoch seconds, as a number or as text; 0 where there are none."""
+    text = str(value)
+    return float(text) if text.replace(".", "", 1).isdigit() else 0.0
