@@ -10,7 +10,7 @@ from connectors.simulators.salesforce import conversion, removal, setup
 from connectors.simulators.salesforce.catalogue import DEFAULT_STAGES, DEFAULT_STATUSES, Choice, Field, Stage, Status
 from connectors.simulators.salesforce.conversion import Converted
 from connectors.simulators.salesforce.ids import long_id, make_id
-from connectors.simulators.salesforce.instants import millis
+from connectors.simulators.salesforce.instants import millis, moment
 from connectors.simulators.salesforce.limits import Limits
 from connectors.simulators.salesforce.queries import Locators
 from connectors.simulators.salesforce.records import Records, Transaction
@@ -151,10 +151,12 @@ class Org:
         *,
         is_primary: bool = False,
         at: datetime | None = None,
+        visible_at: datetime | None = None,
     ) -> str:
         """Put a contact on an opportunity (`at` is by default when the opportunity was made)."""
         deal = self.row("Opportunity", opportunity)
-        when = _transaction(at) if at else Transaction(self.records.instant("Opportunity", deal, "CreatedDate"))
+        made = moment(self.records.instant("Opportunity", deal, "CreatedDate"))
+        when = _transaction(at or made, visible_at=visible_at)
         fields = {"OpportunityId": deal.id, "ContactId": contact, "Role": role, "IsPrimary": is_primary}
         return self.records.insert("OpportunityContactRole", fields, when)
 
