@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connectors.simulators.salesforce.calls import Answer, Call
 from connectors.simulators.salesforce.catalogue import ObjectType
-from connectors.simulators.salesforce.errors import Json, dead_locator, malformed
+from connectors.simulators.salesforce.errors import Json, dead_locator, malformed, query_timeout
 from connectors.simulators.salesforce.evaluation import Evaluator, Path
 from connectors.simulators.salesforce.ids import make_id
 from connectors.simulators.salesforce.soql import parsed
@@ -90,6 +90,8 @@ def run(call: Call, locators: Locators, *, with_deleted: bool) -> Answer:
     kind = evaluator.kind(query.entity)
     paths = tuple(evaluator.path(kind, one) for one in query.paths)
     rows = evaluator.rows(query)
+    if call.org.slow_rows is not None and len(rows) > call.org.slow_rows:
+        raise query_timeout()
     if not query.paths:
         return Answer({"totalSize": len(rows), "done": True, "records": []})
     cursor = Cursor(kind, paths, rows, evaluator, call.now, _page_rows(call.org, call.headers, paths))
