@@ -1,7 +1,7 @@
 """`/query` and `/queryAll`: pages of rows, and the locators by which the next ones are asked for."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connectors.simulators.salesforce.calls import Answer, Call
 from connectors.simulators.salesforce.catalogue import ObjectType
-from connectors.simulators.salesforce.errors import Json, dead_locator, malformed, query_timeout
+from connectors.simulators.salesforce.errors import Json, dead_locator, malformed, query_timeout, refusal
 from connectors.simulators.salesforce.evaluation import Evaluator, Path
 from connectors.simulators.salesforce.ids import make_id
 from connectors.simulators.salesforce.soql import parsed
@@ -89,6 +89,7 @@ def run(call: Call, locators: Locators, *, with_deleted: bool) -> Answer:
     evaluator = Evaluator(call.org.schema, with_deleted=with_deleted)
     kind = evaluator.kind(query.entity)
     paths = tuple(evaluator.path(kind, one) for one in query.paths)
+    _check_once(paths)
     rows = evaluator.rows(query)
     if call.org.slow_rows is not None and len(rows) > call.org.slow_rows:
         raise query_timeout()
@@ -122,6 +123,13 @@ def entity_of(text: str) -> str:
     """The object of a query for the record of calls, as far as its text can be read."""
     found = re.search(r"\bfrom\s+(\w+)", text, re.IGNORECASE)
     return found[1] if found else ""
+
+
+def _check_once(paths: Sequence[Path]) -> None:
+    own = Counter(path.field.name for path in paths if len(path.steps) == 1)
+    twice = next((name for name, count in own.items() if count > 1), None)
+    if twice is not None:
+        raise refusal(400, "INVALID_FIELD", f"duplicate field selected: {twice}")
 
 
 def _page_rows(org: "Org", headers: Mapping[str, str], paths: Sequence[Path]) -> int:
