@@ -14,7 +14,7 @@ from connectors.simulators.salesforce.evaluation import Evaluator, Path
 from connectors.simulators.salesforce.ids import make_id
 from connectors.simulators.salesforce.soql import parsed
 from connectors.simulators.salesforce.table import Row
-from connectors.simulators.salesforce.values import told
+from connectors.simulators.salesforce.values import writer
 
 if TYPE_CHECKING:
     from connectors.simulators.salesforce.org import Org
@@ -149,7 +149,7 @@ def _page_rows(org: "Org", headers: Mapping[str, str], paths: Sequence[Path]) ->
 def _told(call: Call, cursor: Cursor, offset: int, locator: str | None) -> Json:
     shape = _Shape(call.root, cursor.kind, cursor.paths)
     page = cursor.rows[offset : offset + cursor.page]
-    records = [shape.told(row) for row in page if cursor.evaluator.is_shown(cursor.kind, row)]
+    records = [shape.told(row) for row in filter(cursor.evaluator.shown(cursor.kind), page)]
     after = offset + len(page)
     if locator is None or after >= len(cursor.rows):
         return {"totalSize": len(cursor.rows), "done": True, "records": records}
@@ -163,13 +163,15 @@ class _Shape:
     def __init__(self, root: str, kind: ObjectType, paths: Sequence[Path]) -> None:
         self._root = root
         self._kind = kind
-        self._own = [path for path in paths if len(path.steps) == 1]
+        self._own = [(path.field.name, path.column, writer(path.field)) for path in paths if len(path.steps) == 1]
         self._of_parents = [path for path in paths if len(path.steps) > 1]
 
     def told(self, row: Row) -> Json:
         record: Json = {"attributes": self._attributes(self._kind.name, row.id)}
-        for path in self._own:
-            record[path.field.name] = told(path.field, path.get(row))
+        values = row.shown or ()
+        for name, column, write in self._own:
+            value = values[column] if column < len(values) else None
+            record[name] = value if write is None else write(value)
         for path in self._of_parents:
             self._nest(record, row, path)
         return record
@@ -183,7 +185,8 @@ class _Shape:
             if not isinstance(nested, dict):
                 return
             record = nested
-        record[path.field.name] = told(path.field, path.get(row))
+        value, write = path.get(row), writer(path.field)
+        record[path.field.name] = value if write is None else write(value)
 
     def _attributes(self, name: str, record_id: str) -> Json:
         return {"type": name, "url": f"{self._root}/sobjects/{name}/{record_id}"}
