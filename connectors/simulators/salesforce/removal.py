@@ -31,7 +31,8 @@ def undelete(records: Records, name: str, row: Row, when: Transaction) -> None:
     table = records.tables[name]
     deleted_ms = table.deletions.pop(row.id)
     records.binned.pop((name, row.id), None)
-    records.change(name, row, {"IsDeleted": False}, when)
+    own = {"MasterRecordId": None} if "MasterRecordId" in table.columns else {}
+    records.change(name, row, {"IsDeleted": False, **own}, when)
     _mark_histories(records, name, row.id, when, is_deleted=False)
     if name == "OpportunityContactRole" and table.get(row, "IsPrimary"):
         records.make_primary(row, when)
