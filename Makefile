@@ -35,8 +35,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 # Vendor packages are heavy and clash with ours, so each referee lives in an environment of its own.
-test-referees: .venv-hubspot/.done .venv-google/.done .venv-meta/.done .venv-pipedrive/.done
+test-referees: .venv-hubspot/.done .venv-salesforce/.done .venv-pipedrive/.done .venv-google/.done .venv-meta/.done
 	.venv-hubspot/bin/pytest -q -p no:cacheprovider tests/referees/test_hubspot_client.py
+	.venv-salesforce/bin/pytest -q -p no:cacheprovider tests/referees/test_salesforce_client.py
 	.venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py
 	.venv-meta/bin/pytest -q -p no:cacheprovider tests/referees/test_meta_bodies.py tests/referees/test_meta_simulator.py
 	.venv-pipedrive/bin/pytest -q -p no:cacheprovider tests/referees/test_pipedrive_openapi.py tests/referees/test_pipedrive_connector.py

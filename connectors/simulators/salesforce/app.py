@@ -130,13 +130,15 @@ class Router:
 
     def part(self, call: Call) -> Answer:
         """Answer a part of a composite call."""
+        if call.version not in call.org.versions:
+            raise not_found()
         if not call.is_trial or call.method == "GET":
             call.org.subrequests[name_of(call)] += 1
         return self._single(call)
 
     def _single(self, call: Call) -> Answer:
         match call.method, call.path:
-            case "GET", ("query",):
+            case "GET", ("query",) | ("tooling", "query"):
                 return queries.run(call, self._locators, with_deleted=False)
             case "GET", ("queryAll",):
                 return queries.run(call, self._locators, with_deleted=True)
@@ -183,6 +185,8 @@ def name_of(call: Call) -> str:
             return f"{call.path[0]} {entity_of(call.query.get('q', ''))}".strip()
         case ("query" | "queryAll", _):
             return "query_more"
+        case ("tooling", "query"):
+            return f"tooling {entity_of(call.query.get('q', ''))}".strip()
         case ("composite", "batch"):
             return "composite_batch"
         case ("composite", "sobjects"):

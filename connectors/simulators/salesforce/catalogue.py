@@ -267,12 +267,13 @@ OBJECTS: Mapping[str, ObjectType] = {
             "00N",
             (
                 *_SYSTEM[:1],
-                *_texts("QualifiedApiName", "EntityDefinitionId"),
+                *_texts("QualifiedApiName"),
+                Field("EntityDefinitionId", refers_to="EntityDefinition", relationship="EntityDefinition"),
                 Field("IsFieldHistoryTracked", "boolean"),
-                *_SYSTEM[5:],
             ),
             has_bin=False,
         ),
+        ObjectType("EntityDefinition", "4ie", (*_SYSTEM[:1], *_texts("QualifiedApiName")), has_bin=False),
     )
 }
 FIELD_HISTORIES: Mapping[str, tuple[str, str]] = {

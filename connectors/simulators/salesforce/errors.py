@@ -66,6 +66,11 @@ def api_disabled() -> Refusal:
     return refusal(403, "API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner")
 
 
+def query_timeout() -> Refusal:
+    """400 for a query that took too long: to be asked in smaller pieces."""
+    return refusal(400, "QUERY_TIMEOUT", "Your query request was running for too long.")
+
+
 def dead_locator() -> Refusal:
     """400 for a `nextRecordsUrl` that has died."""
     return refusal(400, "INVALID_QUERY_LOCATOR", "invalid query locator")

@@ -29,6 +29,7 @@ class Path:
 
     steps: tuple[tuple[str, Field], ...]  # (object, field); all but the last are references
     field: Field
+    column: int  # of the last step
     get: Getter
     parents: tuple[Getter, ...] = ()  # of the parents on the way, their ids; None where one cannot be seen
 
@@ -99,13 +100,14 @@ class Evaluator:
             self._getter((*whole[:end], (whole[end][0], self._schema.fields[whole[end][0]]["Id"])))
             for end in range(1, len(whole))
         ]
-        return Path(whole, field, self._getter(whole), tuple(parents))
+        return Path(whole, field, self._column(entity, field.name), self._getter(whole), tuple(parents))
 
-    def is_shown(self, kind: ObjectType, row: Row) -> bool:
-        """Whether the API shows a row to this kind of query."""
-        if row.shown is None:
-            return False
-        return self._with_deleted or not kind.has_bin or not value_at(row.shown, self._column(kind.name, "IsDeleted"))
+    def shown(self, kind: ObjectType) -> Test:
+        """Tells whether the API shows a row to this kind of query."""
+        if self._with_deleted or not kind.has_bin:
+            return lambda row: row.shown is not None
+        column = self._column(kind.name, "IsDeleted")
+        return lambda row: row.shown is not None and not row.shown[column]
 
     def _getter(self, steps: tuple[tuple[str, Field], ...]) -> Getter:
         column = self._column(steps[0][0], steps[0][1].name)
@@ -139,7 +141,7 @@ class Evaluator:
                 if field is None
                 else table.ordered(field.name).between(*self._bounds(kind, query.where, field))
             )
-        return (row for row in found if self.is_shown(kind, row))
+        return filter(self.shown(kind), found)
 
     def _bounded(self, kind: ObjectType, condition: Condition | None) -> Iterator[Field]:
         """The instants that every fitting row has inside bounds."""

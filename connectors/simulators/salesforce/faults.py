@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from connectors.simulators.faults import Fault, FaultKind, answer, expired_token, lost_answers
+from connectors.simulators.salesforce import errors
 from connectors.simulators.salesforce.errors import (
     Refusal,
     dead_locator,
@@ -37,7 +38,7 @@ def day_is_used_up() -> Fault:
 
 def query_timeout() -> Fault:
     """400 for a query that took too long: to be asked in smaller pieces."""
-    return _told(refusal(400, "QUERY_TIMEOUT", "Your query request was running for too long."))
+    return _told(errors.query_timeout())
 
 
 def maintenance() -> Fault:

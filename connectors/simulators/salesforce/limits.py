@@ -10,12 +10,16 @@ _DAY_MS = 24 * 3600 * 1000
 
 
 class Limits:
-    """A rolling count. `used_elsewhere` are calls of others; `tolerance` how far above `daily` calls still pass."""
+    """A rolling count. `used_elsewhere` are calls of others; `tolerance` how far above `daily` calls still pass.
+
+    With an `app` the header tells that app's share too.
+    """
 
     def __init__(self, daily: int) -> None:
         self.daily = daily
         self.used_elsewhere = 0
         self.tolerance = 0
+        self.app = ""
         self._calls: deque[int] = deque()
 
     def admit(self, now: datetime) -> None:
@@ -33,4 +37,5 @@ class Limits:
 
     def header(self, now: datetime) -> str:
         """What Sforce-Limit-Info says."""
-        return f"api-usage={self.used(now)}/{self.daily}"
+        usage = f"api-usage={self.used(now)}/{self.daily}"
+        return f"{usage}; per-app-api-usage={len(self._calls)}/{self.daily}(appName={self.app})" if self.app else usage

@@ -53,9 +53,9 @@ def updated(call: Call) -> Answer:
     """`GET /sobjects/X/updated?start=&end=`: ids of what changed and is still there."""
     kind, (start, end) = call.kind(call.path[1]), _range(call)
     table = call.org.schema.tables[kind.name]
-    shown = Evaluator(call.org.schema, with_deleted=False)
+    is_shown = Evaluator(call.org.schema, with_deleted=False).shown(kind)
     name = "SystemModstamp" if "SystemModstamp" in table.columns else "CreatedDate"
-    ids = [row.id for row in table.ordered(name).between(start, end - 1) if shown.is_shown(kind, row)]
+    ids = [row.id for row in table.ordered(name).between(start, end - 1) if is_shown(row)]
     _check_count(call, ids)
     covered = min(end, call.now_ms, *([since] if (since := table.open_since()) is not None else []))
     return Answer({"ids": ids, "latestDateCovered": rest_text(covered // _MINUTE_MS * _MINUTE_MS)})

@@ -7,10 +7,18 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from connectors.simulators.salesforce import conversion, removal, setup
-from connectors.simulators.salesforce.catalogue import DEFAULT_STAGES, DEFAULT_STATUSES, Choice, Field, Stage, Status
+from connectors.simulators.salesforce.catalogue import (
+    DEFAULT_STAGES,
+    DEFAULT_STATUSES,
+    FIELD_HISTORIES,
+    Choice,
+    Field,
+    Stage,
+    Status,
+)
 from connectors.simulators.salesforce.conversion import Converted
 from connectors.simulators.salesforce.ids import long_id, make_id
-from connectors.simulators.salesforce.instants import millis
+from connectors.simulators.salesforce.instants import millis, moment
 from connectors.simulators.salesforce.limits import Limits
 from connectors.simulators.salesforce.queries import Locators
 from connectors.simulators.salesforce.records import Records, Transaction
@@ -37,7 +45,8 @@ class Org:
     """One org. Objects and fields go by their API names; ids are given with 18 characters and taken with 15 or 18.
 
     `currencies` (rates by code) switches multi-currency on. `tracked` names fields with history, by object.
-    `page_rows` is how many rows a page holds at most (2000 where None), or a function of the rows that were asked for.
+    `page_rows` is how many rows a page holds at most (2000 where None), or a function of the rows that were asked for;
+    queries that find more than `slow_rows` run into QUERY_TIMEOUT.
     `requests` counts calls by endpoint ("query Lead", "composite"), `subrequests` what composite calls held.
     """
 
@@ -56,6 +65,7 @@ class Org:
     versions: Sequence[str] = ("65.0", "66.0", "67.0", "68.0")
     page_rows: int | Callable[[int], int] | None = None
     most_ids: int = 600_000
+    slow_rows: int | None = None
     bin_age: timedelta = timedelta(days=15)
     is_api_enabled: bool = True
     can_edit_converted: bool = False
@@ -151,10 +161,12 @@ class Org:
         *,
         is_primary: bool = False,
         at: datetime | None = None,
+        visible_at: datetime | None = None,
     ) -> str:
         """Put a contact on an opportunity (`at` is by default when the opportunity was made)."""
         deal = self.row("Opportunity", opportunity)
-        when = _transaction(at) if at else Transaction(self.records.instant("Opportunity", deal, "CreatedDate"))
+        made = moment(self.records.instant("Opportunity", deal, "CreatedDate"))
+        when = _transaction(at or made, visible_at=visible_at)
         fields = {"OpportunityId": deal.id, "ContactId": contact, "Role": role, "IsPrimary": is_primary}
         return self.records.insert("OpportunityContactRole", fields, when)
 
@@ -188,7 +200,7 @@ class Org:
 
     def track_history(self, name: str, field_name: str, *, is_on: bool = True) -> None:
         """Switch the history of a field on or off."""
-        setup.track(self, name, field_name, is_on=is_on)
+        self.schema.track(name, field_name, is_on=is_on)
 
     def map_lead_field(self, lead_field: str, name: str, field_name: str) -> None:
         """Have conversions copy a custom lead field into one of the Contact, Account or Opportunity."""
@@ -246,7 +258,8 @@ class Org:
         for table in self.schema.tables.values():
             table.catch_up(now_ms)
         removal.empty_bin(self.records, now_ms - self.bin_age // timedelta(milliseconds=1))
-        self.schema.settle(now_ms)
+        for name in self.schema.settle(now_ms) & FIELD_HISTORIES.keys():
+            setup.list_fields(self, name)
 
     def row(self, name: str, record_id: str, *, is_deleted: bool = False) -> Row:
         """A record that is there (or in the recycle bin); KeyError otherwise."""

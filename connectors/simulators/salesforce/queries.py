@@ -1,7 +1,7 @@
 """`/query` and `/queryAll`: pages of rows, and the locators by which the next ones are asked for."""
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from connectors.simulators.salesforce.calls import Answer, Call
 from connectors.simulators.salesforce.catalogue import ObjectType
-from connectors.simulators.salesforce.errors import Json, dead_locator, malformed
+from connectors.simulators.salesforce.errors import Json, dead_locator, malformed, query_timeout, refusal
 from connectors.simulators.salesforce.evaluation import Evaluator, Path
 from connectors.simulators.salesforce.ids import make_id
 from connectors.simulators.salesforce.soql import parsed
 from connectors.simulators.salesforce.table import Row
-from connectors.simulators.salesforce.values import told
+from connectors.simulators.salesforce.values import writer
 
 if TYPE_CHECKING:
     from connectors.simulators.salesforce.org import Org
@@ -89,7 +89,10 @@ def run(call: Call, locators: Locators, *, with_deleted: bool) -> Answer:
     evaluator = Evaluator(call.org.schema, with_deleted=with_deleted)
     kind = evaluator.kind(query.entity)
     paths = tuple(evaluator.path(kind, one) for one in query.paths)
+    _check_once(paths)
     rows = evaluator.rows(query)
+    if call.org.slow_rows is not None and len(rows) > call.org.slow_rows:
+        raise query_timeout()
     if not query.paths:
         return Answer({"totalSize": len(rows), "done": True, "records": []})
     cursor = Cursor(kind, paths, rows, evaluator, call.now, _page_rows(call.org, call.headers, paths))
@@ -122,6 +125,13 @@ def entity_of(text: str) -> str:
     return found[1] if found else ""
 
 
+def _check_once(paths: Sequence[Path]) -> None:
+    own = Counter(path.field.name for path in paths if len(path.steps) == 1)
+    twice = next((name for name, count in own.items() if count > 1), None)
+    if twice is not None:
+        raise refusal(400, "INVALID_FIELD", f"duplicate field selected: {twice}")
+
+
 def _page_rows(org: "Org", headers: Mapping[str, str], paths: Sequence[Path]) -> int:
     hint = _BATCH_SIZE.search(headers.get("sforce-query-options", ""))
     asked = min(max(int(hint[1]), FEWEST_ROWS), MOST_ROWS) if hint else MOST_ROWS
@@ -139,7 +149,7 @@ def _page_rows(org: "Org", headers: Mapping[str, str], paths: Sequence[Path]) ->
 def _told(call: Call, cursor: Cursor, offset: int, locator: str | None) -> Json:
     shape = _Shape(call.root, cursor.kind, cursor.paths)
     page = cursor.rows[offset : offset + cursor.page]
-    records = [shape.told(row) for row in page if cursor.evaluator.is_shown(cursor.kind, row)]
+    records = [shape.told(row) for row in filter(cursor.evaluator.shown(cursor.kind), page)]
     after = offset + len(page)
     if locator is None or after >= len(cursor.rows):
         return {"totalSize": len(cursor.rows), "done": True, "records": records}
@@ -153,13 +163,15 @@ class _Shape:
     def __init__(self, root: str, kind: ObjectType, paths: Sequence[Path]) -> None:
         self._root = root
         self._kind = kind
-        self._own = [path for path in paths if len(path.steps) == 1]
+        self._own = [(path.field.name, path.column, writer(path.field)) for path in paths if len(path.steps) == 1]
         self._of_parents = [path for path in paths if len(path.steps) > 1]
 
     def told(self, row: Row) -> Json:
         record: Json = {"attributes": self._attributes(self._kind.name, row.id)}
-        for path in self._own:
-            record[path.field.name] = told(path.field, path.get(row))
+        values = row.shown or ()
+        for name, column, write in self._own:
+            value = values[column] if column < len(values) else None
+            record[name] = value if write is None else write(value)
         for path in self._of_parents:
             self._nest(record, row, path)
         return record
@@ -173,7 +185,8 @@ class _Shape:
             if not isinstance(nested, dict):
                 return
             record = nested
-        record[path.field.name] = told(path.field, path.get(row))
+        value, write = path.get(row), writer(path.field)
+        record[path.field.name] = value if write is None else write(value)
 
     def _attributes(self, name: str, record_id: str) -> Json:
         return {"type": name, "url": f"{self._root}/sobjects/{name}/{record_id}"}

@@ -84,7 +84,8 @@ class Records:
                 self._write_field(name, row.id, one, (old[one], values[one]), when)
         if name == "OpportunityContactRole" and given.get("IsPrimary"):
             self.make_primary(row, when)
-        self.told(name, row.id, when.visible_ms or when.at_ms)
+        if not is_silent:
+            self.told(name, row.id, when.visible_ms or when.at_ms)
 
     def set_quietly(self, name: str, row: Row, fields: Mapping[str, Value], when: Transaction) -> None:
         """Write values without history, stamp or push: mirrored fields, moved histories."""
@@ -104,7 +105,11 @@ class Records:
         for other in self.children("OpportunityContactRole", "OpportunityId", str(deal_id)):
             if other is not role and table.get(other, "IsPrimary"):
                 self.change("OpportunityContactRole", other, {"IsPrimary": False}, when)
-        deal = self.tables["Opportunity"].rows.get(str(deal_id))
+        self.mirror_primary(role, contact_id, when)
+
+    def mirror_primary(self, role: Row, contact_id: Value, when: Transaction) -> None:
+        """Give an opportunity the contact of its primary role, or none; its own stamp does not move."""
+        deal = self.tables["Opportunity"].rows.get(str(self.tables["OpportunityContactRole"].get(role, "OpportunityId")))
         if deal is not None:
             self.set_quietly("Opportunity", deal, {"ContactId": contact_id}, when)
 

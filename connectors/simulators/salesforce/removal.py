@@ -18,6 +18,8 @@ def delete(records: Records, name: str, row: Row, when: Transaction) -> None:
     """Put a record and its children into the bin; their SystemModstamps move."""
     _mark(records, name, row, when, {"IsDeleted": True})
     _mark_histories(records, name, row.id, when, is_deleted=True)
+    if name == "OpportunityContactRole" and records.tables[name].get(row, "IsPrimary"):
+        records.mirror_primary(row, None, when)
     for child, field in _CHILDREN.get(name, ()):
         for one in records.children(child, field, row.id):
             if not records.tables[child].get(one, "IsDeleted"):
@@ -29,8 +31,11 @@ def undelete(records: Records, name: str, row: Row, when: Transaction) -> None:
     table = records.tables[name]
     deleted_ms = table.deletions.pop(row.id)
     records.binned.pop((name, row.id), None)
-    records.change(name, row, {"IsDeleted": False}, when)
+    own = {"MasterRecordId": None} if "MasterRecordId" in table.columns else {}
+    records.change(name, row, {"IsDeleted": False, **own}, when)
     _mark_histories(records, name, row.id, when, is_deleted=False)
+    if name == "OpportunityContactRole" and table.get(row, "IsPrimary"):
+        records.make_primary(row, when)
     for child, field in _CHILDREN.get(name, ()):
         for one in records.children(child, field, row.id):
             if records.tables[child].deletions.get(one.id) == deleted_ms:

@@ -50,10 +50,19 @@ class Schema:
         """Set the values of a picklist."""
         self.define(name, replace(self.fields[name][field], choices=tuple(choices)))
 
-    def settle(self, now_ms: int) -> None:
-        """Stamp the definitions that changed since the last call."""
-        self.changed_ms |= dict.fromkeys(self._is_changed, now_ms)
+    def settle(self, now_ms: int) -> frozenset[str]:
+        """Stamp the definitions that changed since the last call; the names of their objects."""
+        changed = frozenset(self._is_changed)
+        self.changed_ms |= dict.fromkeys(changed, now_ms)
         self._is_changed.clear()
+        return changed
+
+    def track(self, name: str, field: str, *, is_on: bool) -> None:
+        """Switch a field's history; rows that were written stay."""
+        if field not in self.fields[name]:
+            raise ValueError(f"{name} has no field {field}")
+        (self.tracked[name].add if is_on else self.tracked[name].discard)(field)
+        self._is_changed.add(name)
 
     def kind(self, name: str) -> ObjectType | None:
         """An object that the user can see, by its name in any case."""

@@ -25,6 +25,7 @@ class ConnectedApp:
     """An External Client App: `certificate` is the PEM of the public key that JWTs are checked with.
 
     `approved` are the users who may come by JWT. With `rotates` each refresh gives a new refresh token and the old one dies.
+    With `shares_session` a login gives the newest session that is open, if there is one.
     """
 
     client_id: str = "3MVG9leadloopConsumerKey"
@@ -35,6 +36,7 @@ class ConnectedApp:
     approved: tuple[str, ...] = ("integration@acme.example",)
     refresh_token: str | None = None
     rotates: bool = False
+    shares_session: bool = False
 
 
 class Sessions:
@@ -44,6 +46,7 @@ class Sessions:
         self.app = app
         self.lifetime = lifetime
         self.refresh_token = app.refresh_token
+        self.refuses: tuple[str, str] | None = None  # error and description for every login: inactive_user, inactive_org ...
         self.is_blocked = False
         self._org_id = org_id
         self._until: dict[str, datetime] = {}
@@ -77,6 +80,8 @@ class Sessions:
     def granted(self, form: Mapping[str, str], basic: tuple[str, str] | None, base_url: str, now: datetime) -> Json:
         """The token endpoint's answer; without `instance_url`, which the caller adds."""
         client = basic or (form.get("client_id", ""), form.get("client_secret", ""))
+        if self.refuses is not None:
+            raise grant_refusal(*self.refuses)
         renewed: str | None = None
         match form.get("grant_type"):
             case "client_credentials":
@@ -88,7 +93,7 @@ class Sessions:
             case _:
                 raise grant_refusal("unsupported_grant_type", "grant type not supported")
         self._count_login(now)
-        token = self.issue(now)
+        token = (self._newest(now) if self.app.shares_session else None) or self.issue(now)
         reply: Json = {
             "access_token": token,
             "signature": "c2lnbmF0dXJl",
@@ -98,6 +103,9 @@ class Sessions:
             "issued_at": str(millis(now)),
         }
         return {**reply, "refresh_token": renewed} if renewed and self.app.rotates else reply
+
+    def _newest(self, now: datetime) -> str | None:
+        return next((token for token, until in reversed(self._until.items()) if now < until), None)
 
     def _check_client(self, client: tuple[str, str], *, needs_secret: bool = True) -> None:
         if client[0] != self.app.client_id:
@@ -132,10 +140,10 @@ class Sessions:
             raise grant_refusal("invalid_grant", "invalid assertion") from error
         self._check_client((str(claims.get("iss")), ""), needs_secret=False)
         audiences = {f"https://{host}" for host in SHARED_HOSTS} | {base_url}
-        expires = claims.get("exp")
+        expires = _seconds(claims.get("exp"))
         if claims.get("aud") not in audiences:
             raise grant_refusal("invalid_grant", "audience is invalid")
-        if not isinstance(expires, int | float) or not now.timestamp() < expires <= (now + LONGEST_ASSERTION).timestamp():
+        if not now.timestamp() < expires <= (now + LONGEST_ASSERTION).timestamp() + 1:
             raise grant_refusal("invalid_grant", "expired authorization code")
         if self.is_blocked or claims.get("sub") not in self.app.approved:
             raise grant_refusal("invalid_grant", "user hasn't approved this consumer")
@@ -146,3 +154,9 @@ class Sessions:
         if len(self._logins) >= LOGINS_AN_HOUR:
             raise grant_refusal("login_rate_exceeded", "login rate exceeded")
         self._logins.append(now)
+
+
+def _seconds(value: object) -> float:
+    """Epoch seconds, as a number or as text; 0 where there are none."""
+    text = str(value)
+    return float(text) if text.replace(".", "", 1).isdigit() else 0.0

@@ -34,8 +34,7 @@ def fill(org: "Org") -> None:
         if CURRENCY.name in fields_of:
             org.schema.give_choices(name, CURRENCY.name, [Choice(code) for code in rates])
     for name in FIELD_HISTORIES:
-        for field in org.schema.tracked[name]:
-            _list_tracked(org, name, field, is_on=True)
+        org.records.insert("EntityDefinition", {"QualifiedApiName": name}, _LONG_AGO, name)
 
 
 def list_stages(org: "Org", stages: Sequence[Stage]) -> None:
@@ -75,21 +74,16 @@ def list_statuses(org: "Org", statuses: Sequence[Status]) -> None:
     org.schema.give_choices("Lead", "Status", [Choice(one.name, one.label) for one in statuses])
 
 
-def track(org: "Org", name: str, field: str, *, is_on: bool) -> None:
-    """Switch a field's history; rows that were written stay."""
-    if field not in org.schema.fields[name]:
-        raise ValueError(f"{name} has no field {field}")
-    (org.schema.tracked[name].add if is_on else org.schema.tracked[name].discard)(field)
-    _list_tracked(org, name, field, is_on=is_on)
-
-
-def _list_tracked(org: "Org", name: str, field: str, *, is_on: bool) -> None:
+def list_fields(org: "Org", name: str) -> None:
+    """FieldDefinition: what the user sees of an object that may have history, and which fields are tracked."""
     table = org.records.tables["FieldDefinition"]
     for row in list(table.rows.values()):
-        if (table.get(row, "EntityDefinitionId"), table.get(row, "QualifiedApiName")) == (name, field):
+        if table.get(row, "EntityDefinitionId") == name:
             table.drop(row)
-    fields = {"EntityDefinitionId": name, "QualifiedApiName": field, "IsFieldHistoryTracked": is_on}
-    org.records.insert("FieldDefinition", fields, _LONG_AGO)
+    for field in org.schema.seen(name):
+        is_tracked = field.name in org.schema.tracked[name]
+        fields = {"EntityDefinitionId": name, "QualifiedApiName": field.name, "IsFieldHistoryTracked": is_tracked}
+        org.records.insert("FieldDefinition", fields, _LONG_AGO)
 
 
 def _replace(org: "Org", name: str, rows: Iterable[Mapping[str, object]]) -> None:

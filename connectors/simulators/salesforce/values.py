@@ -1,6 +1,7 @@
 """Values by the type of their field: how they are taken in, and how REST writes them."""
 
 import sys
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ NUMBERS = frozenset({"currency", "double", "int", "percent"})
 TEXTS = frozenset(
     {"string", "email", "phone", "picklist", "url", "textarea", "multipicklist", "combobox", "anyType", "encryptedstring"}
 )
+Writer = Callable[[Value], object]
 IDS = frozenset({"id", "reference"})
 
 
@@ -37,15 +39,25 @@ def taken_in(field: Field, value: object) -> Value:
     raise ValueError(f"{field.name} takes a {field.type}")
 
 
-def told(field: Field, value: Value) -> object:
-    """A value as REST writes it."""
-    if value is None:
-        return False if field.type == "boolean" else None
-    if field.type == "datetime":
-        return rest_text(int(value))
-    if field.type == "int":
-        return int(value)
-    return value
+def writer(field: Field) -> Writer | None:
+    """How REST writes a field's values; None where they are written as they are."""
+    match field.type:
+        case "datetime":
+            return _told_instant
+        case "boolean":
+            return bool
+        case "int":
+            return _told_whole
+        case _:
+            return None
+
+
+def _told_instant(value: Value) -> object:
+    return None if value is None else rest_text(int(value))
+
+
+def _told_whole(value: Value) -> object:
+    return None if value is None else int(value)
 
 
 def _instant(value: object) -> int:

@@ -38,9 +38,16 @@ from connectors.simulators.hubspot import Portal, create_hubspot
 from connectors.simulators.hubspot.faults import day_is_used_up, hubspot_faults
 from connectors.simulators.meta import MetaPlatform, create_meta
 from connectors.simulators.meta.faults import meta_faults
+from connectors.simulators.salesforce import Org, create_salesforce
+from connectors.simulators.salesforce.faults import salesforce_faults
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-FAULTS = {"hubspot": hubspot_faults(), "google": google_faults(), "meta": meta_faults()}
+FAULTS = {
+    "hubspot": hubspot_faults(),
+    "salesforce": salesforce_faults(),
+    "google": google_faults(),
+    "meta": meta_faults(),
+}
 EVERY_FAULT = [(vendor, name) for vendor, faults in FAULTS.items() for name in faults]
 
 
@@ -58,6 +65,9 @@ def simulator_of(vendor: str) -> Simulator:
         case "hubspot":
             portal = Portal()
             return Simulator(create_hubspot(portal, lambda: NOW), "/crm/objects/2026-09/deals/search", portal.requests)
+        case "salesforce":
+            org = Org()
+            return Simulator(create_salesforce(org, lambda: NOW), "/services/data/v67.0/composite", org.requests)
         case "google":
             google = GooglePlatform()
             return Simulator(create_google(google, lambda: NOW), "/v1/events:ingest", google.calls)

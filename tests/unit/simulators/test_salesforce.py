@@ -159,6 +159,7 @@ async def test_conditions_compare_by_the_type_of_the_field(rig: Rig, where: str,
         ("SELECT Nope__c FROM Lead", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE Nope__c = 1", "INVALID_FIELD"),
         ("SELECT CurrencyIsoCode FROM Opportunity", "INVALID_FIELD"),
+        ("SELECT Id, Name, id FROM Opportunity", "INVALID_FIELD"),
         ("SELECT Nobody.Name FROM Lead", "INVALID_FIELD"),
         ("SELECT Id FROM OpportunityFieldHistory WHERE NewValue = 'x'", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE SystemModstamp > '2026-11-01T12:00:00Z'", "INVALID_FIELD"),
@@ -233,6 +234,16 @@ async def test_semi_joins_are_few_and_at_the_top(rig: Rig) -> None:
     ]
 
     assert [code(reply) for reply in refused] == [(400, "MALFORMED_QUERY")] * 3
+
+
+async def test_wide_queries_run_into_the_time_limit(rig: Rig) -> None:
+    """Only a narrower window gets an answer."""
+    leads(rig.org, 3)
+    rig.org.slow_rows = 2
+
+    wide, narrow = await rig.query("SELECT Id FROM Lead"), await rig.query("SELECT Id FROM Lead LIMIT 2")
+
+    assert (code(wide), narrow.status_code) == ((400, "QUERY_TIMEOUT"), 200)
 
 
 async def test_order_puts_nulls_first_and_counts_count(rig: Rig) -> None:

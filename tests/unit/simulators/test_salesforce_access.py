@@ -187,6 +187,22 @@ async def test_the_calls_of_a_day_run_out_and_come_back(rig: Rig) -> None:
     assert later.headers["Date"] == "Tue, 03 Nov 2026 12:00:00 GMT"
 
 
+async def test_a_login_may_be_refused_for_everyone_or_give_an_open_session() -> None:
+    """An inactive user stops the source; a session that others use too must not be ended by one of them."""
+    rig = Rig(Org(app=ConnectedApp(shares_session=True)))
+    rig.org.limits.app = "leadloop"
+
+    shared = await rig.client.post(TOKEN_PATH, data=CREDENTIALS)
+    limited = await rig.get("/limits")
+    rig.org.sessions.refuses = "inactive_user", "user is inactive"
+    refused = await rig.client.post(TOKEN_PATH, data=CREDENTIALS)
+
+    assert shared.json()["access_token"] == rig.session
+    assert told(refused) == (400, "inactive_user")
+    usage = "api-usage=1/100000; per-app-api-usage=1/100000(appName=leadloop)"
+    assert limited.headers["Sforce-Limit-Info"] == usage
+
+
 async def test_logins_are_counted_by_the_hour(rig: Rig) -> None:
     """A reader that logs in for every call is stopped."""
     for _ in range(3599):

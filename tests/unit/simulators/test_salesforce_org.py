@@ -73,8 +73,9 @@ async def test_lead_status_has_history_only_while_tracked(rig: Rig) -> None:
     expected = (lead, "Status", "Working - Contacted", "Closed - Not Converted", "Text", at(2).strftime(STAMP))
     assert [tuple(one.values())[1:] for one in rows] == [expected]
     assert await rig.column("Field", f"LeadHistory WHERE LeadId = '{on}'") == ["created"]
-    tracked = "FieldDefinition WHERE EntityDefinitionId = 'Lead' AND IsFieldHistoryTracked = true"
-    assert (await rig.column("QualifiedApiName", tracked), await off.column("QualifiedApiName", tracked)) == (["Status"], [])
+    tracked = "FieldDefinition WHERE EntityDefinition.QualifiedApiName = 'Lead' AND IsFieldHistoryTracked = true"
+    names = [await one.column("QualifiedApiName", tracked, "/tooling/query") for one in (rig, off)]
+    assert names == [["Status"], []]
 
 
 async def test_a_lead_is_converted_in_one_transaction(rig: Rig) -> None:
@@ -165,6 +166,20 @@ async def test_merged_contacts_move_their_roles(rig: Rig) -> None:
     rows = await rig.rows("SELECT Id, ContactId, SystemModstamp FROM OpportunityContactRole")
     assert [tuple(one.values())[1:] for one in rows] == [(role, winner, at(2).strftime(STAMP))]
     assert await rig.column("ContactId", "Opportunity") == [winner]
+
+
+async def test_an_opportunity_mirrors_its_primary_role(rig: Rig) -> None:
+    """ContactId is a short cut to the primary role, and moves no stamp of the opportunity."""
+    one, other = (rig.org.create("Contact", {}, at()) for _ in range(2))
+    deal = rig.org.create("Opportunity", {}, at())
+    roles = [rig.org.add_role(deal, contact, is_primary=True, at=at(1)) for contact in (one, other)]
+    primary = await rig.column("IsPrimary", "OpportunityContactRole ORDER BY Id")
+    mirrored = [await rig.column("ContactId", "Opportunity")]
+    rig.org.remove_role(roles[1], at(2))
+    mirrored.append(await rig.column("ContactId", "Opportunity"))
+
+    assert (primary, mirrored) == ([False, True], [[other], [None]])
+    assert await rig.column("SystemModstamp", "Opportunity") == [at().strftime(STAMP)]
 
 
 async def test_deleted_rows_go_through_the_bin_and_out_of_it(rig: Rig) -> None:

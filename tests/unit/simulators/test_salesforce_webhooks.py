@@ -28,6 +28,7 @@ def test_a_flows_callout_is_signed_over_time_and_body() -> None:
     org.subscribe_json(URL, "hush", objects=("Lead",))
     lead = org.create("Lead", {}, at())
     org.create("Opportunity", {}, at())
+    org.touch("Lead", lead, at())
 
     (request,) = org.drain_webhooks(at(1))
 
