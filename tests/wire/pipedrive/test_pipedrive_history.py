@@ -307,3 +307,61 @@ async def test_a_deal_from_a_lead_names_the_lead() -> None:
     assert [link.ref for link in with_person.people] == [RecordRef(ObjectKind.CONTACT, "5")]
     asked = {request.url.params.get("include_fields") for request in rig.company.requests if "deals" in request.url.path}
     assert asked == {"first_won_time,source_lead_id"}
+
+
+async def test_a_deal_moved_in_the_second_of_its_creation_is_read_once() -> None:
+    """An automation moves it at once; its row must not look unread for ever."""
+    rig = Rig()
+    rig.company.deal(1, ADDED)
+    rig.move(2, ADDED)
+    rig.company.rows["deals"][1] |= {"stage_change_time": iso(ADDED + timedelta(seconds=1)), "update_time": iso(ADDED + HOUR)}
+    await rig.poll()
+    rig.company.calls.clear()
+
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 2 * HOUR)
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 0
+    assert sorted(value for value, _ in rig.entries("stage_id")) == ["1", "2"]
+
+
+@pytest.mark.parametrize("seconds", [1, 2])
+async def test_a_stage_that_was_stamped_a_moment_after_creation_is_read_once(seconds: int) -> None:
+    """Nothing moved; the two times of one creation differ."""
+    rig = Rig()
+    rig.company.deal(1, ADDED + HOUR, added=ADDED, stage_change_time=iso(ADDED + timedelta(seconds=seconds)))
+    await rig.poll()
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 2 * HOUR)
+
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 1
+    assert [value for value, _ in rig.entries("stage_id")] == ["1"]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+async def test_a_time_of_winning_set_by_hand_is_no_second_win(moved: timedelta) -> None:
+    """The changelog says when it was won; the deal is not asked for it at every update."""
+    rig = Rig()
+    rig.company.deal(1, ADDED)
+    rig.close("won", ADDED + 2 * HOUR)
+    rig.company.rows["deals"][1] |= {"won_time": iso(ADDED + 2 * HOUR + moved), "update_time": iso(ADDED + 4 * HOUR)}
+    await rig.poll()
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 5 * HOUR)
+
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 1
+    statuses = rig.entries("status")
+    assert statuses[:2] == [("open", ADDED), ("won", ADDED + 2 * HOUR)]
+    assert {value for value, _ in statuses[1:]} == {"won"}
+
+
+async def test_a_lead_id_that_is_none_hinders_no_deal() -> None:
+    """One odd row must not hold up its neighbours."""
+    rig = Rig()
+    rig.company.deal(1, ADDED, source_lead_id="17")
+
+    (record,) = await rig.poll()
+
+    assert (record.people, record.converted_from) == ((), ())
