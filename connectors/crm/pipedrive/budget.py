@@ -71,7 +71,8 @@ _ARCHIVED = COSTS[Call.ARCHIVED_DEALS] + COSTS[Call.ARCHIVED_LEADS]
 
 # Seen in answers, not documented, not always there.
 LIMIT_HEADERS = ("x-daily-ratelimit-token-limit",)
-LEFT_HEADERS = ("x-daily-ratelimit-token-remaining", "x-daily-requests-left")
+LEFT_HEADERS = ("x-daily-ratelimit-token-remaining",)
+SPENT_HEADERS = (*LEFT_HEADERS, "x-daily-requests-left")
 
 
 class TokenBudget:

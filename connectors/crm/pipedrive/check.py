@@ -10,6 +10,7 @@ from connectors.crm.pipedrive.budget import LITTLE_IS_LEFT, Call, TokenBudget
 from connectors.crm.pipedrive.refusals import UNPAID, WHERE_SCOPES_ARE
 from connectors.crm.pipedrive.schema import Account, read_account
 from connectors.crm.pipedrive.settings import HistoryMode, PipedriveSettings
+from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.strict_json import Json
 
 UNAUTHORIZED = 401
@@ -71,7 +72,7 @@ async def _rows(api: PipedriveApi, kind: ObjectKind) -> Sequence[Json]:
 
 
 def _account_refused(error: AuthenticationFailed | RequestRefused) -> Finding:
-    if error.status == UNAUTHORIZED or error.status is None:
+    if error.status == UNAUTHORIZED or error.code == NEEDS_REAUTH:
         mend = "copy a new API token (Pipedrive > Personal preferences > API), or connect the OAuth app again"
         return Finding("token", FindingStatus.FAILED, error.message, mend)
     if error.status == PAYMENT_REQUIRED or error.code == UNPAID:

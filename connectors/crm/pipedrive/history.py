@@ -208,14 +208,18 @@ def _moments(name: str, facts: RowFacts, log: Changelog, held: Held | None) -> l
     """The values that a property took, repetitions left out, ending with what the row shows."""
     cut = None if log.is_whole or held is None else held.at
     changes = [one for one in log.changes if one.name == name and (cut is None or one.at >= cut)]
-    moments = [] if cut is not None else _first(name, facts, changes)
-    last = held.value if cut is not None and held is not None else moments[-1].value if moments else ""
+    created_with = [] if cut is not None else _first(name, facts, changes)
+    last = held.value if cut is not None and held is not None else created_with[-1].value if created_with else ""
+    changed: list[_Moment] = []
     for one in changes:
         is_deletion = name == STATUS and one.new == DELETED  # the record's state, not a status that it entered
         if one.new != last and not is_deletion:
-            moments.append(_Moment(one.new, one.at, one.source))
+            changed.append(_Moment(one.new, one.at, one.source))
             last = one.new
-    return _ended(name, facts, moments, last, max((one.at for one in log.changes), default=None))
+    read_at = max((one.at for one in log.changes), default=None)
+    if _is_same(last, facts.values[name]):
+        return created_with + _at_the_rows_instant(name, facts, changed)
+    return created_with + changed + _told_by_the_row(name, facts, created_with + changed, read_at)
 
 
 def _first(name: str, facts: RowFacts, changes: Sequence[Change]) -> list[_Moment]:
@@ -229,22 +233,32 @@ def _first(name: str, facts: RowFacts, changes: Sequence[Change]) -> list[_Momen
         return [_Moment(OPEN, facts.created_at)]
     if name == STAGE and since - facts.created_at > SAME_CHANGE:
         return []  # it moved, though no line says from where
-    return [_Moment(value, min(since, facts.created_at) if name == STATUS else facts.created_at)] if value else []
+    at = since if name == STAGE else min(since, facts.created_at)
+    return [_Moment(value, at)] if value else []
 
 
-def _ended(name: str, facts: RowFacts, moments: list[_Moment], last: str, read_at: datetime | None) -> list[_Moment]:
-    """Ends with the row's own value where the changelog does not lead there, and takes the row's instant of that change."""
-    value, since = facts.values[name], facts.since.get(name)
-    if _is_same(last, value):
-        if moments and since is not None and moments[-1].at != facts.created_at and abs(moments[-1].at - since) <= SAME_CHANGE:
-            moments[-1] = _Moment(moments[-1].value, since, moments[-1].source)
-        return moments
+def _at_the_rows_instant(name: str, facts: RowFacts, changed: list[_Moment]) -> list[_Moment]:
+    """The row and the changelog may write one change a second apart: the row's instant is the one that later rows show.
+
+    A time of winning that was set to a later one by hand is noted beside it; the same value again is no entry of its own.
+    """
+    since = facts.since.get(name)
+    if since is None or not changed:
+        return changed
+    last = changed[-1]
+    if abs(last.at - since) <= SAME_CHANGE:
+        return [*changed[:-1], _Moment(last.value, since, last.source)]
+    return [*changed, _Moment(last.value, since)] if name == STATUS and since > last.at else changed
+
+
+def _told_by_the_row(name: str, facts: RowFacts, before: Sequence[_Moment], read_at: datetime | None) -> list[_Moment]:
+    """The row's own value, where the changelog does not lead to it; nothing where the changelog is newer than the row."""
     if read_at is not None and read_at > facts.modified_at:
-        return moments  # the changelog is newer than the row
-    newest = moments[-1].at if moments else facts.created_at
-    if since is not None and since >= newest:
-        return [*moments, _Moment(value, since)]
-    return [*moments, _Moment(value, facts.modified_at, is_observed=True)]
+        return []
+    value, since = facts.values[name], facts.since.get(name)
+    if since is not None and since >= (before[-1].at if before else facts.created_at):
+        return [_Moment(value, since)]
+    return [_Moment(value, facts.modified_at, is_observed=True)]
 
 
 def _told(name: str, facts: RowFacts) -> list[_Moment]:

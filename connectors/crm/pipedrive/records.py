@@ -7,7 +7,16 @@ from connectors.contract.currencies import CURRENCIES
 from connectors.contract.records import Entry, ObjectKind, PersonLink, Record, RecordRef, RecordState
 from connectors.contract.selection import ObjectSelection
 from connectors.crm.pipedrive.objects import CURRENCY, CUSTOM_KEY, DELETED, OBJECTS, PIPELINE, SOURCE_LEAD, STAGE, STATUS, VALUE
-from connectors.crm.pipedrive.replies import instant, json_object, json_objects, optional_id, optional_second, record_id, text
+from connectors.crm.pipedrive.replies import (
+    instant,
+    is_record_id,
+    json_object,
+    json_objects,
+    optional_id,
+    optional_second,
+    record_id,
+    text,
+)
 from connectors.http.strict_json import Json, is_true
 
 # v1 (leads) writes the parts of a custom field beside it: `<key>_currency`.
@@ -70,7 +79,7 @@ def person_id_of(kind: ObjectKind, row: Json) -> str | None:
 def source_lead_of(kind: ObjectKind, row: Json) -> RecordRef | None:
     """The lead that became this deal; Pipedrive shows it no longer."""
     found = row.get(SOURCE_LEAD) if kind is ObjectKind.DEAL else None
-    return None if not found else RecordRef(ObjectKind.LEAD, record_id(ObjectKind.LEAD, found, f"a deal's `{SOURCE_LEAD}`"))
+    return RecordRef(ObjectKind.LEAD, found) if isinstance(found, str) and is_record_id(ObjectKind.LEAD, found) else None
 
 
 def people_of(kind: ObjectKind, row: Json) -> tuple[PersonLink, ...] | None:

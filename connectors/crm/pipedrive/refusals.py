@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from http import HTTPStatus
 
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited, RequestRefused
-from connectors.crm.pipedrive.budget import LEFT_HEADERS
+from connectors.crm.pipedrive.budget import SPENT_HEADERS
 from connectors.http.client import Reply
 from connectors.http.reply import retry_after, vendor_code, vendor_message
 from connectors.http.scrub import scrub
@@ -96,7 +96,7 @@ def _throttled(reply: Reply, now: datetime) -> RateLimited:
 
 def _is_day_spent(reply: Reply) -> bool:
     """Told by the daily headers (not always there), by the words, or as the burst window has requests left."""
-    if any(reply.headers.get(name, "").strip() == "0" for name in LEFT_HEADERS):
+    if any(reply.headers.get(name, "").strip() == "0" for name in SPENT_HEADERS):
         return True
     words = reply.body if isinstance(reply.body, str) else words_of(reply)
     if "daily" in words.lower():

@@ -23,7 +23,15 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
 GCLID = "a" * 39 + "1"
 CONSENT = "b" * 39 + "2"
-COSTS = {"deals/archived": 20, "leads": 20, "leads/archived": 40, "changelog": 20, "leadFields": 20, "currencies": 20}
+COSTS = {
+    "deals/archived": 20,
+    "leads": 20,
+    "leads/archived": 40,
+    "changelog": 20,
+    "leadFields": 20,
+    "currencies": 20,
+    "users/me": 2,
+}
 SELECTION = Selection(
     {
         ObjectKind.DEAL: ObjectSelection(

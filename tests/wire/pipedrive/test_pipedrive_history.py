@@ -1,61 +1,16 @@
 """Changelogs and rows become entries: every move at its instant, none twice, and only where a request is worth its price."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from connectors.contract.errors import AuthenticationFailed, UnexpectedReply
-from connectors.contract.records import ObjectKind, Record, RecordRef
+from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Window
-from connectors.crm.pipedrive.source import PipedriveSource
-from tests.wire.pipedrive.fake_company import CONSENT, NOW, Company, Store, change, iso, read, refusal
-
-ADDED = NOW - timedelta(days=10)
-HOUR = timedelta(hours=1)
-SINCE = NOW - timedelta(days=1)
-PATH = "GET /api/v1/deals/1/changelog"
-SELECTION = Selection({ObjectKind.DEAL: ObjectSelection(history_properties=frozenset({"stage_id", "status"}))})
-
-
-class Rig:
-    """A company, a source and what the service holds of it."""
-
-    def __init__(self, **settings: str) -> None:
-        self.company = Company()
-        self.store = Store()
-        self.source: PipedriveSource = self.company.source(**settings)
-
-    def move(self, stage: int, at: datetime, number: int = 1, pipeline: int | None = None) -> None:
-        row = self.company.rows["deals"][number]
-        lines = self.company.changelogs.setdefault(f"deals/{number}", [])
-        lines.append(change("stage_id", str(row["stage_id"]), str(stage), at))
-        if pipeline is not None:
-            lines.append(change("pipeline_id", str(row["pipeline_id"]), str(pipeline), at))
-            row["pipeline_id"] = pipeline
-        row |= {"stage_id": stage, "stage_change_time": iso(at), "update_time": iso(at)}
-
-    def close(self, status: str, at: datetime, number: int = 1) -> None:
-        row = self.company.rows["deals"][number]
-        self.company.changelogs.setdefault(f"deals/{number}", []).append(change("status", row["status"], status, at))
-        row |= {"status": status, "update_time": iso(at), "won_time": None, "lost_time": None}
-        if status != "open":
-            row[f"{status}_time"] = iso(at)
-        if status == "won":
-            row.setdefault("first_won_time", iso(at))
-
-    async def poll(self, selection: Selection = SELECTION) -> list[Record]:
-        pages = await read(
-            self.company, Window(ObjectKind.DEAL, ADDED), selection, stored=self.store.stored(), source=self.source
-        )
-        for page in pages:
-            self.store.take(page)
-        return [record for page in pages for record in page.records]
-
-    def entries(self, name: str, number: int = 1) -> list[tuple[str, datetime]]:
-        found = self.store.entries.get((ObjectKind.DEAL, str(number)), set())
-        return sorted(((value, at) for one, value, at in found if one == name), key=lambda one: one[1])
+from tests.wire.pipedrive.fake_company import CONSENT, NOW, change, iso, read, refusal
+from tests.wire.pipedrive.history_rig import ADDED, HOUR, PATH, SELECTION, Rig
 
 
 async def test_a_deal_moved_twice_between_polls_and_won_reopened_and_won_again() -> None:
@@ -283,56 +238,6 @@ async def test_custom_field_and_value_histories_are_read_by_their_keys() -> None
     assert rig.company.calls[PATH] == 1
 
 
-async def test_a_spent_share_makes_history_cheap_until_the_day_is_over() -> None:
-    """The guard keeps the company's budget; what the row tells is exact all the same."""
-    rig = Rig(daily_tokens="1000", daily_share="10")
-    rig.company.deal(1, ADDED)
-    await rig.poll()
-    rig.move(2, ADDED + HOUR)
-    rig.move(3, ADDED + 2 * HOUR)
-    rig.close("won", ADDED + 3 * HOUR)
-    rig.source.budget._spent = 90
-
-    await rig.poll()
-
-    assert rig.company.calls[PATH] == 0
-    assert rig.entries("stage_id") == [("1", ADDED), ("3", ADDED + 2 * HOUR)]
-    assert rig.entries("status") == [("open", ADDED), ("won", ADDED + 3 * HOUR)]
-    assert rig.source.budget.cheap_reads == 1
-
-    rig.company.now += timedelta(days=1)
-    rig.move(4, NOW + HOUR)
-    await rig.poll()
-
-    assert rig.company.calls[PATH] == 1
-    assert [value for value, _ in rig.entries("stage_id")] == ["1", "2", "3", "4"]
-
-
-async def test_little_left_for_the_company_makes_history_cheap() -> None:
-    """Other apps spend the same tokens."""
-    rig = Rig()
-    rig.company.headers = {"x-daily-ratelimit-token-limit": "60000", "x-daily-ratelimit-token-remaining": "5000"}
-    rig.company.deal(1, ADDED)
-    rig.move(2, ADDED + HOUR)
-
-    await rig.poll()
-
-    assert rig.company.calls[PATH] == 0
-    assert rig.source.budget.daily_tokens == 60_000
-
-
-@pytest.mark.parametrize(("mode", "calls"), [("exact", 1), ("cheap", 0)])
-async def test_the_setting_decides_over_the_budget(mode: str, calls: int) -> None:
-    """A company may rather spend its tokens, or never."""
-    rig = Rig(history=mode, daily_tokens="100")
-    rig.company.deal(1, ADDED)
-    rig.move(2, ADDED + HOUR)
-
-    await rig.poll()
-
-    assert rig.company.calls[PATH] == calls
-
-
 async def test_a_refused_changelog_ends_the_window_before_its_page() -> None:
     """Going on without the history would lose the stages in between for good."""
     rig = Rig()
@@ -367,7 +272,7 @@ async def test_many_histories_are_committed_in_parts() -> None:
         rig.company.deal(number, ADDED)
         rig.move(2, ADDED + HOUR, number)
 
-    pages = await read(rig.company, Window(ObjectKind.DEAL, SINCE - timedelta(days=20)), SELECTION, source=rig.source)
+    pages = await read(rig.company, Window(ObjectKind.DEAL, NOW - timedelta(days=21)), SELECTION, source=rig.source)
 
     assert [len(page.records) for page in pages if page.records] == [100, 100, 50]
 
@@ -402,3 +307,61 @@ async def test_a_deal_from_a_lead_names_the_lead() -> None:
     assert [link.ref for link in with_person.people] == [RecordRef(ObjectKind.CONTACT, "5")]
     asked = {request.url.params.get("include_fields") for request in rig.company.requests if "deals" in request.url.path}
     assert asked == {"first_won_time,source_lead_id"}
+
+
+async def test_a_deal_moved_in_the_second_of_its_creation_is_read_once() -> None:
+    """An automation moves it at once; its row must not look unread for ever."""
+    rig = Rig()
+    rig.company.deal(1, ADDED)
+    rig.move(2, ADDED)
+    rig.company.rows["deals"][1] |= {"stage_change_time": iso(ADDED + timedelta(seconds=1)), "update_time": iso(ADDED + HOUR)}
+    await rig.poll()
+    rig.company.calls.clear()
+
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 2 * HOUR)
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 0
+    assert sorted(value for value, _ in rig.entries("stage_id")) == ["1", "2"]
+
+
+@pytest.mark.parametrize("seconds", [1, 2])
+async def test_a_stage_that_was_stamped_a_moment_after_creation_is_read_once(seconds: int) -> None:
+    """Nothing moved; the two times of one creation differ."""
+    rig = Rig()
+    rig.company.deal(1, ADDED + HOUR, added=ADDED, stage_change_time=iso(ADDED + timedelta(seconds=seconds)))
+    await rig.poll()
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 2 * HOUR)
+
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 1
+    assert [value for value, _ in rig.entries("stage_id")] == ["1"]
+
+
+@pytest.mark.parametrize("moved", [HOUR, -HOUR])
+async def test_a_time_of_winning_set_by_hand_is_no_second_win(moved: timedelta) -> None:
+    """The changelog says when it was won; the deal is not asked for it at every update."""
+    rig = Rig()
+    rig.company.deal(1, ADDED)
+    rig.close("won", ADDED + 2 * HOUR)
+    rig.company.rows["deals"][1] |= {"won_time": iso(ADDED + 2 * HOUR + moved), "update_time": iso(ADDED + 4 * HOUR)}
+    await rig.poll()
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 5 * HOUR)
+
+    await rig.poll()
+
+    assert rig.company.calls[PATH] == 1
+    statuses = rig.entries("status")
+    assert statuses[:2] == [("open", ADDED), ("won", ADDED + 2 * HOUR)]
+    assert {value for value, _ in statuses[1:]} == {"won"}
+
+
+async def test_a_lead_id_that_is_none_hinders_no_deal() -> None:
+    """One odd row must not hold up its neighbours."""
+    rig = Rig()
+    rig.company.deal(1, ADDED, source_lead_id="17")
+
+    (record,) = await rig.poll()
+
+    assert (record.people, record.converted_from) == ((), ())

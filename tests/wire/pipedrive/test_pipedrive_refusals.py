@@ -16,18 +16,18 @@ from connectors.contract.errors import (
     UnexpectedReply,
 )
 from connectors.contract.records import ObjectKind
-from connectors.contract.source import Window
+from connectors.contract.source import Page, Window
 from connectors.crm.pipedrive.refusals import classify
 from connectors.http.client import Reply
-from tests.wire.pipedrive.fake_company import NOW, TOKEN, Company, read, refusal
+from tests.wire.pipedrive.fake_company import NOW, SELECTION, TOKEN, Company, nothing_stored, read, refusal
 
 LATE = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
 DEALS = Window(ObjectKind.DEAL, NOW - timedelta(days=1))
 CLOUDFLARE = "<!DOCTYPE html><html><title>Attention Required! | Cloudflare</title></html>"
 
 
-def judged(status: int, body: Any = None, now: datetime = NOW, **headers: str) -> ConnectorError | None:
-    return classify(Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body), now)
+def judged(status: int, body: Any = None, headers: dict[str, str] | None = None, now: datetime = NOW) -> ConnectorError | None:
+    return classify(Reply(status, headers or {}, body), now)
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_outages_are_left_to_the_general_reading(status: int) -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "now", "wait"),
     [
-        ({"x_daily_ratelimit_token_remaining": "0"}, None, NOW, timedelta(hours=1)),
-        ({"x_daily_requests_left": "0"}, None, LATE, timedelta(minutes=30)),
+        ({"x-daily-ratelimit-token-remaining": "0"}, None, NOW, timedelta(hours=1)),
+        ({"x-daily-requests-left": "0"}, None, LATE, timedelta(minutes=30)),
         ({}, {"error": "Daily API token budget exceeded"}, NOW, timedelta(hours=1)),
-        ({"x_ratelimit_remaining": "12", "x_ratelimit_reset": "1"}, {"error": "request over limit"}, NOW, timedelta(hours=1)),
+        ({"x-ratelimit-remaining": "12", "x-ratelimit-reset": "1"}, {"error": "request over limit"}, NOW, timedelta(hours=1)),
     ],
 )
 def test_a_spent_day_is_looked_at_hourly_until_midnight(
     headers: dict[str, str], body: Any, now: datetime, wait: timedelta
 ) -> None:
     """Asking on would end in a block by Cloudflare (complaint 10)."""
-    error = judged(429, body, now, **headers)
+    error = judged(429, body, headers, now)
 
     assert isinstance(error, RateLimited)
     assert (error.code, error.retry_after) == ("daily_tokens", wait)
@@ -83,15 +83,15 @@ def test_a_spent_day_is_looked_at_hourly_until_midnight(
 @pytest.mark.parametrize(
     ("headers", "wait"),
     [
-        ({"x_ratelimit_remaining": "0", "x_ratelimit_reset": "2"}, timedelta(seconds=2)),
-        ({"retry_after": "5", "x_ratelimit_reset": "2"}, timedelta(seconds=5)),
-        ({"x_ratelimit_reset": "soon"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2"}, timedelta(seconds=2)),
+        ({"retry-after": "5", "x-ratelimit-reset": "2"}, timedelta(seconds=5)),
+        ({"x-ratelimit-reset": "soon"}, None),
         ({}, None),
     ],
 )
 def test_a_burst_waits_for_the_window(headers: dict[str, str], wait: timedelta | None) -> None:
     """Two seconds at most; a Retry-After is honoured where there is one."""
-    error = judged(429, {"error": "request over limit"}, **headers)
+    error = judged(429, {"error": "request over limit"}, headers)
 
     assert isinstance(error, RateLimited)
     assert error.retry_after == wait
@@ -100,7 +100,7 @@ def test_a_burst_waits_for_the_window(headers: dict[str, str], wait: timedelta |
 def test_a_page_from_the_edge_parks_for_half_an_hour() -> None:
     """It is no JSON and no matter of rights (complaint 10)."""
     error = judged(403, CLOUDFLARE)
-    longer = judged(403, CLOUDFLARE, retry_after="7200")
+    longer = judged(403, CLOUDFLARE, {"retry-after": "7200"})
 
     assert isinstance(error, RateLimited)
     assert isinstance(longer, RateLimited)
@@ -163,11 +163,10 @@ async def test_garbage_is_an_error_and_settles_nothing(response: Any, kind: type
     company = Company()
     company.deal(1, NOW - timedelta(hours=1))
     company.on_request = lambda _request: response()
-    pages = []
+    pages: list[Page] = []
 
     with pytest.raises(kind) as caught:
-        async for page in company.source().changes(DEALS, *_plain()):
-            pages.append(page)  # noqa: PERF401 what came before the error counts
+        await _read_into(pages, company)
 
     assert pages == []
     assert TOKEN not in str(caught.value)
@@ -182,7 +181,6 @@ async def test_a_window_stops_at_a_query_that_pipedrive_refuses() -> None:
         await read(company, DEALS)
 
 
-def _plain() -> Any:
-    from tests.wire.pipedrive.fake_company import SELECTION, nothing_stored  # noqa: PLC0415 only here
-
-    return SELECTION, nothing_stored()
+async def _read_into(pages: list[Page], company: Company) -> None:
+    async for page in company.source().changes(DEALS, SELECTION, nothing_stored()):
+        pages.append(page)  # noqa: PERF401 what came before an error counts
