@@ -6,7 +6,8 @@ from typing import Any
 
 Row = Mapping[str, Any]
 _SELECT = re.compile(
-    r"SELECT (?P<fields>.+?) FROM (?P<of>\w+)(?: WHERE (?P<where>.+?))?(?: ORDER BY (?P<order>[\w, .]+?))?(?: LIMIT (?P<limit>\d+))?"
+    r"SELECT (?P<fields>.+?) FROM (?P<of>\w+)(?: WHERE (?P<where>.+?))?"
+    r"(?: ORDER BY (?P<order>[\w, .]+?))?(?: LIMIT (?P<limit>\d+))?"
 )
 _CONDITION = re.compile(r"([\w.]+) (>=|<=|=|<|>|IN) (.+)")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

@@ -237,7 +237,7 @@ async def test_a_range_that_is_refused_is_narrowed(code: str) -> None:
 async def test_narrowing_has_an_end() -> None:
     """A refusal that narrowing does not mend is told."""
     org = Org()
-    org.refuse = lambda asked: (400, "EXCEEDED_ID_LIMIT")
+    org.refuse = lambda _asked: (400, "EXCEEDED_ID_LIMIT")
 
     with pytest.raises(RequestRefused):
         [page async for page in org.source().deleted(ObjectKind.LEAD, None)]

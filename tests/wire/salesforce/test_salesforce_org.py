@@ -208,7 +208,7 @@ async def test_limits_that_cannot_be_read_are_no_failure(body: Any) -> None:
     ],
 )
 async def test_a_refused_token_is_a_finding(answer: httpx.Response) -> None:
-    """check raises nothing for a refusal."""
+    """A check raises nothing for a refusal."""
     org = Org()
     org.on_request = lambda request: answer if "token" in request.url.path else None
 

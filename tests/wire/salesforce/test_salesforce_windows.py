@@ -1,7 +1,7 @@
 """Windows of changed rows: complete, resumable, once each, whatever page sizes, stamps, clocks and timeouts."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -134,8 +134,6 @@ async def test_a_longer_look_back_is_read_at_every_poll() -> None:
 
 def _span(soql: str) -> timedelta:
     """From the keyset to the end of a query's stretch, an open one to now."""
-    from datetime import datetime  # noqa: PLC0415 read only here
-
     words = soql.split()
     at = datetime.fromisoformat(words[words.index(">=") + 1])
     until = datetime.fromisoformat(words[words.index("<") + 1]) if "<" in words else NOW
@@ -277,10 +275,9 @@ async def test_a_window_that_is_refused_ahead_hinders_no_other() -> None:
 async def test_garbage_is_told_and_nothing_is_lost(body: object) -> None:
     """An answer that is not as documented ends the poll before its page is committed."""
     org = contacts(1, timedelta(0))
-    org.fields["Contact"] = dict(org.fields["Contact"])
     source = org.source()
     await source.read_ahead([], PLAIN)
-    org.part = lambda path: (200, body)  # type: ignore[method-assign]
+    org.part = lambda _path: (200, body)  # type: ignore[method-assign]
 
     with pytest.raises(UnexpectedReply, match="not as documented"):
         await read(org, window(), PLAIN, source=source)
@@ -292,7 +289,7 @@ async def test_a_row_without_a_mapped_field_is_garbage() -> None:
     source = org.source()
     await source.read_ahead([], SELECTION)
     row = {"Id": org_id("Contact", 1), "IsDeleted": False, "SystemModstamp": iso(SINCE)}
-    org.part = lambda path: (200, {"done": True, "records": [row]})  # type: ignore[method-assign]
+    org.part = lambda _path: (200, {"done": True, "records": [row]})  # type: ignore[method-assign]
 
     with pytest.raises(UnexpectedReply, match="Email"):
         await read(org, window(), source=source)
