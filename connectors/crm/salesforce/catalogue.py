@@ -21,10 +21,10 @@ from connectors.crm.salesforce.refusals import OBJECT_HIDDEN
 from connectors.crm.salesforce.replies import json_object, json_objects, text, unexpected
 from connectors.crm.salesforce.soql import Query, one_of
 from connectors.http.client import Clock
-from connectors.http.strict_json import Json
+from connectors.http.strict_json import Json, is_true
 
 KEPT = timedelta(hours=1)
-HIDDEN = frozenset({401, 403, 404})
+HIDDEN = frozenset({403, 404})
 INVALID_FIELD = "INVALID_FIELD"
 DEAL_CONTACT = "ContactId"
 PERSON_ACCOUNT = ("IsPersonAccount", "PersonContactId")
@@ -211,7 +211,7 @@ async def read_tracked(api: SalesforceApi, objects: Mapping[str, Described]) -> 
         return {kind: frozenset() for kind in OBJECTS}
     query = Query(
         "FieldDefinition",
-        ("QualifiedApiName", "EntityDefinition.QualifiedApiName"),
+        ("QualifiedApiName", "EntityDefinition.QualifiedApiName", "IsFieldHistoryTracked"),
         where=(one_of("EntityDefinition.QualifiedApiName", names), "IsFieldHistoryTracked = true"),
         order_by=(),
         limit=None,
@@ -221,7 +221,8 @@ async def read_tracked(api: SalesforceApi, objects: Mapping[str, Described]) -> 
     except (AuthenticationFailed, RequestRefused):
         return {kind: _offered(objects, facts) for kind, facts in OBJECTS.items()}
     rows = json_objects(found.get("records"), "the tracked fields")
-    pairs = {(_entity(row), text(row.get("QualifiedApiName"), "a tracked field") or "") for row in rows}
+    tracked = [row for row in rows if is_true(row.get("IsFieldHistoryTracked"))]
+    pairs = {(_entity(row), text(row.get("QualifiedApiName"), "a tracked field") or "") for row in tracked}
     return {
         kind: frozenset(name for entity, name in pairs if entity == facts.name) if facts.history in objects else frozenset()
         for kind, facts in OBJECTS.items()

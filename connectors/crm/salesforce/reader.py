@@ -182,11 +182,6 @@ class Reader:
         return list(split(Query(plan.facts.name, plan.fields, where=("IsConverted = true",), among=reference, ids=tuple(ids))))
 
 
-def role_deals(roles: Iterable[Json]) -> list[str]:
-    """The deals that these roles are on."""
-    return list(dict.fromkeys(record_id(role.get("OpportunityId"), "a role's `OpportunityId`") for role in roles))
-
-
 def _by_id(plan: Plan, ids: Sequence[str]) -> Query:
     return Query(plan.facts.name, plan.fields, among="Id", ids=tuple(ids), with_deleted=True)
 

@@ -84,6 +84,11 @@ def people_of_deal(row: Json, roles: Iterable[Json], leads: Iterable[Json]) -> t
     return tuple(found.values()) or _without_roles(row, list(leads))
 
 
+def role_deals(roles: Iterable[Json]) -> list[str]:
+    """The deals that these roles are on."""
+    return list(dict.fromkeys(record_id(role.get("OpportunityId"), "a role's `OpportunityId`") for role in roles))
+
+
 def converted_contact(row: Json) -> str | None:
     """The contact that a lead became."""
     return optional_id(row.get(CONVERTED_CONTACT), f"a lead's `{CONVERTED_CONTACT}`")

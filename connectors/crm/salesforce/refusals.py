@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from connectors.contract.errors import (
@@ -23,7 +24,6 @@ CONCURRENT_WAIT = timedelta(seconds=10)
 LOGINS_WAIT = timedelta(minutes=60)
 
 LIMIT_EXCEEDED = "REQUEST_LIMIT_EXCEEDED"
-DEAD_LOCATOR = "INVALID_QUERY_LOCATOR"
 ID_LIMIT = "EXCEEDED_ID_LIMIT"
 BEFORE_REPLICATION = "INVALID_REPLICATION_DATE"
 LOCKED = "UNABLE_TO_LOCK_ROW"
@@ -68,16 +68,14 @@ def error_within(status: int, body: object) -> ConnectorError:
     return Unavailable(refusal.sentence, effect=Effect.NONE, code=refusal.code, status=status)
 
 
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """What a refused answer says. Outside the OAuth endpoint its body is a list of `{message, errorCode, fields}`."""
 
-    __slots__ = ("code", "sentence", "status", "words")
-
-    def __init__(self, status: int, code: str, words: str, sentence: str) -> None:
-        self.status = status
-        self.code = code
-        self.words = words
-        self.sentence = sentence
+    status: int
+    code: str
+    words: str
+    sentence: str
 
     @classmethod
     def of(cls, status: int, body: object) -> "Refusal":

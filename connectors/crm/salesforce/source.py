@@ -20,8 +20,8 @@ from connectors.crm.salesforce.budget import DailyBudget
 from connectors.crm.salesforce.catalogue import Catalogue, Plans
 from connectors.crm.salesforce.check import check_org
 from connectors.crm.salesforce.deletions import list_deleted
-from connectors.crm.salesforce.reader import Reader, role_deals
-from connectors.crm.salesforce.records import modified_at, row_id
+from connectors.crm.salesforce.reader import Reader
+from connectors.crm.salesforce.records import modified_at, role_deals, row_id
 from connectors.crm.salesforce.refusals import DRIFTED, classify
 from connectors.crm.salesforce.schema import read_schema
 from connectors.crm.salesforce.settings import SalesforceSettings
@@ -138,7 +138,7 @@ class SalesforceSource:
             pages = _PageReading(self._api, walk, place, stored, self._clock)
             step = await self._steady(selection, pages.step)
             records, has_roles = await self._steady(selection, lambda plans: pages.records(plans, step, read))  # noqa: B023 awaited here
-            place = step.next or _after(place.phase, walk, has_roles=has_roles)
+            place = step.next or _after(place.phase, walk, read, has_roles=has_roles)
             yield Page(
                 records=records,
                 until=from_ms(walk.until_ms or start_ms),
@@ -261,9 +261,9 @@ class _Fetching:
         return await reader.by_ids(self._kind, self._ids, self._contacts)
 
 
-def _after(phase: Phase, walk: Walk, *, has_roles: bool) -> Place | None:
+def _after(phase: Phase, walk: Walk, read: set[str], *, has_roles: bool) -> Place | None:
     """Where the reading goes on when a phase has ended."""
-    if phase is Phase.ROLES or not has_roles or walk.has_no_roles:
+    if phase is Phase.ROLES or not has_roles or walk.has_roles_of(read):
         return None
     return walk.roles_start()
 
