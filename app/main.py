@@ -31,6 +31,7 @@ GRACE = timedelta(seconds=25)
 APPLY_AGAIN = timedelta(minutes=1)
 CHECK_PAUSED = timedelta(minutes=15)
 WRITE_BACK = timedelta(minutes=5)
+WRITE_BACK_RINGS = timedelta(seconds=30)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -107,12 +108,16 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     async def tick(_now: datetime) -> None:
         await turns.take()
 
-    jobs = [Job(name, TICK, tick)]
+    jobs, apart = [Job(name, TICK, tick)], list[Job]()
     if ProcessRole.SCHEDULER in roles:
         jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
-        jobs.append(Job("write_back", WRITE_BACK, services.write_backs().run))
+        # Rung apart from the others, one of which runs after the other: a slow CRM must not hold up a delivery.
+        apart.append(Job("write_back", WRITE_BACK, services.write_backs().run))
     table = JobTable(services.database, jobs, services.holder, _now, services.guard)
-    ringing = Ringing(table, _now)
+    ringings = [Ringing(table, _now)]
+    if apart:
+        slow = JobTable(services.database, apart, services.holder, _now, services.guard)
+        ringings.append(Ringing(slow, _now, WRITE_BACK_RINGS))
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
     )
@@ -121,8 +126,10 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     finally:
         # What is being sent is heard out: an upload that is cut off is a try of unknown effect.
         services.stopping.set()
-        ringing.pause()
+        for ringing in ringings:
+            ringing.pause()
         await turns.end(GRACE)
-        await ringing.end()
+        for ringing in ringings:
+            await ringing.end()
         listening.cancel()
         await asyncio.wait({listening})

@@ -171,16 +171,17 @@ class WriteBacks:
             since_ms = to_ms(self.clock() - lane.span)
             async with self.database.read() as connection:
                 seen = await notes.stretch(connection, desk.row.id, since_ms, progress.after.get(lane.name), STRETCH)
-            await self._tell(desk, seen)
+            if not await self._tell(desk, seen):
+                return
             is_end = len(seen) < STRETCH
             progress.after[lane.name] = None if is_end else (seen[-1].occurred_at, seen[-1].id)
             if is_end:
                 return
 
-    async def _tell(self, desk: _Desk, seen: Sequence[Touched]) -> None:
-        """Write what changed of these conversions' records, in batches; each batch is noted before the next."""
+    async def _tell(self, desk: _Desk, seen: Sequence[Touched]) -> bool:
+        """Write what changed of these conversions' records, in batches, each noted before the next; False where cut short."""
         if not seen:
-            return
+            return True
         lead_ids = sorted({one.lead_id for one in seen if one.lead_id is not None})
         record_ids = sorted({one.record_id for one in seen})
         async with self.database.read() as connection:
@@ -190,9 +191,12 @@ class WriteBacks:
         due = list(_due(desk, records, ended, written))
         most = desk.connector.most_notes
         for start in range(0, len(due), most):
+            if self.stopping.is_set():
+                return False
             batch = due[start : start + most]
             results = await desk.connector.write_back([one.note for one in batch])
             await self._keep(desk, batch, results)
+        return True
 
     async def _keep(self, desk: _Desk, batch: Sequence[_Due], results: Sequence[NoteResult]) -> None:
         if len(results) != len(batch):

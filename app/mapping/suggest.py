@@ -192,8 +192,8 @@ def _milestones(draft: _Draft, steps: Sequence[Step]) -> None:
         draft.reasons[f"{path}.{'name' if step.value is None else 'value'}"] = step.value_why
         for number, trigger in enumerate(step.when):
             draft.reasons[f"{path}.when[{number}]"] = trigger.why
-            for at, label in enumerate(trigger.values.values()):
-                draft.reasons[f"{path}.when[{number}].enters[{at}]"] = label
+            for at, (own, label) in enumerate(trigger.values.items()):
+                draft.reasons[f"{path}.when[{number}].enters[{at}]"] = label if label != own else ""
     draft.document["milestones"] = told
 
 

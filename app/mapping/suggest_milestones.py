@@ -172,8 +172,14 @@ def _won(schema: SourceSchema, pipelines: Sequence[PipelineSchema]) -> Iterator[
 
 
 def _entering(pipeline: PipelineSchema, stages: Sequence[StageSchema], why: str) -> Enters:
-    labels = {one.id: one.label if one.probability is None else f"{one.label}, {one.probability:.0%}" for one in stages}
-    return Enters(pipeline.kind, pipeline.stage_property, pipeline.id, labels, why)
+    return Enters(pipeline.kind, pipeline.stage_property, pipeline.id, {one.id: _labelled(one) for one in stages}, why)
+
+
+def _labelled(stage: StageSchema) -> str:
+    """What its id does not say: label and chance."""
+    label = [] if stage.label == stage.id else [stage.label]
+    chance = [] if stage.probability is None else [f"{stage.probability:.0%}"]
+    return ", ".join((*label, *chance))
 
 
 # Values ---------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*|\d+[dhm]")
 # Words that some reader of YAML takes for something else than text.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 LONGEST_COMMENT = 160
+LONGEST_NOTICE = 600
 _EXAMPLE = (
     'ad_user_data: {field: contact.your_consent_field, granted: ["yes"]}',
     'ad_personalization: {field: contact.your_consent_field, granted: ["yes"]}',
@@ -22,7 +23,7 @@ _EXAMPLE = (
 def as_yaml(name: str, suggestion: Suggestion, indent: int = 2) -> str:
     """The mapping section of a source, to stand under `mappings:`."""
     margin = " " * indent
-    lines = [f"{margin}{_scalar(name)}:", *(f"{margin}  # {_comment(notice)}" for notice in suggestion.notices)]
+    lines = [f"{margin}{_scalar(name)}:", *(f"{margin}  # {_comment(one, LONGEST_NOTICE)}" for one in suggestion.notices)]
     lines += _Writer(suggestion.reasons).of_mapping(suggestion.document, "", indent + 2)
     return "\n".join(lines) + "\n"
 
@@ -96,7 +97,7 @@ def _scalar(value: object) -> str:
     return quoted.strip()
 
 
-def _comment(text: str) -> str:
+def _comment(text: str, longest: int = LONGEST_COMMENT) -> str:
     """A vendor's words end no line and hide nothing."""
     clean = "".join(character for character in " ".join(text.split()) if character.isprintable())
-    return clean if len(clean) <= LONGEST_COMMENT else f"{clean[:LONGEST_COMMENT]}..."
+    return clean if len(clean) <= longest else f"{clean[:longest]}..."

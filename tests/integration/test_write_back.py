@@ -26,6 +26,7 @@ from tests.api.rig import NOW, Rig, rig_on
 STATUS = "leadloop_status"
 PLURALS = {ObjectKind.CONTACT: "contacts", ObjectKind.DEAL: "deals"}
 SETTING = f"contact.{STATUS}, deal.{STATUS}"
+HUBSPOT_WRITES = hasattr(HubSpotSource, "write_back")
 
 
 @dataclass(slots=True)
@@ -131,6 +132,34 @@ async def test_the_crm_is_told_and_converges_in_one_poll(place: Place) -> None:
     assert place.rig.stage.portal.record("deals", deal).version.values[STATUS] == told[f"deal:{deal}"]
     assert await place.count() == made
     assert len(place.pen.written) == 2
+
+
+@pytest.mark.skipif(not HUBSPOT_WRITES, reason="this HubSpot connector does not write")
+async def test_hubspot_itself_is_told(tmp_path: Path, database_url: str) -> None:
+    """With the connector's own requests, nothing in its place: told once, and converged in one poll."""
+    async with rig_on(tmp_path, database_url, destinations=("google", "meta")) as rig:
+        for kind in PLURALS.values():
+            rig.stage.portal.define_property(kind, STATUS)
+        place = Place(rig, Pen(rig), tmp_path / "again.yaml")
+        place.apply(SETTING)
+        await rig.services.apply_file(place.file, actor="test")
+        contact = rig.person(lifecyclestage="salesqualifiedlead")
+        deal = _deal_of(rig, contact)
+
+        await rig.services.sync()
+        made, told = await place.count(), _status(rig, "deals", deal)
+        modified = rig.stage.portal.record("deals", deal).version.modified_ms
+        for _ in range(2):
+            await place.later(minutes=10)
+            await rig.services.sync()
+
+        assert told == _status(rig, "contacts", contact) == "meta: closed_revenue accepted 2026-11-24"
+        assert await place.count() == made
+        assert rig.stage.portal.record("deals", deal).version.modified_ms == modified
+
+
+def _status(rig: Rig, kind: str, record: str) -> str | None:
+    return rig.stage.portal.record(kind, record).version.values.get(STATUS)
 
 
 async def test_an_acceptance_is_told_when_its_verdict_is_there(place: Place) -> None:

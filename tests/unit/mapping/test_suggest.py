@@ -252,7 +252,7 @@ def _plain(value: object) -> object:
 
 def test_an_account_that_shows_nothing_gives_no_milestone() -> None:
     """Where a token may read nothing there is nothing to suggest, and no trigger is made up."""
-    suggestion = suggest("hubspot", SourceSchema("a", "XXX", "UTC", {}), {})
+    suggestion = suggest("hubspot", SourceSchema("a", "EUR", "UTC", {}), {})
 
     assert _document(suggestion)["milestones"] == []
     assert _document(suggestion)["identity"] == {}
