@@ -30,6 +30,8 @@ TICK = timedelta(seconds=10)
 GRACE = timedelta(seconds=25)
 APPLY_AGAIN = timedelta(minutes=1)
 CHECK_PAUSED = timedelta(minutes=15)
+DESCRIBE = timedelta(days=1)
+KEEP_WEBHOOKS = timedelta(hours=1)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -108,7 +110,12 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
 
     jobs = [Job(name, TICK, tick)]
     if ProcessRole.SCHEDULER in roles:
-        jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
+        jobs += [
+            Job("apply", APPLY_AGAIN, services.go_on_applying),
+            Job("check", CHECK_PAUSED, services.check_paused),
+            Job("describe", DESCRIBE, services.describe_sources),
+            Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
+        ]
     table = JobTable(services.database, jobs, services.holder, _now, services.guard)
     ringing = Ringing(table, _now)
     listening = asyncio.create_task(

@@ -1,6 +1,7 @@
 """Which connectors there are: two plain dicts, kind -> class, each of which opens itself. No scanning, no entry points."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import httpx
 from connectors.ads.google.destination import GoogleDestination
 from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
-from connectors.contract.source import CrmSource, WebhookParser
+from connectors.contract.source import CrmSource, WebhookParser, WebhookReply, WebhookRequest
 from connectors.contract.tokens import TokenStore
 from connectors.crm.hubspot.source import HubSpotSource
 from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
@@ -111,8 +112,22 @@ def open_destination(
     return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks, sleep)
 
 
-# Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.
-WEBHOOKS: Mapping[str, WebhookParser] = {HubSpotSource.kind: parse_hubspot_webhook}
+@dataclass(frozen=True, slots=True)
+class WebhookDoor:
+    """How a CRM's webhooks are taken.
+
+    `needs_secret`: nobody is believed before the setting WEBHOOK_SECRETS is there. `is_one_account`: an address is one
+    account's alone, so that events of another account are refused. `acknowledge`: what the vendor must read, None for 204.
+    """
+
+    parse: WebhookParser
+    needs_secret: bool = True
+    is_one_account: bool = False
+    acknowledge: Callable[[WebhookRequest], WebhookReply | None] | None = None
+
+
+# The webhook door of each CRM that has one, and the setting that holds its secrets.
+WEBHOOKS: Mapping[str, WebhookDoor] = {HubSpotSource.kind: WebhookDoor(parse_hubspot_webhook)}
 WEBHOOK_SECRETS = "webhook_secrets"
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from app.config import FileSection, Mistake, nearest
+from app.config import FileSection, Mistake, ReferenceUnresolved, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import time_zone_of
@@ -20,9 +20,10 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource, WebhookParser
+from connectors.contract.source import CrmSource
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
+from connectors.registry import WebhookDoor
 
 TOKEN_LEASE = timedelta(minutes=2)
 TOKEN_WAIT_SECONDS = 0.2
@@ -78,8 +79,8 @@ class Openers:
         """The kinds of CRM that send webhooks."""
         return frozenset(registry.WEBHOOKS)
 
-    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
-        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+    def webhook(self, row: SourceRow) -> tuple[WebhookDoor, tuple[str, ...]]:
+        """The door of a stored source's webhooks and the secrets of which any may have signed."""
         return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
@@ -120,6 +121,14 @@ class Openers:
         except (SettingsRefused, ValueError) as error:
             return [Mistake("", str(error))]
         return []
+
+    def token_key_of(self, role: Role, name: str, section: FileSection) -> str:
+        """Under which key the tokens gained with a section's settings are kept; "" where its settings cannot be read."""
+        try:
+            settings = resolve_settings(section.settings, self._environ, allow_custom_base_urls=self._allow_custom)
+        except (SettingsRefused, ReferenceUnresolved):
+            return ""
+        return token_key(token_name(role, name), settings)
 
     def _resolved(self, sealed: bytes) -> Mapping[str, str]:
         return resolve_settings(open_settings(self._keyring, sealed), self._environ, allow_custom_base_urls=self._allow_custom)

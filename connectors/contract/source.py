@@ -320,12 +320,17 @@ class WebhookRequest:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it."""
+    """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it.
+
+    `merged_into`: where the webhook alone tells that the record was merged (Pipedrive). `is_privacy_deletion`: the person
+    asked to be forgotten.
+    """
 
     ref: RecordRef
     account_ref: str
     occurred_at: datetime | None = None
     is_privacy_deletion: bool = False
+    merged_into: RecordRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
