@@ -1,6 +1,7 @@
 """Stored connections become connectors: settings unsealed, references resolved, the registry opened."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -143,17 +144,19 @@ class Openers:
 
         @asynccontextmanager
         async def held() -> AsyncIterator[None]:
-            while not await self._take(lease):  # noqa: ASYNC110 the holder may be another process
+            # Two connectors of one process keep each other out too: one may have been opened for a check.
+            holder = f"{self._holder}:{uuid.uuid4().hex[:8]}"
+            while not await self._take(lease, holder):  # noqa: ASYNC110 the holder may be another process
                 await asyncio.sleep(TOKEN_WAIT_SECONDS)
             try:
                 yield
             finally:
                 async with self._database.write() as connection:
-                    await release(connection, lease, self._holder)
+                    await release(connection, lease, holder)
 
         return held
 
-    async def _take(self, lease: str) -> bool:
+    async def _take(self, lease: str, holder: str) -> bool:
         async with self._database.write() as connection:
             now_ms = to_ms(self._clock())
-            return await acquire(connection, lease, self._holder, now_ms, int(TOKEN_LEASE.total_seconds() * 1000)) is not None
+            return await acquire(connection, lease, holder, now_ms, int(TOKEN_LEASE.total_seconds() * 1000)) is not None

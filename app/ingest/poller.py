@@ -128,7 +128,7 @@ class Poller:
         # A first look without the lease: an idle pull only reads. What is done is read again under it.
         if self._is_stopping() or not await self._due(source, crm, only_due=only_due):
             return Pulled()
-        lease = await self._acquire(source.id)
+        lease = await self._acquire(source)
         if lease is None:
             return Pulled(is_busy=True)
         try:
@@ -169,7 +169,10 @@ class Poller:
         refusals.tell()
         return pulled
 
-    async def _acquire(self, source_id: int) -> PullLease | None:
+    async def _acquire(self, source: SourceContext) -> PullLease | None:
+        return await self._take(source.id)
+
+    async def _take(self, source_id: int) -> PullLease | None:
         name = f"pull:{source_id}"
         async with self._database.write() as connection:
             fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
@@ -269,7 +272,7 @@ class Poller:
         """Forget the people for whom that was asked, without asking the CRM; True where somebody was to forget."""
         async with self._database.read() as connection:
             hints = await erasing_hints(connection, source_id, HINTS_A_FETCH)
-        lease = await self._acquire(source_id) if hints else None
+        lease = await self._take(source_id) if hints else None
         if lease is None:
             return False
         try:
