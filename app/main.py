@@ -32,6 +32,8 @@ APPLY_AGAIN = timedelta(minutes=1)
 CHECK_PAUSED = timedelta(minutes=15)
 WRITE_BACK = timedelta(minutes=5)
 WRITE_BACK_RINGS = timedelta(seconds=30)
+DESCRIBE = timedelta(days=1)
+KEEP_WEBHOOKS = timedelta(hours=1)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -112,7 +114,11 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     if ProcessRole.SCHEDULER in roles:
         jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
         # Rung apart from the others, one of which runs after the other: a slow CRM must not hold up a delivery.
-        apart.append(Job("write_back", WRITE_BACK, services.write_backs().run))
+        apart += [
+            Job("write_back", WRITE_BACK, services.write_backs().run),
+            Job("describe", DESCRIBE, services.describe_sources),
+            Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
+        ]
     table = JobTable(services.database, jobs, services.holder, _now, services.guard)
     ringings = [Ringing(table, _now)]
     if apart:

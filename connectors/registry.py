@@ -1,6 +1,7 @@
 """Which connectors there are: two plain dicts, kind -> class, each of which opens itself. No scanning, no entry points."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -9,13 +10,14 @@ import httpx
 from connectors.ads.google.destination import GoogleDestination
 from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
-from connectors.contract.source import CrmSource, WebhookParser
+from connectors.contract.source import CrmSource, WebhookParser, WebhookReply, WebhookRequest
 from connectors.contract.tokens import TokenStore
 from connectors.crm.hubspot.source import HubSpotSource
 from connectors.crm.hubspot.webhook import parse_webhook as parse_hubspot_webhook
 from connectors.crm.pipedrive.source import PipedriveSource
 from connectors.crm.pipedrive.webhook import parse_webhook as parse_pipedrive_webhook
 from connectors.crm.salesforce.source import SalesforceSource
+from connectors.crm.salesforce.webhook import acknowledge as acknowledge_salesforce
 from connectors.crm.salesforce.webhook import parse_webhook as parse_salesforce_webhook
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
@@ -119,11 +121,28 @@ def open_destination(
     return DESTINATIONS[kind].open(settings, http, tokens, lock, clock, hooks, sleep)
 
 
-# Webhooks: the parser of each CRM that has them, and the setting that holds its secrets.
-WEBHOOKS: Mapping[str, WebhookParser] = {
-    HubSpotSource.kind: parse_hubspot_webhook,
-    PipedriveSource.kind: parse_pipedrive_webhook,
-    SalesforceSource.kind: parse_salesforce_webhook,
+@dataclass(frozen=True, slots=True)
+class WebhookDoor:
+    """How a CRM's webhooks are taken.
+
+    `needs_secret`: nobody is believed before the setting WEBHOOK_SECRETS is there. `is_one_account`: an address is one
+    account's alone, so that events of another account are refused. `acknowledge`: what the vendor must read, None for 204.
+    """
+
+    parse: WebhookParser
+    needs_secret: bool = True
+    is_one_account: bool = False
+    acknowledge: Callable[[WebhookRequest], WebhookReply | None] | None = None
+
+
+# The webhook door of each CRM that has one, and the setting that holds its secrets.
+WEBHOOKS: Mapping[str, WebhookDoor] = {
+    HubSpotSource.kind: WebhookDoor(parse_hubspot_webhook),
+    PipedriveSource.kind: WebhookDoor(parse_pipedrive_webhook, is_one_account=True),
+    # Outbound messages carry no secret: their address and their organization are all that proves them.
+    SalesforceSource.kind: WebhookDoor(
+        parse_salesforce_webhook, needs_secret=False, is_one_account=True, acknowledge=acknowledge_salesforce
+    ),
 }
 WEBHOOK_SECRETS = "webhook_secrets"
 

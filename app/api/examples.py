@@ -117,6 +117,17 @@ STATUS: dict[str, object] = {
             "differs_from_file": False,
             "hints_waiting": 0,
             "polls": [{"object": "deal", "read_to": AT, "is_reading": False, "next_poll_at": "2026-11-24T10:05:00Z"}],
+            "webhooks": {
+                "events": 1204,
+                "last_at": AT,
+                "found_by_poll": 0,
+                "found_by_poll_in_all": 7,
+                "silent_since": None,
+                "message": None,
+                "mend": None,
+                "subscribed_at": None,
+                "subscription_error": None,
+            },
             "webhook_url": "https://leads.example.com/webhooks/hubspot/9sB...",
         }
     ],

@@ -25,6 +25,7 @@ class ProblemKind(Enum):
 
     UNAUTHORIZED = ("unauthorized", 401, "A key is needed")
     WEBHOOK_REFUSED = ("webhook-refused", 401, "The webhook is not believed")
+    WEBHOOK_FOREIGN = ("webhook-foreign", 403, "The webhook is of another account")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit this address")
     AMBIGUOUS = ("ambiguous", 409, "More than one fits")

@@ -8,7 +8,7 @@ from app.api.problems import Problem, ProblemKind, responses
 from app.bootstrap.hints import NOT_READY, knock, receive
 from connectors.contract.source import WebhookRefused, WebhookRequest
 
-UNAUTHORIZED = 401
+REFUSALS = {401: ProblemKind.WEBHOOK_REFUSED, 403: ProblemKind.WEBHOOK_FOREIGN}
 
 doors = APIRouter(tags=["webhooks"])
 
@@ -18,9 +18,11 @@ doors = APIRouter(tags=["webhooks"])
     summary="A CRM's webhook",
     status_code=204,
     responses={
+        200: {"description": "Taken; the acknowledgement that the vendor demands", "content": {"text/xml": {}}},
         204: {"description": "Taken; nothing is to do"},
         **responses(
             ProblemKind.WEBHOOK_REFUSED,
+            ProblemKind.WEBHOOK_FOREIGN,
             ProblemKind.NOT_FOUND,
             ProblemKind.TOO_LARGE,
             ProblemKind.MALFORMED,
@@ -37,7 +39,8 @@ doors = APIRouter(tags=["webhooks"])
                     "example": [
                         {"portalId": 62515, "objectTypeId": "0-3", "objectId": 17, "subscriptionType": "object.propertyChange"}
                     ],
-                }
+                },
+                "text/xml": {"schema": {"type": "string", "description": "A SOAP message, as Salesforce sends it"}},
             },
         }
     },
@@ -60,9 +63,11 @@ async def webhook_door(request: Request, source: str, token: str) -> Response:
     if isinstance(answer, WebhookRefused):
         if answer.status == NOT_READY:
             raise Problem(ProblemKind.NOT_READY, "Webhooks cannot be taken yet; the reason is in the logs under this request id.")
-        kind = ProblemKind.WEBHOOK_REFUSED if answer.status == UNAUTHORIZED else ProblemKind.MALFORMED
+        kind = REFUSALS.get(answer.status, ProblemKind.MALFORMED)
         raise Problem(kind, f"The webhook is refused: {answer.reason}.")
-    return Response(status_code=204)
+    if not answer.body:
+        return Response(status_code=answer.status)
+    return Response(answer.body, status_code=answer.status, media_type=answer.media_type)
 
 
 def _public_url(request: Request, public_url: str | None) -> str:

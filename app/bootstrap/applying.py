@@ -85,6 +85,7 @@ class Applying:
             actor=actor,
             apply_mapping=document_applier(schemas, config, self.openers, self.clock(), actor),
             check_section=self.openers.check_section,
+            token_key_of=self.openers.token_key_of,
             described={name: Described(encode_schema(one), one.account_ref) for name, one in schemas.items()},
             waiting=frozenset(failures),
         )

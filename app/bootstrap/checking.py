@@ -1,7 +1,8 @@
 """Proving connections: what a check finds, and which pauses end by it. A CRM or platform that fails is a finding itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 import structlog
@@ -12,7 +13,10 @@ from app.bootstrap.openers import Openers
 from app.config import ConnectionMode
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
+from app.connections.schema_codec import encode_schema
+from app.db.instants import to_ms
 from app.db.session import Database
+from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, watches
 from connectors.contract.conversions import Target
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.records import ObjectKind
@@ -20,6 +24,9 @@ from connectors.contract.records import ObjectKind
 log = structlog.get_logger()
 
 TARGET = "target:"
+WEBHOOKS = "webhooks"
+SUBSCRIPTION = "webhook_subscription"
+SUBSCRIPTION_MEND = "give these credentials the right to manage webhooks; it is tried again every hour"
 
 Checked = tuple[str, Sequence[Finding]]
 
@@ -31,6 +38,7 @@ class Checks:
     database: Database
     openers: Openers
     contexts: Contexts
+    clock: Callable[[], datetime]
 
     async def all(self) -> Sequence[Checked]:
         """Check every connection."""
@@ -69,9 +77,50 @@ class Checks:
         except Exception as error:  # noqa: BLE001 whatever is wrong with one connection, the others are checked
             findings.append(_failed("connection", error))
         if not _failures(findings):
+            findings += await self._described(row)
+        if not _failures(findings):
             async with self.database.write() as connection:
                 await connections.resume(connection, Role.SOURCE, row.id)
-        return row.name, findings
+        return row.name, [*findings, *await self._webhooks(row)]
+
+    async def describe_all(self) -> None:
+        """Read the schema of every source that may be asked now; one that fails keeps what is stored of it."""
+        now_ms = to_ms(self.clock())
+        async with self.database.read() as connection:
+            rows = await connections.list_sources(connection)
+        for row in rows:
+            if row.is_paused(now_ms):
+                continue
+            for finding in await self._described(row):
+                log.warning("source.not_described", source=row.name, message=finding.message)
+
+    async def _described(self, row: SourceRow) -> list[Finding]:
+        """Store what the CRM says of its account now, where it was described before; what is wrong with that."""
+        if row.schema_json is None:
+            return []
+        try:
+            schema = await self.openers.stored_source(row).describe()
+            text = encode_schema(schema)
+            if (text, schema.account_ref) != (row.schema_json, row.account_ref):
+                async with self.database.write() as connection:
+                    await connections.save_schema(connection, row.id, text, schema.account_ref, to_ms(self.clock()))
+                log.info("source.described", source=row.name)
+        except Exception as error:  # noqa: BLE001 as below
+            return [_failed("schema", error)]
+        return []
+
+    async def _webhooks(self, row: SourceRow) -> list[Finding]:
+        """Whether they have fallen silent, or cannot be subscribed to; neither keeps the source from being read."""
+        async with self.database.read() as connection:
+            watch = (await watches(connection)).get(row.id)
+        if watch is None:
+            return []
+        findings = []
+        if watch.told_at is not None:
+            findings.append(Finding(WEBHOOKS, FindingStatus.FAILED, SILENCE_IN_WORDS, SILENCE_MEND))
+        if watch.kept_error is not None:
+            findings.append(Finding(SUBSCRIPTION, FindingStatus.FAILED, watch.kept_error, SUBSCRIPTION_MEND))
+        return findings
 
     async def _destination(self, row: DestinationRow) -> Checked:
         findings: list[Finding] = []

@@ -7,6 +7,7 @@ from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.ingest.recorder import LeaseLost
 from app.mapping.mistakes import DocumentInvalid
+from app.reports.status import NEEDS_REAUTH, REAUTH_MEND
 from app.secrets import SecretsUnreadable
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited, Unavailable
 
@@ -37,6 +38,8 @@ def place(error: Exception) -> str:
 def mend_of(error: Exception) -> str:
     """What to do about a connection that could not be checked."""
     match error:
+        case AuthenticationFailed(code=code) if code == NEEDS_REAUTH:
+            return REAUTH_MEND
         case AuthenticationFailed():
             return "renew the credentials of this connection, or give them the right that is missing, and check again"
         case RateLimited() | Unavailable():

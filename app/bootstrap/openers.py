@@ -1,6 +1,7 @@
 """Stored connections become connectors: settings unsealed, references resolved, the registry opened."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from datetime import datetime, timedelta
 import httpx
 
 from app.bootstrap.write_back_setting import WRITE_BACK, without_service_settings
-from app.config import FileSection, Mistake, nearest
+from app.config import FileSection, Mistake, ReferenceUnresolved, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import time_zone_of
@@ -21,9 +22,10 @@ from app.leases.repository import acquire, release
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
-from connectors.contract.source import CrmSource, WebhookParser
+from connectors.contract.source import CrmSource
 from connectors.http.auth import Lock
 from connectors.http.client import Hooks
+from connectors.registry import WebhookDoor
 
 TOKEN_LEASE = timedelta(minutes=2)
 TOKEN_WAIT_SECONDS = 0.2
@@ -88,8 +90,8 @@ class Openers:
         """The kinds of CRM that send webhooks."""
         return frozenset(registry.WEBHOOKS)
 
-    def webhook(self, row: SourceRow) -> tuple[WebhookParser, tuple[str, ...]]:
-        """The parser of a stored source's webhooks and the secrets of which any may have signed."""
+    def webhook(self, row: SourceRow) -> tuple[WebhookDoor, tuple[str, ...]]:
+        """The door of a stored source's webhooks and the secrets of which any may have signed."""
         return registry.WEBHOOKS[row.kind], registry.webhook_secrets(self._resolved(row.settings_sealed))
 
     def stored_destination(self, row: DestinationRow) -> AdDestination:
@@ -131,6 +133,14 @@ class Openers:
             return [Mistake("", str(error))]
         return []
 
+    def token_key_of(self, role: Role, name: str, section: FileSection) -> str:
+        """Under which key the tokens gained with a section's settings are kept; "" where its settings cannot be read."""
+        try:
+            settings = resolve_settings(section.settings, self._environ, allow_custom_base_urls=self._allow_custom)
+        except (SettingsRefused, ReferenceUnresolved):
+            return ""
+        return token_key(token_name(role, name), settings)
+
     def _resolved(self, sealed: bytes) -> Mapping[str, str]:
         return resolve_settings(open_settings(self._keyring, sealed), self._environ, allow_custom_base_urls=self._allow_custom)
 
@@ -144,17 +154,19 @@ class Openers:
 
         @asynccontextmanager
         async def held() -> AsyncIterator[None]:
-            while not await self._take(lease):  # noqa: ASYNC110 the holder may be another process
+            # Two connectors of one process keep each other out too: one may have been opened for a check.
+            holder = f"{self._holder}:{uuid.uuid4().hex[:8]}"
+            while not await self._take(lease, holder):  # noqa: ASYNC110 the holder may be another process
                 await asyncio.sleep(TOKEN_WAIT_SECONDS)
             try:
                 yield
             finally:
                 async with self._database.write() as connection:
-                    await release(connection, lease, self._holder)
+                    await release(connection, lease, holder)
 
         return held
 
-    async def _take(self, lease: str) -> bool:
+    async def _take(self, lease: str, holder: str) -> bool:
         async with self._database.write() as connection:
             now_ms = to_ms(self._clock())
-            return await acquire(connection, lease, self._holder, now_ms, int(TOKEN_LEASE.total_seconds() * 1000)) is not None
+            return await acquire(connection, lease, holder, now_ms, int(TOKEN_LEASE.total_seconds() * 1000)) is not None

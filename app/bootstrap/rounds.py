@@ -25,6 +25,7 @@ from app.ingest.recorder import LeaseLost
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.policy import CONNECTION_PAUSE, source_pause_until
+from app.reports.status import NEEDS_REAUTH, REAUTH_MEND
 from connectors.contract.errors import ConnectorError
 
 log = structlog.get_logger()
@@ -158,8 +159,12 @@ class Rounds:
         now_ms = to_ms(self.clock())
         for row in sources if ProcessRole.SCHEDULER in course.roles else ():
             stands = row.mode is ConnectionMode.PAUSED or (row.id not in course.unread and row.is_paused(now_ms))
-            if not stands and (Role.SOURCE, row.id) not in course.failed:
+            if (Role.SOURCE, row.id) in course.failed:
+                continue
+            if not stands:
                 await self._source_turn(row, course)
+            elif row.mode is not ConnectionMode.PAUSED:
+                await self._stand(row, course)
         if ProcessRole.WORKER not in course.roles:
             return
         now_ms = to_ms(self.clock())  # reading took its time, and what it found is due since then
@@ -170,7 +175,8 @@ class Rounds:
             if (Role.DESTINATION, destination.id) in course.failed:
                 continue
             if destination.is_paused(now_ms):
-                course.summary.tell(f"{destination.name} is paused: {destination.pause_reason or 'its mode says so'}")
+                why = destination.pause_reason or "its mode says so"
+                course.summary.tell(f"{destination.name} is paused: {REAUTH_MEND if why == NEEDS_REAUTH else why}")
             else:
                 await self._destination_turn(destination, *due.get(destination.id, (False, False)), course)
 
@@ -187,6 +193,15 @@ class Rounds:
         course.has_moved |= pulled.pages > 0
         course.summary.records += pulled.recorded.records
         course.summary.conversions += pulled.recorded.new_conversions
+
+    async def _stand(self, row: SourceRow, course: _Course) -> None:
+        """A source that is paused by a fault: who asked to be forgotten is, and what needs a person is told."""
+        try:
+            course.has_moved |= await self.poller.erase(row.id, row.name)
+        except Exception as error:  # noqa: BLE001 as above
+            await self._failed(Role.SOURCE, row, error, course)
+        if row.pause_reason == NEEDS_REAUTH:
+            course.summary.tell(f"{row.name} is paused: {REAUTH_MEND}")
 
     async def _destination_turn(self, row: DestinationRow, has_delivery: bool, has_verdict: bool, course: _Course) -> None:  # noqa: FBT001 as the outbox says it
         try:
@@ -215,7 +230,8 @@ class Rounds:
     async def _failed(self, role: Role, row: SourceRow | DestinationRow, error: Exception, course: _Course) -> None:
         """Tell it. What is no failed call is tried again in a minute, as is an outage: nothing says that it will last."""
         course.failed.add((role, row.id))
-        course.summary.tell(f"{row.name}: {told(error)}")
+        mend = f"; {REAUTH_MEND}" if isinstance(error, ConnectorError) and error.code == NEEDS_REAUTH else ""
+        course.summary.tell(f"{row.name}: {told(error)}{mend}")
         if isinstance(error, ConnectorError):
             return  # logged, and paused as it says
         kind = type(error).__name__

@@ -19,6 +19,7 @@ from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.bootstrap.rounds import Rounds, SyncSummary
+from app.bootstrap.subscriptions import Subscriptions
 from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
 from app.connections import repository as connections
@@ -131,11 +132,23 @@ class Services:
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove every connection; a clean check ends a pause."""
-        return await Checks(self.database, self.openers, self.contexts).all()
+        return await self._checks().all()
 
     async def check_paused(self, _now: datetime) -> None:
         """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
-        await Checks(self.database, self.openers, self.contexts).paused()
+        await self._checks().paused()
+
+    async def describe_sources(self, _now: datetime) -> None:
+        """A job: read what the CRMs' accounts hold now, so that new stages and properties are known without a restart."""
+        await self._checks().describe_all()
+
+    async def keep_webhooks(self, _now: datetime) -> None:
+        """A job: make webhook subscriptions again that a CRM took away."""
+        keeper = Subscriptions(self.database, self.clock, self.openers, self.contexts, self.bell)
+        await keeper.keep(self.webhook_address())
+
+    def _checks(self) -> Checks:
+        return Checks(self.database, self.openers, self.contexts, self.clock)
 
 
 async def open_services(

@@ -21,6 +21,9 @@ ApplyMapping = Callable[[AsyncConnection, int, str, Mapping[str, object]], Await
 # What is wrong with a connection's kind and settings, paths relative to the section; knows the registry, opens nothing.
 CheckSection = Callable[[Role, str, FileSection], Sequence[Mistake]]
 
+# Under which key the tokens gained with a section's settings are kept; "" where its settings cannot be read.
+TokenKeyOf = Callable[[Role, str, FileSection], str]
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -54,6 +57,7 @@ async def apply_file(  # noqa: PLR0913 what is read of the world is read before 
     actor: str,
     apply_mapping: ApplyMapping,
     check_section: CheckSection | None = None,
+    token_key_of: TokenKeyOf | None = None,
     described: Mapping[str, Described] | None = None,
     waiting: frozenset[str] = frozenset(),
 ) -> ApplyReport:
@@ -62,7 +66,7 @@ async def apply_file(  # noqa: PLR0913 what is read of the world is read before 
     `described`: by source, what is stored with it. `waiting`: sources whose sections stay as they were applied before.
     """
     async with database.write() as connection:
-        work = _Work(connection, keyring, to_ms(now), check_section, waiting)
+        work = _Work(connection, keyring, to_ms(now), check_section, token_key_of, waiting)
         await repository.lock_file_state(connection, work.now_ms)
         known_sources = {row.name: row for row in await repository.list_sources(connection)}
         known_destinations = {row.name: row for row in await repository.list_destinations(connection)}
@@ -90,6 +94,7 @@ class _Work:
         keyring: Keyring,
         now_ms: int,
         check: CheckSection | None,
+        token_key_of: TokenKeyOf | None,
         not_now: frozenset[str],
     ) -> None:
         self.now_ms = now_ms
@@ -101,6 +106,7 @@ class _Work:
         self._connection = connection
         self._keyring = keyring
         self._check = check
+        self._token_key_of = token_key_of
         self._not_now = not_now
         self._source_ids: dict[str, int] = {}
 
@@ -138,7 +144,8 @@ class _Work:
             self.now_ms,
             mode=section.mode,
         )
-        await drop_tokens(self._connection, token_name(role, name))
+        kept = "" if self._token_key_of is None else self._token_key_of(role, name, section)
+        await drop_tokens(self._connection, token_name(role, name), kept=kept)
         if role is Role.SOURCE:
             self._source_ids[name] = row_id
 

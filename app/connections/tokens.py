@@ -16,6 +16,9 @@ from app.secrets import Keyring
 from connectors.contract.tokens import Tokens
 
 _DROPPED = b""
+_CREDENTIAL_WORDS = (
+    "token", "secret", "client", "key", "user", "password", "login", "url", "domain", "host", "account", "auth", "subject"
+)  # fmt: skip
 # No connection's name holds it.
 _KEY_MARK = "#"
 
@@ -32,8 +35,10 @@ _SAVE_NEXT = text(
 
 _DROP = text(
     "UPDATE tokens SET sealed = :dropped, version = version + 1 "
-    "WHERE connection = :name OR substr(connection, 1, length(:start)) = :start"
-).bindparams(bindparam("dropped", _DROPPED, type_=LargeBinary), bindparam("name", type_=Text), bindparam("start", type_=Text))
+    "WHERE connection <> :kept AND (connection = :name OR substr(connection, 1, length(:start)) = :start)"
+).bindparams(
+    bindparam("dropped", _DROPPED, type_=LargeBinary), *(bindparam(name, type_=Text) for name in ("name", "start", "kept"))
+)
 
 
 def token_name(role: Role, connection_name: str) -> str:
@@ -44,10 +49,17 @@ def token_name(role: Role, connection_name: str) -> str:
 def token_key(name: str, settings: Mapping[str, str]) -> str:
     """The key of the tokens gained with these resolved settings.
 
-    A secret behind a reference changes without the file: tokens of the credential before must not go on in its place.
+    A secret behind a reference changes without the file: tokens of the credential before must not go on in its place. Other
+    settings may change: a rotated refresh token is the only one that is still taken.
     """
-    digest = hashlib.sha256(orjson.dumps(dict(settings), option=orjson.OPT_SORT_KEYS)).hexdigest()
+    credentials = {name: value for name, value in settings.items() if _is_credential(name)}
+    digest = hashlib.sha256(orjson.dumps(credentials, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"{name}{_KEY_MARK}{digest[:32]}"
+
+
+def _is_credential(name: str) -> bool:
+    """True for a setting that says who we are, or to whom."""
+    return not name.startswith("webhook") and any(word in name for word in _CREDENTIAL_WORDS)
 
 
 class DatabaseTokenStore:
@@ -88,6 +100,9 @@ class DatabaseTokenStore:
         return None if version is None else replace(tokens, version=int(version))
 
 
-async def drop_tokens(connection: AsyncConnection, name: str) -> None:
-    """Forget a connection's tokens because its section changed; versions go on, so that no late save revives them."""
-    await connection.execute(_DROP, {"name": name, "start": f"{name}{_KEY_MARK}"})
+async def drop_tokens(connection: AsyncConnection, name: str, *, kept: str = "") -> None:
+    """Forget a connection's tokens because its section changed; versions go on, so that no late save revives them.
+
+    `kept` is the key of the new settings: what was gained with them already may be a rotated token, of which there is no other.
+    """
+    await connection.execute(_DROP, {"name": name, "start": f"{name}{_KEY_MARK}", "kept": kept})

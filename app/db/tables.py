@@ -1,4 +1,4 @@
-"""The whole schema on one page. Instants are epoch milliseconds UTC, money is micros, ids are bigint."""
+"""The whole schema: hot tables here, cold ones beside. Instants are epoch milliseconds UTC, money is micros, ids are bigint."""
 
 from sqlalchemy import (
     BigInteger,
@@ -7,200 +7,67 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
-    Sequence,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _id() -> Column[int]:
-    return Column("id", BigInteger, nullable=False, primary_key=True, autoincrement=False)
-
-
-# Cold tables: configuration and the journal of runs -------------------------------------------------------------------
-
-sources = Table(
-    "sources",
+from app.db.cold_tables import (
+    ID_BLOCK,
+    ID_STARTS,
+    api_keys,
+    audit,
+    destinations,
+    fx_rates,
+    id_blocks,
+    id_column,
+    jobs,
+    mapping_versions,
     metadata,
-    _id(),
-    Column("name", Text, nullable=False, unique=True),
-    Column("kind", Text, nullable=False),
-    Column("settings_sealed", LargeBinary, nullable=False),
-    Column("schema_json", Text),
-    Column("account_ref", Text),
-    Column("described_at", BigInteger),
-    Column("mode", Text, nullable=False, server_default="live"),
-    Column("paused_until", BigInteger),
-    Column("pause_reason", Text),
-    Column("webhook_token", Text, unique=True),
-    Column("section_hash", Text),
-    Column("differs_from_file", Boolean, nullable=False, server_default=text("false")),
-    Column("created_at", BigInteger, nullable=False),
+    runs,
+    settings,
+    sources,
+    spend,
+    target_pauses,
+    tokens,
+    webhook_watch,
 )
 
-destinations = Table(
-    "destinations",
-    metadata,
-    _id(),
-    Column("name", Text, nullable=False, unique=True),
-    Column("kind", Text, nullable=False),
-    Column("settings_sealed", LargeBinary, nullable=False),
-    Column("mode", Text, nullable=False, server_default="live"),
-    Column("paused_until", BigInteger),
-    Column("pause_reason", Text),
-    Column("batch_rows", Integer),
-    Column("section_hash", Text),
-    Column("differs_from_file", Boolean, nullable=False, server_default=text("false")),
-    Column("created_at", BigInteger, nullable=False),
-)
-
-# One milestone's target at one destination that the platform refused: it alone waits until a check clears it.
-target_pauses = Table(
-    "target_pauses",
-    metadata,
-    Column("destination_id", BigInteger, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("code", Text, nullable=False),
-    Column("since", BigInteger, nullable=False),
-    PrimaryKeyConstraint("destination_id", "target"),
-)
-
-mapping_versions = Table(
-    "mapping_versions",
-    metadata,
-    _id(),
-    Column("source_id", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("document_json", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("created_by", Text, nullable=False),
-    Column("activated_at", BigInteger),
-    Column("is_active", Boolean, nullable=False, server_default=text("false")),
-    Column("section_hash", Text),
-    UniqueConstraint("source_id", "version"),
-)
-Index(
-    "uq_mapping_versions_active",
-    mapping_versions.c.source_id,
-    unique=True,
-    sqlite_where=text("is_active"),
-    postgresql_where=text("is_active"),
-)
-
-runs = Table(
-    "runs",
-    metadata,
-    _id(),
-    Column("kind", Text, nullable=False),
-    Column("source_id", BigInteger),
-    Column("destination_id", BigInteger),
-    Column("state", Text, nullable=False),
-    Column("started_at", BigInteger, nullable=False),
-    Column("ended_at", BigInteger),
-    Column("counts_json", Text, nullable=False, server_default="{}"),
-    Column("error", Text),
-)
-Index("ix_runs_started_at", runs.c.started_at)
-
-spend = Table(
-    "spend",
-    metadata,
-    Column("platform", Text, nullable=False),
-    Column("campaign_id", Text, nullable=False),
-    Column("day", Text, nullable=False),
-    Column("campaign_name", Text),
-    Column("cost_micros", BigInteger, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("clicks", BigInteger),
-    Column("impressions", BigInteger),
-    PrimaryKeyConstraint("platform", "campaign_id", "day"),
-)
-
-fx_rates = Table(
-    "fx_rates",
-    metadata,
-    Column("day", Text, nullable=False),
-    Column("base", Text, nullable=False),
-    Column("quote", Text, nullable=False),
-    Column("rate_micros", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    PrimaryKeyConstraint("day", "base", "quote"),
-)
-
-api_keys = Table(
+__all__ = [
+    "ID_BLOCK",
+    "ID_STARTS",
     "api_keys",
-    metadata,
-    _id(),
-    Column("prefix", Text, nullable=False),
-    Column("key_hash", LargeBinary, nullable=False, unique=True),
-    Column("role", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("revoked_at", BigInteger),
-    Column("last_used_at", BigInteger),
-)
-
-audit = Table(
     "audit",
-    metadata,
-    _id(),
-    Column("at", BigInteger, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("detail_json", Text, nullable=False, server_default="{}"),
-)
-
-settings = Table(
-    "settings",
-    metadata,
-    Column("name", Text, primary_key=True, nullable=False),
-    Column("value", Text, nullable=False),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("connection", Text, primary_key=True, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-)
-
-# SQLite: one row, the next free id; blocks of ids are taken with a single UPDATE ... RETURNING.
-id_blocks = Table(
+    "conversions",
+    "cursors",
+    "deal_people",
+    "deliveries",
+    "destinations",
+    "entries",
+    "fx_rates",
     "id_blocks",
-    metadata,
-    Column("name", Text, primary_key=True, nullable=False),
-    Column("next_id", BigInteger, nullable=False),
-)
-
-# PostgreSQL: each value is the first id of a block. A row would be locked to the commit, and so hold up every writer.
-ID_BLOCK = 10_000
-ID_STARTS = Sequence("id_starts", increment=ID_BLOCK, data_type=BigInteger, metadata=metadata)
-
-jobs = Table(
+    "identities",
+    "inbox",
     "jobs",
-    metadata,
-    Column("name", Text, primary_key=True, nullable=False),
-    Column("due_at", BigInteger, nullable=False),
-    Column("ran_at", BigInteger),
-    Column("failed", Text),
-)
-
-# Hot tables -----------------------------------------------------------------------------------------------------------
+    "leads",
+    "leases",
+    "mapping_versions",
+    "metadata",
+    "records",
+    "runs",
+    "settings",
+    "sources",
+    "spend",
+    "target_pauses",
+    "tokens",
+    "tombstones",
+    "tries",
+    "uploads",
+    "valuations",
+    "webhook_watch",
+]
 
 leases = Table(
     "leases",
@@ -237,6 +104,8 @@ inbox = Table(
     Column("external_id", Text, nullable=False),
     Column("hint_at", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
+    Column("merged_into", Text),
+    Column("erases", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("source_id", "object", "external_id"),
 )
 Index("ix_inbox_oldest", inbox.c.source_id, inbox.c.hint_at, inbox.c.seq)
@@ -283,7 +152,7 @@ Index("ix_deal_people_person_id", deal_people.c.person_id)
 leads = Table(
     "leads",
     metadata,
-    _id(),
+    id_column(),
     Column("source_id", BigInteger, nullable=False),
     Column("identity_id", BigInteger),
     Column("raw_hmac", LargeBinary),
@@ -317,7 +186,7 @@ Index(
 identities = Table(
     "identities",
     metadata,
-    _id(),
+    id_column(),
     Column("lead_id", BigInteger, nullable=False),
     Column("has", BigInteger, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -341,7 +210,7 @@ entries = Table(
 conversions = Table(
     "conversions",
     metadata,
-    _id(),
+    id_column(),
     Column("uid", Text, nullable=False, unique=True),
     Column("source_id", BigInteger, nullable=False),
     Column("milestone", Text, nullable=False),
@@ -386,7 +255,7 @@ valuations = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _id(),
+    id_column(),
     Column("source_id", BigInteger, nullable=False),
     Column("conversion_id", BigInteger, nullable=False),
     Column("destination_id", BigInteger, nullable=False),
@@ -457,7 +326,7 @@ Index(
 uploads = Table(
     "uploads",
     metadata,
-    _id(),
+    id_column(),
     Column("destination_id", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),

@@ -53,6 +53,10 @@ class Neighbourhood:
         """True where more is known of a lead than the name of its record."""
         return any(map(_is_read, self.held_by.get(lead_id, ())))
 
+    def is_erased(self, lead_id: int) -> bool:
+        """True where the person was forgotten: every lead that was read has a fingerprint of what was read."""
+        return lead_id in self.leads and self.leads[lead_id].raw_hmac is None
+
     def unread_on_deals(self) -> list[RecordRef]:
         """Records of the people of touched deals of which only the name is known: they are worth a fetch."""
         on_deals = {self.principal_of(deal_id) for deal_id in self.links} & self.work_leads
@@ -130,6 +134,7 @@ async def load_neighbourhood(
     history = await repository.entries_of(connection, sorted(rows))
     near = Neighbourhood(rows, leads, prefer=prefer)
     _apply_rows(near, plan)
+    _forget(near, plan, keyring)
     fresh = _apply_entries(near, plan, history)
     near.opened = {
         row.id: _open(keyring, row, plan.fields.get(row.id), history.get(row.id, ()), fresh) for row in near.records.values()
@@ -185,6 +190,14 @@ def _apply_rows(near: Neighbourhood, plan: PagePlan) -> None:
         if moved != row:
             rows[row.id] = changed[row.id] = moved
     near.changed = list(changed.values())
+
+
+def _forget(near: Neighbourhood, plan: PagePlan, keyring: Keyring) -> None:
+    """What is read of a forgotten person is not kept, whichever record tells it."""
+    for place, row in enumerate(near.changed):
+        if row.lead_id is not None and near.is_erased(row.lead_id):
+            plan.fields[row.id] = {}
+            near.records[row.id] = near.changed[place] = replace(row, fields_sealed=keyring.seal(orjson.dumps({})))
 
 
 def _merged_leads(rows: Mapping[int, RecordRow], plan: PagePlan) -> dict[int, int]:

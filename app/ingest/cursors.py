@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
 from app.db.instants import from_ms, to_ms
-from app.db.tables import cursors
+from app.db.tables import cursors, webhook_watch
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceLimits, Window
 
@@ -30,7 +30,8 @@ class CursorRow:
     """A row of `cursors`. An open window has `window_end`; `resume` is the source's keyset inside it.
 
     `deletions_listed_at` is the beginning of the last listing that was read to its end; before the first one it is the first
-    poll, as nothing deleted earlier was ever stored. None in rows older than listings: these are due.
+    poll, as nothing deleted earlier was ever stored. None in rows older than listings: these are due. `last_hint_at`: when a
+    webhook of the source came last, of whatever kind.
     """
 
     kind: ObjectKind
@@ -44,6 +45,7 @@ class CursorRow:
     swept_at: int | None
     deep_swept_at: int | None
     deletions_listed_at: int | None
+    last_hint_at: int | None = None
 
     def has_deletions_due(self, limits: SourceLimits, now: datetime) -> bool:
         """True where the deleted records of the kind were not listed for too long."""
@@ -56,7 +58,10 @@ class CursorRow:
 
 @dataclass(frozen=True, slots=True)
 class CursorMove:
-    """What a committed page does to the cursor. `settled` closes the window."""
+    """What a committed page does to the cursor. `settled` closes the window.
+
+    `counts_untold`: what the page brings should have been told by a webhook, and is counted where it was not.
+    """
 
     kind: ObjectKind
     window_start: datetime
@@ -66,6 +71,7 @@ class CursorMove:
     sweep: Sweep
     reach: str
     next_poll_at: datetime | None = None
+    counts_untold: bool = False
 
 
 def next_window(
@@ -102,7 +108,8 @@ def _due_sweep(row: CursorRow, limits: SourceLimits, now: datetime) -> Sweep:
     return Sweep.FAST
 
 
-_ALL = select(cursors).where(cursors.c.source_id == bindparam("source_id"))
+_HINTED = select(webhook_watch.c.last_hint_at).where(webhook_watch.c.source_id == cursors.c.source_id).scalar_subquery()
+_ALL = select(cursors, _HINTED.label("last_hint_at")).where(cursors.c.source_id == bindparam("source_id"))
 
 
 async def cursors_of(connection: AsyncConnection, source_id: int) -> dict[ObjectKind, CursorRow]:

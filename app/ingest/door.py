@@ -6,7 +6,8 @@ from datetime import datetime
 
 from app.db.instants import to_ms
 from app.db.session import Database
-from app.ingest.inbox import put_hints
+from app.ingest.inbox import NewHint, put_marked_hints
+from app.ingest.watch import note_hints
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import Hint
 
@@ -30,9 +31,15 @@ async def take_hints(
 ) -> HintsTaken:
     """Store the hints of this account and of these kinds; those that wait already are not doubled."""
     own = [hint for hint in hints if hint.account_ref == account_ref]
-    wanted = {hint.ref for hint in own if hint.ref.kind in kinds}
-    unread = sum(hint.ref.kind not in kinds for hint in own)
-    if wanted:
+    # Whoever asks to be forgotten is, whatever the mapping reads now: it may have read them before.
+    wanted = [hint for hint in own if hint.ref.kind in kinds or hint.is_privacy_deletion]
+    if own:
         async with database.write() as connection:
-            await put_hints(connection, source_id, sorted(wanted), to_ms(now))
-    return HintsTaken(len(wanted), len(hints) - len(own), unread)
+            await note_hints(connection, source_id, len(own), to_ms(now))
+            await put_marked_hints(
+                connection,
+                source_id,
+                [NewHint(hint.ref, hint.merged_into, hint.is_privacy_deletion) for hint in wanted],
+                to_ms(now),
+            )
+    return HintsTaken(len({hint.ref for hint in wanted}), len(hints) - len(own), len(own) - len(wanted))

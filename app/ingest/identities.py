@@ -54,6 +54,8 @@ class LeadWriter:
             if not near.is_read(lead_id):
                 continue
             stored = near.leads.get(lead_id)
+            if near.is_erased(lead_id):
+                continue
             raw, country = _raw_identity(source, held)
             raw_key = self._people.raw_key(raw)
             sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)

@@ -1,24 +1,28 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Protocol
 
+import structlog
+
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest.context import SourceContext
 from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, Sweep, cursors_of, next_window, note_deletions_listed
-from app.ingest.inbox import WaitingHint, waiting_hints
+from app.ingest.inbox import WaitingHint, erasing_hints, waiting_hints
 from app.ingest.lookups import stored_of
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
 from connectors.contract.errors import AuthenticationFailed
-from connectors.contract.records import ObjectKind, RecordRef
+from connectors.contract.records import ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.source import CrmSource, ListsDeleted, Paces, ReadsAhead, Window
+
+log = structlog.get_logger()
 
 HINTS_A_FETCH = 200
 BATCHES_OF_HINTS = 5
@@ -53,12 +57,16 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class _Opening:
-    """A window as it is read in this pull. `refetches`: its records are read anew, stored or not."""
+    """A window as it is read in this pull. `refetches`: its records are read anew, stored or not.
+
+    `counts_untold`: webhooks came before, so what it finds long after its change is counted.
+    """
 
     window: Window
     sweep: Sweep
     reach: str
     refetches: bool
+    counts_untold: bool
 
 
 class _Refusals:
@@ -162,7 +170,10 @@ class Poller:
         return pulled
 
     async def _acquire(self, source: SourceContext) -> PullLease | None:
-        name = f"pull:{source.id}"
+        return await self._take(source.id)
+
+    async def _take(self, source_id: int) -> PullLease | None:
+        name = f"pull:{source_id}"
         async with self._database.write() as connection:
             fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
         return None if fence is None else PullLease(name, self._holder, fence)
@@ -217,6 +228,7 @@ class Poller:
                 settled=page.is_last,
                 sweep=opening.sweep,
                 reach=REFETCHING + opening.reach if opening.refetches and not page.is_last else opening.reach,
+                counts_untold=opening.counts_untold,
                 next_poll_at=now + _poll_every(crm, window.kind) if page.is_last else None,
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
@@ -232,17 +244,47 @@ class Poller:
         while hints:
             if self._is_stopping() or (most is not None and pulled.pages >= most):
                 return replace(pulled, has_more=True)
-            refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
-            records = (
-                await crm.fetch(refs, source.selection, stored_of(self._database, source.id, refetches=False)) if refs else ()
-            )
-            recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
+            erasing = [hint for hint in hints if hint.erases]
+            if erasing:
+                await self._erase(source.id, source.name, erasing, lease)
+            others = [hint for hint in hints if not hint.erases]
+            records = await self._told_by(source, crm, others)
+            recorded = await self._recorder.record(source, records, self._clock(), lease, hints=others)
             pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:
                 break
             async with self._database.read() as connection:
                 hints = await waiting_hints(connection, source.id, HINTS_A_FETCH)
         return pulled
+
+    async def _told_by(self, source: SourceContext, crm: CrmSource, hints: Sequence[WaitingHint]) -> list[Record]:
+        """What became of the hinted records. What was merged is no more to be fetched: its survivor is."""
+        merged = [hint for hint in hints if hint.merged_into is not None]
+        refs = [hint.ref if hint.merged_into is None else hint.merged_into for hint in hints]
+        wanted = [ref for ref in dict.fromkeys(refs) if ref.kind in source.selection.objects]
+        stored = stored_of(self._database, source.id, refetches=False)
+        records = list(await crm.fetch(wanted, source.selection, stored)) if wanted else []
+        now = self._clock()
+        lost = (Record(hint.ref, now, state=RecordState.MERGED, merged_into=hint.merged_into) for hint in merged)
+        return [*records, *lost]
+
+    async def erase(self, source_id: int, name: str) -> bool:
+        """Forget the people for whom that was asked, without asking the CRM; True where somebody was to forget."""
+        async with self._database.read() as connection:
+            hints = await erasing_hints(connection, source_id, HINTS_A_FETCH)
+        lease = await self._take(source_id) if hints else None
+        if lease is None:
+            return False
+        try:
+            await self._erase(source_id, name, hints, lease)
+        finally:
+            async with self._database.write() as connection:
+                await release(connection, lease.name, self._holder)
+        return True
+
+    async def _erase(self, source_id: int, name: str, hints: Sequence[WaitingHint], lease: PullLease) -> None:
+        erased = await self._recorder.erase(source_id, hints, self._clock(), lease)
+        log.info("person.erased", source=name, people=len(hints), records=erased.records, deliveries=erased.deliveries)
 
     async def _deletions(self, source: SourceContext, crm: _Listing, row: CursorRow, lease: PullLease) -> Pulled:
         """Fetch what is listed as deleted and live here; cut off, the listing starts over at the next pull, harmlessly."""
@@ -275,7 +317,9 @@ def _opening(source: SourceContext, crm: CrmSource, kind: ObjectKind, row: Curso
     if row is not None and row.reach in (unfiltered, REFETCHING + unfiltered):
         row = replace(row, reach=row.reach.replace(unfiltered, reach))  # all was read, so fewer need no reading again
     window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
-    return _Opening(window, sweep, reach, refetches=row is not None and row.reach != reach)
+    refetches = row is not None and row.reach != reach
+    counts = row is not None and row.last_hint_at is not None and sweep is Sweep.FAST and not refetches
+    return _Opening(window, sweep, reach, refetches, counts)
 
 
 def _poll_every(crm: CrmSource, kind: ObjectKind) -> timedelta:

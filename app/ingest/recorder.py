@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, is_sqlite
@@ -18,16 +19,20 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
+from app.ingest.erasing import Erased, erase_people
 from app.ingest.identities import LeadWriter, PeopleWritten
 from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe
 from app.ingest.pages import readings_of
 from app.ingest.people import People
 from app.ingest.storing import PagePlan, PagePlanner, refs_in
+from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
 from app.leases.repository import renew
 from app.mapping.rates import Rates
 from app.secrets import Keyring
 from connectors.contract.records import Record
+
+log = structlog.get_logger()
 
 PULL_LEASE_MS = 5 * 60 * 1000
 
@@ -50,7 +55,7 @@ class PullLease:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a page changed."""
+    """What a page changed. `untold`: records that changed long enough ago for a webhook to have told of it."""
 
     records: int = 0
     entries: int = 0
@@ -58,6 +63,7 @@ class Recorded:
     revalued: int = 0
     ended: int = 0
     deliveries: int = 0
+    untold: int = 0
 
     def __add__(self, other: "Recorded") -> "Recorded":
         """Add up pages."""
@@ -97,9 +103,23 @@ class Recorder:
                 recorded, destinations = await self._record(connection, source, page, now, rates)
             if move is not None and not await move_cursor(connection, source.id, lease.fence, move):
                 raise LeaseLost(lease.name)
+            is_silent = False
+            if move is not None and move.counts_untold and recorded.untold:
+                is_silent = await count_untold(connection, source.id, recorded.untold, to_ms(now))
             await done_with(connection, source.id, hints)
+        if is_silent:
+            log.warning("webhook.silent", source=source.name, message=SILENCE_IN_WORDS, mend=SILENCE_MEND)
         self._ring(destinations)
         return recorded
+
+    async def erase(self, source_id: int, hints: Sequence[WaitingHint], now: datetime, lease: PullLease) -> Erased:
+        """Forget the people behind these hints, and drop the hints with it. Raises LeaseLost like `record`."""
+        async with self._database.write() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            erased = await erase_people(connection, self._keyring, source_id, [hint.ref for hint in hints], to_ms(now))
+            await done_with(connection, source_id, hints)
+        return erased
 
     async def revalue(
         self, source: SourceContext, now: datetime, lease: PullLease, *, after: int = 0, rates: Rates | None = None
@@ -165,6 +185,7 @@ class Recorder:
             revalued=len(found.revalued),
             ended=len(found.ended),
             deliveries=len(owed.added),
+            untold=len(plan.late & (plan.new | {int(str(row["record_id"])) for row in near.new_entries})),
         )
         return recorded, owed.destinations
 

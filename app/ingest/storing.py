@@ -8,11 +8,13 @@ import orjson
 from app.db.instants import optional_ms, to_ms
 from app.ingest.context import SourceContext
 from app.ingest.repository import NEVER_READ, DealPersonRow, RecordRow, is_unread
+from app.ingest.watch import HEADSTART
 from app.secrets import Keyring
 from connectors.contract.records import Entry, ObjectKind, PersonLink, Record, RecordRef, RecordState
 
 PERSON_KINDS = frozenset({ObjectKind.CONTACT, ObjectKind.LEAD})
 SHOWN = frozenset({RecordState.LIVE, RecordState.CONVERTED})
+HEADSTART_MS = int(HEADSTART.total_seconds() * 1000)
 # The label of a link that no reading of the deal's people tells: the CRM lead that became the deal.
 BECAME = "converted from"
 
@@ -26,7 +28,8 @@ class PagePlan:
     `rows` are new or newer readings, `fields` their open fields. `moves`: merged record -> survivor. `links`: the people of the
     deals that were read with theirs. `entries` are all that the page tells, stored or not. `joins`: CRM lead -> the contact
     that it is. `converted`: the CRM leads that became a deal, as its people where it has none. `asked`: contacts known only
-    by their names, to be fetched.
+    by their names, to be fetched. `new` rows were not stored before; `late` ones changed so long ago that a webhook
+    could have told of it.
     """
 
     rows: dict[int, RecordRow] = field(default_factory=dict)
@@ -39,6 +42,8 @@ class PagePlan:
     asked: list[RecordRef] = field(default_factory=list)
     deals: set[int] = field(default_factory=set)
     persons: set[int] = field(default_factory=set)
+    new: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
     stored: int = 0
 
 
@@ -96,6 +101,7 @@ class PagePlanner:
         in_page = {record.ref for record in kept}
         for place, ref in enumerate(new):
             row = _blank(ref, first_id + 2 * place)
+            self._plan.new.add(row.id)
             self._known[ref] = row
             if ref not in in_page:
                 self._put(row, {})
@@ -134,6 +140,8 @@ class PagePlanner:
         before = self._known[record.ref]
         plan = self._plan
         plan.stored += 1
+        if to_ms(record.modified_at) < self._now_ms - HEADSTART_MS:
+            plan.late.add(before.id)
         if record.ref.kind is ObjectKind.DEAL:
             plan.deals.add(before.id)
         elif record.ref.kind in PERSON_KINDS:

@@ -12,10 +12,17 @@ from app.connections import repository as connections
 from app.connections.repository import DestinationRow, SourceRow, TargetPause
 from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.db.session import Database
+from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, WebhookWatch, watches
 from app.reports import status_queries as queries
 
 DAY = timedelta(days=1)
 CHECK_MEND = "run `leadloop check` and follow what it says; a clean check ends the pause"
+# The code of a refusal, and the reason of a pause, that only a person ends.
+NEEDS_REAUTH = "needs_reauth"
+REAUTH_MEND = (
+    "connect again: its refresh token is no longer taken; authorize Leadloop anew as the README of its kind says, put the new "
+    "token into its settings, and run `leadloop check`: a clean check ends the pause"
+)
 WAIT_MEND = "it ends by itself; if it comes again and again, run `leadloop check`"
 MODE_MEND = "an operator set the mode to paused; set it to live to go on"
 
@@ -48,8 +55,27 @@ class PollStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookStatus:
+    """What webhooks of a source came, and what only polls found since the last one.
+
+    `silent_since` is set while they are taken for silent: `message` and `mend` say so. `subscribed_at`: when the subscriptions
+    were looked at last, where Leadloop keeps them itself; `subscription_error` says why that failed.
+    """
+
+    events: int
+    last_at: datetime | None
+    found_by_poll: int
+    found_by_poll_in_all: int
+    silent_since: datetime | None
+    message: str | None
+    mend: str | None
+    subscribed_at: datetime | None
+    subscription_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without."""
+    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without; `webhooks` is None before any."""
 
     name: str
     kind: str
@@ -59,6 +85,7 @@ class SourceStatus:
     differs_from_file: bool
     hints_waiting: int
     polls: Sequence[PollStatus]
+    webhooks: WebhookStatus | None
     webhook_url: str | None = field(repr=False)
 
 
@@ -143,6 +170,7 @@ async def read_status(database: Database, now: datetime, version: str, webhooks:
 async def _sources(connection: AsyncConnection, now: datetime, webhooks: WebhookAddress) -> list[SourceStatus]:
     versions = await queries.active_versions(connection)
     cursors = await queries.all_cursors(connection)
+    watched = await watches(connection)
     return [
         SourceStatus(
             name=row.name,
@@ -153,10 +181,28 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             differs_from_file=bool(row.differs_from_file),
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
+            webhooks=_webhooks(watched.get(row.id)),
             webhook_url=webhook_url(row, webhooks),
         )
         for row in await connections.list_sources(connection)
     ]
+
+
+def _webhooks(watch: WebhookWatch | None) -> WebhookStatus | None:
+    if watch is None:
+        return None
+    is_silent = watch.told_at is not None
+    return WebhookStatus(
+        events=watch.hints,
+        last_at=optional_from_ms(watch.last_hint_at),
+        found_by_poll=watch.found_by_poll,
+        found_by_poll_in_all=watch.found_in_all,
+        silent_since=optional_from_ms(watch.found_since) if is_silent else None,
+        message=SILENCE_IN_WORDS if is_silent else None,
+        mend=SILENCE_MEND if is_silent else None,
+        subscribed_at=optional_from_ms(watch.kept_at),
+        subscription_error=watch.kept_error,
+    )
 
 
 def webhook_url(row: SourceRow, webhooks: WebhookAddress) -> str | None:
@@ -202,7 +248,8 @@ def _pause(row: SourceRow | DestinationRow, now: datetime) -> Pause | None:
     if row.pause_reason is None:
         return Pause("mode", None, MODE_MEND)
     until = optional_from_ms(row.paused_until)
-    return Pause(row.pause_reason, until, CHECK_MEND if until is None else WAIT_MEND)
+    mend = CHECK_MEND if until is None else WAIT_MEND
+    return Pause(row.pause_reason, until, REAUTH_MEND if row.pause_reason == NEEDS_REAUTH else mend)
 
 
 def _target(pause: TargetPause) -> TargetStatus:

@@ -322,8 +322,8 @@ class WebhookRequest:
 class Hint:
     """A record that may have changed; its values are never taken from the webhook. `account_ref` routes it.
 
-    `merged_into`: the record was merged into this one, which the CRM tells nowhere else (Pipedrive shows a merged record as a
-    deleted one). It is then recorded as merged, not fetched: a fetch would take it for deleted.
+    `merged_into`: what swallowed the record, where the webhook alone tells it (Pipedrive shows a merged record as a deleted
+    one): it is recorded as merged, not fetched. `is_privacy_deletion`: the person asked to be forgotten.
     """
 
     ref: RecordRef
