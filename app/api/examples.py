@@ -117,6 +117,18 @@ STATUS: dict[str, object] = {
             "differs_from_file": False,
             "hints_waiting": 0,
             "polls": [{"object": "deal", "read_to": AT, "is_reading": False, "next_poll_at": "2026-11-24T10:05:00Z"}],
+            "backfill": [
+                {
+                    "object": "deal",
+                    "since": "2025-01-01T00:00:00Z",
+                    "share": 0.42,
+                    "seen": 126000,
+                    "records": 124312,
+                    "conversions": 31078,
+                    "moved_at": AT,
+                    "failed": None,
+                }
+            ],
             "webhook_url": "https://leads.example.com/webhooks/hubspot/9sB...",
         }
     ],

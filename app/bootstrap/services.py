@@ -13,6 +13,7 @@ import httpx
 import structlog
 
 from app.bootstrap.applying import Applying
+from app.bootstrap.backfilling import Backfills
 from app.bootstrap.bell import Bell
 from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
@@ -27,6 +28,7 @@ from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.verdicts import VerdictCollector
+from app.ingest.backfill import Backfiller
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
@@ -58,6 +60,7 @@ class Services:
     people: People
     journal: Journal
     applying: Applying
+    backfills: Backfills
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
@@ -115,6 +118,7 @@ class Services:
             self.poller,
             self.dispatcher,
             self.verdicts,
+            self.backfills,
             self.journal,
             self.bell,
             self.stopping,
@@ -170,6 +174,9 @@ async def open_services(
     people = People(keyring, fingerprints)
     stopping = asyncio.Event()
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
+    poller = Poller(database, recorder, holder, clock, is_stopping=stopping.is_set)
+    backfiller = Backfiller(database, recorder, poller, holder, clock, is_stopping=stopping.is_set)
+    bell = Bell()
     return Services(
         settings=settings,
         database=database,
@@ -177,7 +184,7 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
-        poller=Poller(database, recorder, holder, clock, is_stopping=stopping.is_set),
+        poller=poller,
         dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep, is_stopping=stopping.is_set),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
@@ -185,6 +192,8 @@ async def open_services(
         people=people,
         journal=journal,
         applying=applying,
+        backfills=Backfills(database, clock, openers, contexts, backfiller, journal, bell),
+        bell=bell,
         stopping=stopping,
         guard=ClockGuard(database, clock) if guards_clock else None,
         sleep=sleep,

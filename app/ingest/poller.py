@@ -129,7 +129,7 @@ class Poller:
         now = self._clock()
         windows = [
             (kind, row)
-            for kind in sorted(source.selection.objects, key=_people_first)
+            for kind in sorted(source.selection.objects, key=people_first)
             if (row := cursors.get(kind)) is None or not only_due or row.is_due(now)
         ]
         rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
@@ -142,15 +142,15 @@ class Poller:
         pulled = await self._revalue(source, lease) if due.has_new_rates else Pulled()
         with refusals.kept():
             most = None if budget is None else BATCHES_OF_HINTS
-            pulled = _sum(pulled, await self._hints(source, crm, due.hints, lease, most))
+            pulled = summed(pulled, await self._hints(source, crm, due.hints, lease, most))
         for kind, row in due.windows:
             if not self._is_stopping():
                 with refusals.kept():
-                    pulled = _sum(pulled, await self._window(source, crm, kind, row, lease, until))
+                    pulled = summed(pulled, await self._window(source, crm, kind, row, lease, until))
         if isinstance(crm, ListsDeleted) and not pulled.has_more:
             for row in due.listings:
                 with refusals.kept():
-                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+                    pulled = summed(pulled, await self._deletions(source, crm, row, lease))
         refusals.tell()
         return pulled
 
@@ -169,7 +169,7 @@ class Poller:
         after: int | None = 0
         while after is not None:
             recorded, after = await self._recorder.revalue(source, self._clock(), lease, after=after)
-            pulled = _sum(pulled, Pulled(recorded))
+            pulled = summed(pulled, Pulled(recorded))
         return pulled
 
     async def _window(
@@ -199,7 +199,7 @@ class Poller:
                 next_poll_at=now + crm.limits.poll_every if page.is_last else None,
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
-            pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
+            pulled = summed(pulled, Pulled(recorded, 1, page.seen))
             if not page.is_last and (self._is_stopping() or (until is not None and self._clock() >= until)):
                 return replace(pulled, has_more=True)
         return pulled
@@ -214,7 +214,7 @@ class Poller:
             refs = [hint.ref for hint in hints if hint.ref.kind in source.selection.objects]
             records = await crm.fetch(refs, source.selection, self._stored(source, refetches=False)) if refs else ()
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=hints)
-            pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
+            pulled = summed(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:
                 break
             async with self._database.read() as connection:
@@ -234,12 +234,16 @@ class Poller:
             records = await crm.fetch(refs, source.selection, stored) if refs else ()
             # An empty page too: the lease is renewed with it.
             recorded = await self._recorder.record(source, records, self._clock(), lease)
-            pulled = _sum(pulled, Pulled(recorded, 1, len(page)))
+            pulled = summed(pulled, Pulled(recorded, 1, len(page)))
             if self._is_stopping():
                 return pulled
         async with self._database.write() as connection:
             await note_deletions_listed(connection, source.id, row.kind, lease.fence, began_at)
         return pulled
+
+    def lookups(self, source: SourceContext, *, refetches: bool) -> Stored:
+        """What a source is told of what is stored; `refetches`: nothing is spared. For backfills, which read beside polls."""
+        return self._stored(source, refetches=refetches)
 
     def _stored(self, source: SourceContext, *, refetches: bool) -> Stored:
         async def unchanged(kind: ObjectKind, rows: Mapping[str, datetime]) -> frozenset[str]:
@@ -256,7 +260,7 @@ class Poller:
         return Stored(unchanged, known)
 
 
-def _people_first(kind: ObjectKind) -> int:
+def people_first(kind: ObjectKind) -> int:
     """Contacts before deals, so that a deal finds its people stored."""
     return (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL).index(kind)
 
@@ -267,7 +271,8 @@ def _reach(source: SourceContext, kind: ObjectKind) -> str:
     return "|".join((*sorted(chosen.fields), "#", *sorted(chosen.history_properties), "#", str(source.document.history)))
 
 
-def _sum(one: Pulled, other: Pulled) -> Pulled:
+def summed(one: Pulled, other: Pulled) -> Pulled:
+    """Two stretches of reading as one."""
     return Pulled(
         one.recorded + other.recorded,
         one.pages + other.pages,
