@@ -1,4 +1,4 @@
-"""The command line: `leadloop serve | apply | sync | backfill | check | trace | replay | report | spend | db | demo`, `openapi`."""
+"""The command line: `leadloop serve | apply | sync | backfill | check | trace | replay | report | spend | demo | db`."""
 
 import asyncio
 import os

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -23,7 +24,7 @@ from app.db.instants import optional_from_ms
 from app.ingest.context import SourceContext
 from app.ingest.poller import TURN
 from app.ingest.recorder import LeaseLost
-from connectors.contract.errors import ConnectorError
+from connectors.contract.errors import AuthenticationFailed, ConnectorError
 
 FOLLOWS_EVERY_SECONDS = 1.0
 TELLS_EVERY = timedelta(seconds=10)
@@ -67,7 +68,7 @@ def backfill_command(open_up: Callable[[], Awaitable[Services]]) -> Callable[...
         """Read the past of a CRM; can be stopped and goes on where it was. Nothing is sent without --send."""
         order = Order(source, since, send, yes, restart)
         try:
-            code = asyncio.run(_backfill(open_up, order))
+            code = asyncio.run(run_order(open_up, order))
         except KeyboardInterrupt:
             typer.echo(f"stopped; all that was read is kept. Go on with: {order.again}", err=True)
             code = INTERRUPTED
@@ -76,7 +77,8 @@ def backfill_command(open_up: Callable[[], Awaitable[Services]]) -> Callable[...
     return backfill
 
 
-async def _backfill(open_up: Callable[[], Awaitable[Services]], order: Order) -> int:
+async def run_order(open_up: Callable[[], Awaitable[Services]], order: Order) -> int:
+    """Read, or follow the server that reads; then, where it was asked for, plan and send. The exit code."""
     since = instant_of(order.since)
     services = await open_up()
     try:
@@ -110,18 +112,19 @@ def instant_of(text: str) -> datetime:
 
 def _tell_plan(console: Console, context: SourceContext, asked: BackfillState, *, is_served: bool) -> None:
     kinds = ", ".join(f"{one.kind}s" for one in asked.kinds)
-    console.print(f"{context.name}: {kinds} modified since {told_date(asked.since)}, people before deals")
+    say = partial(console.print, soft_wrap=True)
+    say(f"{context.name}: {kinds} modified since {told_date(asked.since)}, people before deals")
     if asked.is_done:
         done_at = max(one.done_at for one in asked.kinds if one.done_at is not None)
-        console.print(f"read already, {done_at:%Y-%m-%d %H:%M} UTC; --restart reads it again")
+        say(f"read already, {done_at:%Y-%m-%d %H:%M} UTC; --restart reads it again")
     elif asked.total("pages"):
-        console.print(f"goes on at {asked.share:.0%}: {asked.total('seen'):,} seen so far")
+        say(f"goes on at {asked.share:.0%}: {asked.total('seen'):,} seen so far")
     if is_served and not asked.is_done:
         console.print(
             "the server that runs on this database reads it, in turns among its polls; this follows it and may be stopped"
         )
     if context.start > asked.since:
-        console.print(f"entries before {told_date(context.start)} (the mapping's start) are known and reported, not sent")
+        say(f"entries before {told_date(context.start)} (the mapping's start) are known and reported, not sent")
 
 
 class _Reading:
@@ -160,7 +163,7 @@ class _Reading:
             return None
         except ConnectorError as error:
             self._failures += 1
-            return await self._wait_out(error.message)
+            return error.message if isinstance(error, AuthenticationFailed) else await self._wait_out(error.message)
         if pulled.is_busy:
             await self._services.sleep(FOLLOWS_EVERY_SECONDS)
         return None
@@ -260,7 +263,7 @@ async def _send(services: Services, console: Console, context: SourceContext, si
         return 0
     question = f"Owe {plan.owable:,} deliveries to the ad platforms now? What they accept cannot be taken back by Leadloop."
     if not order.is_agreed and not (sys.stdin.isatty() and typer.confirm(question)):
-        console.print(f"nothing was sent; say it with: {order.again} --yes")
+        console.print(f"nothing was sent; say it with: {order.again} --yes", soft_wrap=True)
         return 0
     opened, stayed = await past.send()
     console.print(f"{opened:,} owed; `serve` or `sync` sends them, and judges each anew")

@@ -8,7 +8,7 @@ import structlog
 
 from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts
-from app.bootstrap.journal import Journal
+from app.bootstrap.journal import BACKFILL, Journal
 from app.bootstrap.openers import Openers
 from app.config import ConnectionMode, nearest
 from app.connections import repository as connections
@@ -139,7 +139,7 @@ class Backfills:
 
     async def turn(self, row: SourceRow, *, budget: timedelta | None = None) -> Pulled:
         """One turn of a source's backfill, noted in the journal; a failed call pauses the source as the failure says."""
-        return await self.journal.of_pull(row.id, self._turn(row, budget), kind="backfill")
+        return await self.journal.of_pull(row.id, self._turn(row, budget), kind=BACKFILL)
 
     async def _turn(self, row: SourceRow, budget: timedelta | None) -> Pulled:
         context = await self.contexts.of_source(row)

@@ -155,16 +155,9 @@ async def open_services(
     fingerprints = await load_fingerprints(database, keyring)
     http = http or httpx.AsyncClient(follow_redirects=False)
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    custom = settings.allow_custom_base_urls
     openers = Openers(
-        http,
-        database,
-        keyring,
-        clock,
-        environ,
-        holder=holder,
-        allow_custom_base_urls=settings.allow_custom_base_urls,
-        hooks=hooks or Hooks(),
-        sleep=sleep,
+        http, database, keyring, clock, environ, holder=holder, allow_custom_base_urls=custom, hooks=hooks or Hooks(), sleep=sleep
     )
     contexts = Contexts(database, openers, clock)
     journal = Journal(database, clock)
