@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -191,14 +191,7 @@ def reaches_of(document: MappingDocument, selection: Selection) -> dict[ObjectKi
     looked_for = [f"{one.name}:{'|'.join(trigger.model_dump_json() for trigger in one.when)}" for one in document.milestones]
     found = {}
     for kind, chosen in selection.objects.items():
-        parts = (
-            *sorted(chosen.fields),
-            "#",
-            *sorted(chosen.history_properties),
-            "#",
-            *sorted(chosen.only_where_set),
-            f"#{chosen.with_people:d}{chosen.with_company:d}",
-            *looked_for,
-        )
-        found[kind] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        asked_for = {one.name: getattr(chosen, one.name) for one in fields(chosen)}
+        words = [f"{name}:{sorted(value) if isinstance(value, frozenset) else value}" for name, value in asked_for.items()]
+        found[kind] = hashlib.sha256("\n".join([*words, *looked_for]).encode()).hexdigest()
     return found

@@ -84,7 +84,7 @@ class Steps:
             self.take()
 
 
-async def work(url: str, port: int, folder: Path, kill_at: int) -> dict[str, object]:
+async def work(url: str, port: int, folder: Path, kill_at: int) -> dict[str, int]:
     """Backfill to the end, whatever went before."""
     lives = folder / "lives"
     shift = timedelta(minutes=6) * (len(lives.read_text()) if lives.exists() else 0)
@@ -98,7 +98,7 @@ async def work(url: str, port: int, folder: Path, kill_at: int) -> dict[str, obj
         await services.close()
 
 
-async def _backfill(services: Services, port: int, folder: Path, steps: Steps) -> dict[str, object]:
+async def _backfill(services: Services, port: int, folder: Path, steps: Steps) -> dict[str, int]:
     if not await services.sources():
         file = folder / "leadloop.yaml"
         file.write_text(CONFIG.format(token=TOKEN, port=port), encoding="utf-8")
