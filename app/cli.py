@@ -1,4 +1,4 @@
-"""The command line: `leadloop serve | init | apply | sync | check | trace | replay | report | spend | openapi | db | demo`."""
+"""The command line: what people do with Leadloop in a terminal; `leadloop --help` lists it."""
 
 import asyncio
 import os
@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from rich.console import Console
 from rich.markup import escape
 
+from app.bootstrap.backfilling import BackfillRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.cli_backfill import backfill_command
 from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
@@ -51,6 +53,7 @@ cli.command(name="init")(init_command)
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
     AlreadyServed,
+    BackfillRefused,
     SettingsInvalid,
     ConfigInvalid,
     ConnectionRefused,
@@ -87,6 +90,9 @@ async def _services() -> Services:
     settings = load_settings()
     configure_logs(as_json=settings.log_format is LogFormat.JSON, level=settings.log_level)
     return await open_services(settings, clock=_now, environ=os.environ, guards_clock=True)
+
+
+cli.command(name="backfill")(backfill_command(_services))
 
 
 def _print(text: str, *, soft_wrap: bool = False) -> None:

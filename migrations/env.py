@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from app.db import write_back_tables  # noqa: F401 its table belongs to the schema
+from app.db import tables_backfill, write_back_tables  # noqa: F401 their tables belong to the schema
 from app.db.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -128,6 +128,18 @@ STATUS: dict[str, object] = {
                 "subscribed_at": None,
                 "subscription_error": None,
             },
+            "backfill": [
+                {
+                    "object": "deal",
+                    "since": "2025-01-01T00:00:00Z",
+                    "share": 0.42,
+                    "seen": 126000,
+                    "records": 124312,
+                    "conversions": 31078,
+                    "moved_at": AT,
+                    "failed": None,
+                }
+            ],
             "webhook_url": "https://leads.example.com/webhooks/hubspot/9sB...",
         }
     ],

@@ -78,7 +78,7 @@ class DeliveryQuery(Given):
 class RunQuery(Given):
     """Which runs to list."""
 
-    kind: Literal["pull", "drain", "apply"] | None = Field(default=None, description="What was done")
+    kind: Literal["pull", "backfill", "drain", "apply"] | None = Field(default=None, description="What was done")
     state: Literal["done", "failed"] | None = Field(default=None, description="How it ended")
     source: Word | None = Field(default=None, description="A source's name")
     destination: Word | None = Field(default=None, description="A destination's name")

@@ -36,7 +36,7 @@ async def status_door(request: Request) -> Status:
     responses={200: {"content": {"application/json": {"example": RUN_PAGE}}}, **responses(ProblemKind.INVALID)},
 )
 async def runs_door(request: Request, query: Annotated[RunQuery, Query()]) -> RunPage:
-    """Pulls, drains and applies that did something or failed, newest first, of the last thirty days."""
+    """Pulls, turns of backfills, drains and applies that did something or failed, newest first, of the last thirty days."""
     services = house_of(request.app.state).open()
     mistakes = await unknown_names(services, source=query.source, destination=query.destination, place="query")
     if mistakes:

@@ -17,6 +17,11 @@ class Bell:
         """There is work."""
         self._rung.set()
 
+    @property
+    def is_rung(self) -> bool:
+        """There is work that nobody has begun."""
+        return self._rung.is_set()
+
     async def heard(self) -> None:
         """Wait until it rings, and a moment longer, so that a burst is heard as one."""
         await self._rung.wait()

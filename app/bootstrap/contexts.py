@@ -16,6 +16,7 @@ from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms, to_ms
 from app.db.session import Database
 from app.dispatch.model import MilestoneTerms, SourceTerms
+from app.ingest.backfill import reaches_of
 from app.ingest.context import DestinationTerms, SourceContext
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
@@ -30,6 +31,7 @@ from app.mapping.repository import ActiveMapping
 from app.mapping.selection import selection_of
 from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
+from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceSchema
 
 # For so long a context is believed without a look: another process may have applied something since.
@@ -113,6 +115,20 @@ class Contexts:
             ),
             rates=await mappings.load_rates(connection, currencies, oldest.date()) if currencies else Rates(),
         )
+
+    async def kinds_read_alike(self, context: SourceContext) -> frozenset[ObjectKind]:
+        """The kinds that every mapping so far read as the active one does: what is stored of them was read for it."""
+        async with self._database.read() as connection:
+            activations = await mappings.activations(connection, context.id)
+        alike = reaches_of(context.document, context.selection)
+        for _, document_json in activations:
+            try:
+                document = parse_document(orjson.loads(document_json))
+            except DocumentInvalid:  # stored by an older version of Leadloop, which took what this one does not
+                return frozenset()
+            before = reaches_of(document, selection_of(document, context.facts.schema))
+            alike = {kind: reach for kind, reach in alike.items() if before.get(kind) == reach}
+        return frozenset(alike)
 
     async def terms_of(self, source_id: int) -> SourceTerms:
         """What dispatching must know of a source's mapping."""

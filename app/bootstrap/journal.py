@@ -15,6 +15,7 @@ from app.telemetry.scrub import scrub
 KEPT = timedelta(days=30)
 LONGEST_ERROR = 500
 DROPS_EVERY = 100
+PULL, BACKFILL = "pull", "backfill"
 
 
 class Journal:
@@ -25,17 +26,17 @@ class Journal:
         self._clock = clock
         self._written = 0
 
-    async def of_pull(self, source_id: int, work: Awaitable[Pulled]) -> Pulled:
-        """Await a pull and note it."""
+    async def of_pull(self, source_id: int, work: Awaitable[Pulled], *, kind: str = PULL) -> Pulled:
+        """Await a pull, or a turn of a backfill, and note it."""
         started = self._clock()
         try:
             pulled = await work
         except Exception as error:
-            await self._write("pull", started, source_id=source_id, error=told(error))
+            await self._write(kind, started, source_id=source_id, error=told(error))
             raise
         counts = {one.name: int(getattr(pulled.recorded, one.name)) for one in fields(pulled.recorded)}
-        if any(counts.values()):
-            await self._write("pull", started, source_id=source_id, counts={**counts, "pages": pulled.pages, "seen": pulled.seen})
+        if any(counts.values()) or (kind == BACKFILL and pulled.pages):
+            await self._write(kind, started, source_id=source_id, counts={**counts, "pages": pulled.pages, "seen": pulled.seen})
         return pulled
 
     async def of_drain(self, destination_id: int, work: Awaitable[DrainSummary]) -> DrainSummary:

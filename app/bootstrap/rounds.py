@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app.bootstrap.backfilling import Backfills
 from app.bootstrap.bell import Bell
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.failures import place, told
@@ -94,6 +95,7 @@ class Rounds:
     poller: Poller
     dispatcher: Dispatcher
     verdicts: VerdictCollector
+    backfills: Backfills
     journal: Journal
     bell: Bell
     stopping: asyncio.Event
@@ -107,6 +109,8 @@ class Rounds:
             rows = await self._sources(source)
             course.unread = set() if only_due else {row.id for row in rows}
             await self._round(rows, course)
+            if ProcessRole.SCHEDULER in roles:
+                await self._backfill_turn(rows, course)
         return course.summary
 
     async def sync(self, source: str | None = None) -> SyncSummary:
@@ -202,6 +206,26 @@ class Rounds:
             await self._failed(Role.SOURCE, row, error, course)
         if row.pause_reason == NEEDS_REAUTH:
             course.summary.tell(f"{row.name} is paused: {REAUTH_MEND}")
+
+    async def _backfill_turn(self, sources: Iterable[SourceRow], course: _Course) -> None:
+        """After all that is due: one turn of the backfill that waited longest for one; the next tick comes at once."""
+        waiting = {source_id: place for place, source_id in enumerate(await self.backfills.waiting())}
+        now_ms = to_ms(self.clock())
+        able = [row for row in sources if row.id in waiting and not row.is_paused(now_ms)]
+        able = [row for row in able if (Role.SOURCE, row.id) not in course.failed]
+        if not able or self.stopping.is_set():
+            return
+        row = min(able, key=lambda one: waiting[one.id])
+        try:
+            pulled = await self.backfills.turn(row)
+        except Exception as error:  # noqa: BLE001 as above
+            await self._failed(Role.SOURCE, row, error, course)
+            return
+        course.has_moved |= pulled.pages > 0
+        course.summary.records += pulled.recorded.records
+        course.summary.conversions += pulled.recorded.new_conversions
+        if pulled.has_more or len(able) > 1:
+            self.bell.ring()
 
     async def _destination_turn(self, row: DestinationRow, has_delivery: bool, has_verdict: bool, course: _Course) -> None:  # noqa: FBT001 as the outbox says it
         try:

@@ -13,6 +13,7 @@ import httpx
 import structlog
 
 from app.bootstrap.applying import Applying
+from app.bootstrap.backfilling import Backfills
 from app.bootstrap.bell import Bell
 from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
@@ -29,6 +30,7 @@ from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.verdicts import VerdictCollector
+from app.ingest.backfill import Backfiller
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
@@ -60,6 +62,7 @@ class Services:
     people: People
     journal: Journal
     applying: Applying
+    backfills: Backfills
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
@@ -123,6 +126,7 @@ class Services:
             self.poller,
             self.dispatcher,
             self.verdicts,
+            self.backfills,
             self.journal,
             self.bell,
             self.stopping,
@@ -171,16 +175,9 @@ async def open_services(
     fingerprints = await load_fingerprints(database, keyring)
     http = http or httpx.AsyncClient(follow_redirects=False)
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    custom = settings.allow_custom_base_urls
     openers = Openers(
-        http,
-        database,
-        keyring,
-        clock,
-        environ,
-        holder=holder,
-        allow_custom_base_urls=settings.allow_custom_base_urls,
-        hooks=hooks or Hooks(),
-        sleep=sleep,
+        http, database, keyring, clock, environ, holder=holder, allow_custom_base_urls=custom, hooks=hooks or Hooks(), sleep=sleep
     )
     contexts = Contexts(database, openers, clock)
     journal = Journal(database, clock)
@@ -190,6 +187,9 @@ async def open_services(
     people = People(keyring, fingerprints)
     stopping = asyncio.Event()
     recorder = Recorder(database, keyring, people, lambda _destinations: None)
+    poller = Poller(database, recorder, holder, clock, is_stopping=stopping.is_set)
+    backfiller = Backfiller(database, recorder, holder, clock, is_stopping=stopping.is_set)
+    bell = Bell()
     return Services(
         settings=settings,
         database=database,
@@ -197,7 +197,7 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
-        poller=Poller(database, recorder, holder, clock, is_stopping=stopping.is_set),
+        poller=poller,
         dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep, is_stopping=stopping.is_set),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
@@ -205,6 +205,8 @@ async def open_services(
         people=people,
         journal=journal,
         applying=applying,
+        backfills=Backfills(database, clock, openers, contexts, backfiller, journal, bell),
+        bell=bell,
         stopping=stopping,
         guard=ClockGuard(database, clock) if guards_clock else None,
         sleep=sleep,

@@ -64,6 +64,40 @@ def owe(
     return owed
 
 
+def owe_past(
+    source: SourceContext, past: Iterable[StoredConversion], judged: Mapping[str, ConversionState], now: datetime
+) -> Owed:
+    """What was never owed of these conversions (their destination, or its target, came later): an upload each, skipped.
+
+    `judged` are conversions as the mapping makes them today, by uid: what it excludes is filed as excluded, what it has no
+    answer for is left alone where it excludes anything at all.
+    """
+    owed = Owed()
+    excludes = bool(source.document.exclude or source.document.destination_conditions)
+    by_id = {terms.id: terms for terms in source.destinations}
+    for stored in past:
+        today = judged.get(stored.state.uid)
+        if not stored.state.is_live or (excludes and today is None):
+            continue
+        state = stored.state
+        if today is not None:
+            state = replace(state, excluded=today.excluded, excluded_for=today.excluded_for)
+        for row in _uploads(source, state, stored.id, stored.deliveries, now):
+            filed = replace(row, state=SKIPPED, reason=Reason.BEFORE_START.value, due_at=None, settled_at=to_ms(now))
+            owed.added.append(row if row.state == SKIPPED else filed)
+        for row in stored.deliveries:
+            terms = by_id.get(row.destination_id)
+            is_past = row.kind == UPLOAD and row.state == SKIPPED and row.reason == Reason.BEFORE_START
+            if is_past and terms is not None and _opening(source, terms, state, now).reason is Reason.EXCLUDED:
+                owed.changed[row.id] = replace(row, reason=Reason.EXCLUDED.value)
+    return owed
+
+
+def source_start(source: SourceContext, terms: DestinationTerms) -> datetime:
+    """From when on a destination is owed by itself."""
+    return max(source.start, terms.owed_from or source.start)
+
+
 def _is_woken(row: StoredDelivery, now: datetime) -> bool:
     """What waited for a person, a value or a rate, or lacked consent or an identifier, is judged again."""
     if row.state == PENDING:
@@ -114,7 +148,7 @@ def _opening(source: SourceContext, terms: DestinationTerms, state: ConversionSt
     is_excluded = bool(state.excluded) or terms.name in state.excluded_for
     return initial(
         occurred_at=state.occurred_at,
-        start=max(source.start, terms.owed_from or source.start),
+        start=source_start(source, terms),
         is_live=state.is_live,
         # Of two reasons the lasting one is told: a duplicate may come to count, what is excluded may not.
         is_duplicate=state.duplicate_of is not None and not is_excluded,
@@ -140,7 +174,11 @@ def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: 
         if row.state != PENDING and not (row.state == SKIPPED and row.reason in LIFTED):
             continue
         opening, deadline = _opening(source, terms, state, now), _deadline(terms, state)
-        if opening.state is not DeliveryState.PENDING:
+        # What waits though it is before the start was owed by an explicit backfill: that stands.
+        was_asked_for = row.state == PENDING and old.occurred_at < source_start(source, terms)
+        if opening.reason is Reason.BEFORE_START and was_asked_for:
+            owed.changed[row.id] = replace(row, deadline_at=deadline)
+        elif opening.state is not DeliveryState.PENDING:
             if (row.state, row.reason) != (opening.state.value, opening.reason.value):
                 owed.changed[row.id] = replace(
                     row,

@@ -147,7 +147,7 @@ class Poller:
         now = self._clock()
         windows = [
             (kind, row)
-            for kind in sorted(source.selection.objects, key=_people_first)
+            for kind in sorted(source.selection.objects, key=people_first)
             if (row := cursors.get(kind)) is None or not only_due or row.is_due(now)
         ]
         rows = [row for kind, row in cursors.items() if kind in source.selection.objects]
@@ -160,12 +160,12 @@ class Poller:
         pulled = await self._revalue(source, lease) if due.has_new_rates else Pulled()
         with refusals.kept():
             most = None if budget is None else BATCHES_OF_HINTS
-            pulled = _sum(pulled, await self._hints(source, crm, due.hints, lease, most))
-        pulled = _sum(pulled, await self._windows(source, crm, due, lease, until, refusals))
+            pulled = summed(pulled, await self._hints(source, crm, due.hints, lease, most))
+        pulled = summed(pulled, await self._windows(source, crm, due, lease, until, refusals))
         if isinstance(crm, ListsDeleted) and not pulled.has_more:
             for row in due.listings:
                 with refusals.kept():
-                    pulled = _sum(pulled, await self._deletions(source, crm, row, lease))
+                    pulled = summed(pulled, await self._deletions(source, crm, row, lease))
         refusals.tell()
         return pulled
 
@@ -187,7 +187,7 @@ class Poller:
         after: int | None = 0
         while after is not None:
             recorded, after = await self._recorder.revalue(source, self._clock(), lease, after=after)
-            pulled = _sum(pulled, Pulled(recorded))
+            pulled = summed(pulled, Pulled(recorded))
         return pulled
 
     async def _windows(
@@ -209,7 +209,7 @@ class Poller:
         for opening in openings:
             if not self._is_stopping():
                 with refusals.kept():
-                    pulled = _sum(pulled, await self._window(source, crm, opening, lease, until))
+                    pulled = summed(pulled, await self._window(source, crm, opening, lease, until))
         return pulled
 
     async def _window(
@@ -232,7 +232,7 @@ class Poller:
                 next_poll_at=now + _poll_every(crm, window.kind) if page.is_last else None,
             )
             recorded = await self._recorder.record(source, page.records, now, lease, move=move)
-            pulled = _sum(pulled, Pulled(recorded, 1, page.seen))
+            pulled = summed(pulled, Pulled(recorded, 1, page.seen))
             if not page.is_last and (self._is_stopping() or (until is not None and self._clock() >= until)):
                 return replace(pulled, has_more=True)
         return pulled
@@ -250,7 +250,7 @@ class Poller:
             others = [hint for hint in hints if not hint.erases]
             records = await self._told_by(source, crm, others)
             recorded = await self._recorder.record(source, records, self._clock(), lease, hints=others)
-            pulled = _sum(pulled, Pulled(recorded, 1, len(hints)))
+            pulled = summed(pulled, Pulled(recorded, 1, len(hints)))
             if len(hints) < HINTS_A_FETCH:
                 break
             async with self._database.read() as connection:
@@ -299,7 +299,7 @@ class Poller:
             records = await crm.fetch(refs, source.selection, stored) if refs else ()
             # An empty page too: the lease is renewed with it.
             recorded = await self._recorder.record(source, records, self._clock(), lease)
-            pulled = _sum(pulled, Pulled(recorded, 1, len(page)))
+            pulled = summed(pulled, Pulled(recorded, 1, len(page)))
             if self._is_stopping():
                 return pulled
         async with self._database.write() as connection:
@@ -307,7 +307,7 @@ class Poller:
         return pulled
 
 
-def _people_first(kind: ObjectKind) -> int:
+def people_first(kind: ObjectKind) -> int:
     """Contacts before deals, so that a deal finds its people stored."""
     return (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL).index(kind)
 
@@ -335,7 +335,8 @@ def _reach(source: SourceContext, kind: ObjectKind) -> tuple[str, str]:
     return "|".join((all_of, "#", *sorted(chosen.only_where_set), "deals" if chosen.or_on_deals else "")), all_of
 
 
-def _sum(one: Pulled, other: Pulled) -> Pulled:
+def summed(one: Pulled, other: Pulled) -> Pulled:
+    """Two stretches of reading as one."""
     return Pulled(
         one.recorded + other.recorded,
         one.pages + other.pages,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +15,7 @@ from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest import repository
 from app.ingest.aggregates import Neighbourhood, load_neighbourhood
+from app.ingest.backfill_repository import BackfillMove, move_backfill
 from app.ingest.context import SourceContext
 from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
@@ -22,7 +24,7 @@ from app.ingest.difference import Difference, difference, turned_by
 from app.ingest.erasing import Erased, erase_people
 from app.ingest.identities import LeadWriter, PeopleWritten
 from app.ingest.inbox import WaitingHint, done_with, put_hints
-from app.ingest.owing import Owed, owe
+from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
 from app.ingest.storing import PagePlan, PagePlanner, refs_in
@@ -86,11 +88,11 @@ class Recorder:
         now: datetime,
         lease: PullLease,
         *,
-        move: CursorMove | None = None,
+        move: CursorMove | BackfillMove | None = None,
         hints: Sequence[WaitingHint] = (),
         rates: Rates | None = None,
     ) -> Recorded:
-        """Record a page, move the cursor and drop the hints with it: all or nothing.
+        """Record a page, move the cursor (or the backfill) and drop the hints with it: all or nothing.
 
         The lease is renewed with each page. Raises LeaseLost where another reader took over.
         """
@@ -101,10 +103,10 @@ class Recorder:
             recorded, destinations = Recorded(), set[int]()
             if page:
                 recorded, destinations = await self._record(connection, source, page, now, rates)
-            if move is not None and not await move_cursor(connection, source.id, lease.fence, move):
+            if move is not None and not await _move(connection, source.id, lease.fence, move, now, recorded):
                 raise LeaseLost(lease.name)
             is_silent = False
-            if move is not None and move.counts_untold and recorded.untold:
+            if isinstance(move, CursorMove) and move.counts_untold and recorded.untold:
                 is_silent = await count_untold(connection, source.id, recorded.untold, to_ms(now))
             await done_with(connection, source.id, hints)
         if is_silent:
@@ -141,6 +143,32 @@ class Recorder:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(destinations)
         return recorded, batch.last
+
+    async def owe_past(
+        self,
+        source: SourceContext,
+        deals: set[int],
+        others: set[int],
+        conversion_ids: frozenset[int],
+        now: datetime,
+        lease: PullLease,
+    ) -> int:
+        """File an upload of these conversions (of these records) at each destination that never was owed one.
+
+        None of them goes by that: they are before the start of their destination. What the mapping excludes meanwhile is filed
+        as that. Raises LeaseLost like `record`. Returns how many deliveries were added.
+        """
+        async with self._database.write() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.prefer)
+            people = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
+            stored = await self._stored(connection, source, near, people)
+            # As if nothing were stored: only of what is new the engine says whether the mapping excludes it.
+            judged = {one.uid: one for one in derive_all(source, near, people.email_keys, {}, source.rates)}
+            owed = owe_past(source, [one for one in stored.values() if one.id in conversion_ids], judged, now)
+            await _write_owed(connection, source, owed, IdBlock(connection, max(1, len(owed.added))))
+        return len(owed.added)
 
     async def _record(
         self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
@@ -226,6 +254,18 @@ class Recorder:
             companies=sorted(companies) if source.counts_companies else (),
             email_keys=sorted(keys),
         )
+
+
+async def _move(
+    connection: AsyncConnection, source_id: int, fence: int, move: CursorMove | BackfillMove, now: datetime, made: Recorded
+) -> bool:
+    match move:
+        case CursorMove():
+            return await move_cursor(connection, source_id, fence, move)
+        case BackfillMove():
+            return await move_backfill(connection, source_id, fence, move, now, (made.records, made.new_conversions))
+        case _:
+            assert_never(move)
 
 
 def _ids_for(source: SourceContext, kept: int, new: int) -> int:

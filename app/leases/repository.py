@@ -1,9 +1,11 @@
 """SQL of leases. A fence rises with every change of holder; writes under a lease carry it. Never commits."""
 
-from sqlalchemy import text, update
+from collections.abc import Sequence
+
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.tables import leases
+from app.db.tables import jobs, leases
 
 _ACQUIRE = text(
     "INSERT INTO leases (name, holder, fence, until) VALUES (:name, :holder, 1, :until) "
@@ -42,3 +44,15 @@ async def renew(connection: AsyncConnection, name: str, holder: str, fence: int,
     """
     given = {"name": name, "holder": holder, "fence": fence, "until": now_ms + ttl_ms}
     return (await connection.execute(_RENEW, given)).rowcount == 1
+
+
+async def is_held_by_other(connection: AsyncConnection, names: Sequence[str], holder: str, now_ms: int) -> bool:
+    """True where another holds one of these leases now."""
+    held = select(leases.c.name).where(leases.c.name.in_(names), leases.c.holder != holder, leases.c.until > now_ms).limit(1)
+    return await connection.scalar(held) is not None
+
+
+async def ran_since(connection: AsyncConnection, job_names: Sequence[str], since_ms: int) -> bool:
+    """True where one of these jobs was run since then, by whomever."""
+    ran = select(jobs.c.name).where(jobs.c.name.in_(job_names), jobs.c.ran_at >= since_ms).limit(1)
+    return await connection.scalar(ran) is not None

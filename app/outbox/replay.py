@@ -120,6 +120,19 @@ def judge(one: Stopped, resolution: Resolution | None, now: datetime) -> ReplayD
             assert_never(one.state)
 
 
+def judge_past(one: Stopped, now: datetime) -> Reopen | Stays:
+    """Decide on one delivery from before the start, when a person asks for the past; all else is none of its business."""
+    match one.state:
+        case DeliveryState.SKIPPED if one.reason == Reason.BEFORE_START:
+            return Stays.UNKNOWN_EFFECT if one.has_unknown_try else _reopen(one, now)
+        case DeliveryState.SKIPPED if one.reason not in JUDGED_AGAIN:
+            return Stays(one.reason)
+        case DeliveryState.ACCEPTED | DeliveryState.CONFIRMED | DeliveryState.UNMATCHED:
+            return Stays.SENT
+        case _:
+            return Stays.OWED
+
+
 def _resolved(one: Stopped, resolution: Resolution | None, now: datetime) -> ReplayDecision:
     """What the platform may have is decided by a person only."""
     match resolution:

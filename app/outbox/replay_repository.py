@@ -12,6 +12,7 @@ from app.db.instants import from_ms, to_ms
 from app.db.tables import conversions, deliveries
 from app.outbox.replay import REPLAYED_BY_FILTER, Reopen
 from app.outbox.states import DeliveryState, Reason
+from connectors.contract.conversions import DeliveryKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,29 @@ async def stopped_rows(connection: AsyncConnection, ids: Sequence[int], *, lock:
         )
         for row in await connection.execute(statement)
     ]
+
+
+async def past_uploads(
+    connection: AsyncConnection, source_id: int, since_ms: int, until_ms: int, after: tuple[int, int] | None, look: int
+) -> tuple[list[int], tuple[int, int] | None]:
+    """Uploads skipped as before the start, of the next `look` conversions of a source in these instants; where to go on."""
+    at, last = after or (since_ms, 0)
+    later = or_(conversions.c.occurred_at > at, and_(conversions.c.occurred_at == at, conversions.c.id > last))
+    mine = (conversions.c.source_id == source_id, conversions.c.occurred_at >= at, conversions.c.occurred_at <= until_ms)
+    order = (conversions.c.occurred_at, conversions.c.id)
+    keys = list(
+        await connection.execute(
+            select(conversions.c.id, conversions.c.occurred_at).where(*mine, later).order_by(*order).limit(look)
+        )
+    )
+    found = await connection.scalars(
+        select(deliveries.c.id)
+        .where(among(connection, deliveries.c.conversion_id, [key.id for key in keys]))
+        .where(deliveries.c.kind == DeliveryKind.UPLOAD.value, deliveries.c.state == DeliveryState.SKIPPED.value)
+        .where(deliveries.c.reason == Reason.BEFORE_START.value)
+        .order_by(deliveries.c.id)
+    )
+    return list(found), (keys[-1].occurred_at, keys[-1].id) if len(keys) == look else None
 
 
 async def reopen(connection: AsyncConnection, opened: Sequence[tuple[StoppedRow, Reopen]], now_ms: int) -> int:

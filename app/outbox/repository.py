@@ -104,6 +104,12 @@ async def claim(
     return [_claimed(dict(row), from_ms(found[row["deliveries_id"]])) for row in rows.mappings()]
 
 
+async def rows_as_claimed(connection: AsyncConnection, ids: Sequence[int], now: datetime) -> list[ClaimedRow]:
+    """These deliveries as a claim at this instant would read them; nothing is claimed."""
+    rows = await connection.execute(_claimed_rows(for_sqlite=is_sqlite(connection)), lists(connection, ids=ids))
+    return [_claimed(dict(row), now) for row in rows.mappings()]
+
+
 # Statements of every claim are built once: building one costs more than running it.
 _DUE = (
     select(deliveries.c.id, deliveries.c.due_at, deliveries.c.state, deliveries.c.upload_id, deliveries.c.tries)

@@ -74,8 +74,25 @@ class WebhookStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillStatus:
+    """How far the past of one kind of record is read: `share` of its time, 0 to 1. `failed` says why it stands still."""
+
+    object: str
+    since: datetime
+    share: float
+    seen: int
+    records: int
+    conversions: int
+    moved_at: datetime | None
+    failed: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without; `webhooks` is None before any."""
+    """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without; `webhooks` is None before any.
+
+    `backfill`: what is under way.
+    """
 
     name: str
     kind: str
@@ -86,6 +103,7 @@ class SourceStatus:
     hints_waiting: int
     polls: Sequence[PollStatus]
     webhooks: WebhookStatus | None
+    backfill: Sequence[BackfillStatus]
     webhook_url: str | None = field(repr=False)
 
 
@@ -171,6 +189,7 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
     versions = await queries.active_versions(connection)
     cursors = await queries.all_cursors(connection)
     watched = await watches(connection)
+    backfills = await queries.open_backfills(connection)
     return [
         SourceStatus(
             name=row.name,
@@ -182,6 +201,7 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
             webhooks=_webhooks(watched.get(row.id)),
+            backfill=[_backfill(one, now) for one in backfills if one["source_id"] == row.id],
             webhook_url=webhook_url(row, webhooks),
         )
         for row in await connections.list_sources(connection)
@@ -218,6 +238,21 @@ def _poll(row: RowMapping) -> PollStatus:
         read_to=from_ms(row["settled_to"]),
         is_reading=row["resume"] is not None,
         next_poll_at=optional_from_ms(row["next_poll_at"]),
+    )
+
+
+def _backfill(row: RowMapping, now: datetime) -> BackfillStatus:
+    whole = (to_ms(now) if row["until"] is None else row["until"]) - row["since"]
+    done = 0 if row["position"] is None else row["position"] - row["since"]
+    return BackfillStatus(
+        object=row["object"],
+        since=from_ms(row["since"]),
+        share=1.0 if row["is_done"] else round(min(max(done / max(whole, 1), 0.0), 1.0), 4),
+        seen=row["seen"],
+        records=row["records"],
+        conversions=row["conversions"],
+        moved_at=optional_from_ms(row["moved_at"]),
+        failed=row["error"],
     )
 
 

@@ -141,7 +141,7 @@ class Reading:
 
     def answer(self, request: WebhookRequest, secrets: Sequence[str] | None = None) -> tuple[Hint, ...] | WebhookRefused:
         """What the vendor's parser says of a webhook now."""
-        parse = registry.WEBHOOKS[self.stage.kind]
+        parse = registry.WEBHOOKS[self.stage.kind].parse
         return parse(request, self.stage.secrets if secrets is None else secrets, self.stage.clock())
 
     def parsed(self, request: WebhookRequest) -> tuple[Hint, ...]:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.contract.crm_stage import Ability, Clock, CrmStage
 from tests.contract.hubspot_stage import HubSpotStage
+from tests.contract.pipedrive_stage import PipedriveStage
+from tests.contract.salesforce_stage import SalesforceStage
 
 
 class MakesAStage(Protocol):
@@ -17,7 +19,11 @@ class MakesAStage(Protocol):
     def __call__(self, clock: Clock) -> CrmStage: ...
 
 
-STAGES: Mapping[str, MakesAStage] = {"hubspot": HubSpotStage}
+STAGES: Mapping[str, MakesAStage] = {
+    "hubspot": HubSpotStage,
+    "pipedrive": PipedriveStage,
+    "salesforce": SalesforceStage,
+}
 
 
 def on_stages_with(ability: Ability) -> pytest.MarkDecorator:

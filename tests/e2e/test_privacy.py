@@ -18,6 +18,7 @@ from sqlalchemy import select
 from app.bootstrap.services import Services
 from app.db.session import Database
 from app.db.tables import metadata
+from app.ingest.lookups import stored_of
 from app.ingest.people import People
 from app.secrets import Fingerprints
 from app.telemetry.logs import configure_logs
@@ -134,7 +135,7 @@ async def _reprs(services: Services, rig: Rig, one: PersonFacts) -> list[str]:
     assert context is not None
     refs = [RecordRef(ObjectKind.CONTACT, rig.stage.ids[key]) for key in rig.stage.ids if not key.startswith("d")]
     records = await services.openers.stored_source(row).fetch(
-        refs, context.selection, services.poller._stored(context, refetches=True)
+        refs, context.selection, stored_of(services.database, row.id, refetches=True)
     )
     raw = RawIdentity(email=(one.email,), phone=("+44 20 7946 0123",), last_name=(f"Doe{one.key}",), gclid=(one.gclid,))
     hashed = identify(raw)
