@@ -1,6 +1,6 @@
 """Every test of a room like this runs on every simulated CRM."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -22,4 +22,5 @@ async def reading(stage: CrmStage) -> Reading:
     """Its source, with what the mapping needs selected."""
     made = Reading(stage)
     await made.select()
+    stage.clock.go_on(timedelta(0))
     return made

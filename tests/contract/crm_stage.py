@@ -51,7 +51,10 @@ class Clock:
         return self.at
 
     def go_on(self, by: timedelta) -> datetime:
+        """A whole second, at least so much later."""
         self.at += by
+        if self.at.microsecond:
+            self.at = self.at.replace(microsecond=0) + timedelta(seconds=1)
         return self.at
 
 

@@ -152,7 +152,7 @@ class Reading:
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.stage.clock.go_on(timedelta(seconds=seconds))
+        self.stage.clock.at += timedelta(seconds=seconds)
         await asyncio.sleep(0)
 
 

@@ -97,7 +97,8 @@ async def test_what_is_stored_in_this_version_costs_no_further_read(stage: CrmSt
     before = stage.asked()
     pages = await reading.poll(since)
 
-    assert sum(len(page.records) for page in pages) == 0
+    # Salesforce tells that a deal's contact roles changed, not whether we have them: such a deal is read again in the overlap.
+    assert sum(len(page.records) for page in pages) <= (stage.kind == "salesforce")
     assert stage.asked() - before <= 2 * len(reading.selection.objects)
 
 

@@ -185,4 +185,4 @@ class Rig:
         )
 
     async def _sleep(self, seconds: float) -> None:
-        self.stage.clock.go_on(timedelta(seconds=seconds))
+        self.stage.clock.at += timedelta(seconds=seconds)

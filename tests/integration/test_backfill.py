@@ -63,7 +63,6 @@ def _qualified(ref: RecordRef) -> Record:
 
 
 def _backfiller(world: World, crm: SlowCrm, holder: str = "me") -> Backfiller:
-    poller = Poller(world.database, world.recorder, holder, lambda: crm.now)
     return Backfiller(world.database, world.recorder, holder, lambda: crm.now)
 
 
