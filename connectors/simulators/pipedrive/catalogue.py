@@ -148,14 +148,14 @@ class Catalogue:
         """The stages of a pipeline in their order."""
         return sorted((one for one in self.stages.values() if one.pipeline_id == pipeline_id), key=lambda one: one.order_nr)
 
-    def add_pipeline(self, name: str, stages: Sequence[str]) -> Pipeline:
-        """A new pipeline with stages of these names."""
+    def add_pipeline(self, name: str, stages: Sequence[str], chances: Sequence[int] = ()) -> Pipeline:
+        """A new pipeline with stages of these names, each with its chance in percent (100 until somebody sets it)."""
         pipeline = Pipeline(max(self.pipelines, default=0) + 1, name, len(self.pipelines) + 1)
         self.pipelines[pipeline.id] = pipeline
         for order, stage in enumerate(stages, start=1):
             number = max([*self.stages, *self.removed_stages], default=0) + 1
-            probability = 10 + 80 * order // max(len(stages), 1)
-            self.stages[number] = Stage(number, stage, pipeline.id, order, probability)
+            chance = chances[order - 1] if chances else 100
+            self.stages[number] = Stage(number, stage, pipeline.id, order, chance)
         return pipeline
 
     def rename(self, kind: str, code: str, name: str) -> None:

@@ -268,9 +268,9 @@ class Company:
         self.catalogue.define(kind, Field(code, name, field_type, choices, is_custom=True))
         return code
 
-    def define_pipeline(self, name: str, stages: Sequence[str]) -> Pipeline:
-        """Make a pipeline with stages of these names."""
-        return self.catalogue.add_pipeline(name, stages)
+    def define_pipeline(self, name: str, stages: Sequence[str], chances: Sequence[int] = ()) -> Pipeline:
+        """Make a pipeline with stages of these names, each with its chance in percent where given."""
+        return self.catalogue.add_pipeline(name, stages, chances)
 
     def remove_stage(self, stage_id: int) -> None:
         """Remove a stage from the setup: no list shows it, deals and changelogs go on naming it."""

@@ -71,7 +71,7 @@ class Store:
         if isinstance(row, Lead):
             self._lead_numbers[row.uuid] = row.id
         shelf.put(row, None if visible_at is None else millis(visible_at))
-        self._tell("create", row, row.add_time, source=source)
+        self._tell("create", row, row.update_time, source=source)
 
     def write(self, row: Row, values: tuple[Values, Values], moment: Moment) -> bool:
         """Write fields and custom fields; the update time moves and everybody is told, where anything changed."""

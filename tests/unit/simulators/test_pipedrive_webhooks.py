@@ -87,6 +87,19 @@ async def test_own_writes_come_back_as_api_changes(rig: Rig) -> None:
     assert (event["meta"]["change_source"], event["previous"]) == ("api", {"custom_fields": {code: None}})
 
 
+async def test_an_import_is_told_when_it_is_made(rig: Rig) -> None:
+    """An imported deal may say that it is old and long won; the event is of now, and the poll finds it by its update time."""
+    rig.company.subscribe(URL, at=START)
+    fields = {"title": "old", "add_time": at(-9000), "status": "won", "won_time": at(-8000)}
+    deal = rig.company.create_deal(fields, at(1), source="api")
+
+    [event] = told(rig.company.drain_webhooks(rig.now))
+
+    assert (event["meta"]["timestamp"], event["data"]["add_time"]) == ("2026-11-01T13:00:00.000Z", "2025-10-22T12:00:00Z")
+    assert event["data"]["won_time"] == "2025-12-03T04:00:00Z"
+    assert await rig.ids(DEALS, updated_since="2026-11-01T13:00:00Z") == [deal]
+
+
 async def test_one_webhook_is_one_action_and_object_and_sees_with_its_users_eyes(rig: Rig) -> None:
     """A webhook under a user without rights silently misses rows."""
     company = rig.company

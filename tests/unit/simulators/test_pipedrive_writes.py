@@ -126,7 +126,7 @@ async def test_fields_are_described_page_by_page(rig: Rig) -> None:
 
 async def test_pipelines_stages_and_currencies(rig: Rig) -> None:
     """Stage ids are unique in the company; a custom currency is a unit and no money."""
-    second = rig.company.define_pipeline("Second", ["In", "Out"])
+    second = rig.company.define_pipeline("Second", ["In", "Out"], [20, 80])
     rig.company.define_currency("USR", "users")
 
     stages = await rig.data("/api/v2/stages", sort_by="order_nr")
@@ -134,10 +134,24 @@ async def test_pipelines_stages_and_currencies(rig: Rig) -> None:
     currencies = {one["code"]: one for one in await rig.data("/v1/currencies")}
 
     assert len({one["id"] for one in stages}) == 7
-    assert [one["name"] for one in of_second] == ["In", "Out"]
+    assert [(one["name"], one["deal_probability"]) for one in of_second] == [("In", 20), ("Out", 80)]
     assert [one["name"] for one in await rig.data("/api/v2/pipelines")] == ["Pipeline", "Second"]
     assert (currencies["USR"]["is_custom_flag"], currencies["JPY"]["decimal_points"]) == (True, 0)
     assert [one["is_you"] for one in await rig.data("/v1/users")] == [True]
+
+
+async def test_a_removed_stage_lives_on_in_deals_and_changelogs(rig: Rig) -> None:
+    """An administrator tidies up: no list names the stage any more, history does, and its id is not given again."""
+    deal = rig.company.create_deal({"title": "x"}, START)
+    rig.company.move(deal, 5, at(1))
+    rig.company.remove_stage(5)
+
+    listed = [one["id"] for one in await rig.data("/api/v2/stages")]
+    added = rig.company.catalogue.stages_of(rig.company.define_pipeline("Next", ["New"]).id)
+
+    assert (listed, [one.id for one in added]) == ([1, 2, 3, 4], [6])
+    assert (await rig.data(f"{DEALS}/{deal}"))["stage_id"] == 5
+    assert (await rig.data(f"/v1/deals/{deal}/changelog"))[0]["new_value"] == "5"
 
 
 async def test_python_writes_are_checked_too(rig: Rig) -> None:
