@@ -47,7 +47,7 @@ def rig_of_deals() -> Rig:
     return rig
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=14))
 async def test_no_query_breaks_the_vendor(words: list[str]) -> None:
     """Whatever is asked, the answer is rows or a refusal with a code."""
@@ -58,7 +58,7 @@ async def test_no_query_breaks_the_vendor(words: list[str]) -> None:
         assert reply.status_code == 200 or (reply.status_code, bool(reply.json()[0]["errorCode"])) == (400, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(["/composite", "/composite/batch", "/composite/sobjects", "/sobjects/Lead"]), VALUES)
 async def test_no_body_breaks_the_vendor(path: str, body: Any) -> None:
     """A garbled body is refused as a whole or in its parts."""
@@ -77,7 +77,7 @@ def condition() -> st.SearchStrategy[str]:
     return st.recursive(st.sampled_from(CONDITIONS), joined, max_leaves=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(condition())
 async def test_indexes_never_change_an_answer(where: str) -> None:
     """What an index leaves out must be what does not fit: a condition and its contrary share the rows among them."""
