@@ -71,7 +71,7 @@ class SalesforceStage:
         return self.org.requests["token"]
 
     def asked(self) -> int:
-        return self.org.requests.total() - self.refreshes() - self.org.requests["versions"]
+        return self.org.limits.admitted
 
     def spent(self) -> int:
         return self.asked()

@@ -18,6 +18,7 @@ from connectors.simulators.salesforce import composite, objects, queries, writes
 from connectors.simulators.salesforce.calls import Answer, Call
 from connectors.simulators.salesforce.errors import Refusal, api_disabled, expired_session, not_found, refusal
 from connectors.simulators.salesforce.queries import Locators, entity_of
+from connectors.simulators.salesforce.records import USER_ID
 from connectors.simulators.salesforce.sessions import SHARED_HOSTS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def create_salesforce(org: "Org", clock: Clock) -> Starlette:
     gate = Gate(org, clock)
     routes = [
         Route("/services/oauth2/token", gate.token, methods=["POST"]),
+        Route("/services/oauth2/userinfo", gate.user_info, methods=["GET"]),
         Route("/services/data{slash:path}", gate.data, methods=_METHODS),
     ]
     app = Starlette(routes=routes)
@@ -63,6 +65,17 @@ class Gate:
         is_shared = urlsplit(base_url).hostname in SHARED_HOSTS
         instance_url = self._org.instance_url or (self._org.my_domain if is_shared else base_url)
         return self._written(Answer({**reply, "instance_url": instance_url}), now)
+
+    async def user_info(self, request: Request) -> Response:
+        """`GET /services/oauth2/userinfo`: who the session is and to which org it belongs."""
+        self._org.requests["userinfo"] += 1
+        now = self._clock()
+        try:
+            self._org.sessions.admit(request.headers.get("authorization"), now)
+        except Refusal:
+            return self._written(Answer({"error": "Bad_OAuth_Token"}, 403), now)
+        about = {"user_id": USER_ID, "organization_id": self._org.org_id, "preferred_username": self._org.app.run_as}
+        return self._written(Answer({**about, "zoneinfo": self._org.time_zone, "active": True}), now)
 
     async def data(self, request: Request) -> Response:
         """Everything under `/services/data`; the list of versions needs no session."""
@@ -146,6 +159,8 @@ class Router:
                 return queries.more(call, self._locators)
             case "PATCH", ("composite", "sobjects"):
                 return writes.update_many(call)
+            case "GET", ():
+                return Answer({name: f"{call.root}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite")})
             case "GET", ("limits",):
                 return objects.limits(call)
             case "GET", ("ui-api", "object-info", _, "picklist-values", _, _):

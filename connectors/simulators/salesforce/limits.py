@@ -12,7 +12,7 @@ _DAY_MS = 24 * 3600 * 1000
 class Limits:
     """A rolling count. `used_elsewhere` are calls of others; `tolerance` how far above `daily` calls still pass.
 
-    With an `app` the header tells that app's share too.
+    With an `app` the header tells that app's share too. `admitted` are all calls that ever were charged.
     """
 
     def __init__(self, daily: int) -> None:
@@ -20,6 +20,7 @@ class Limits:
         self.used_elsewhere = 0
         self.tolerance = 0
         self.app = ""
+        self.admitted = 0
         self._calls: deque[int] = deque()
 
     def admit(self, now: datetime) -> None:
@@ -27,6 +28,7 @@ class Limits:
         if self.used(now) >= self.daily + self.tolerance:
             raise too_many_calls()
         self._calls.append(millis(now))
+        self.admitted += 1
 
     def used(self, now: datetime) -> int:
         """Calls of the last 24 hours."""

@@ -37,7 +37,6 @@ class Cursor:
     rows: Sequence[Row]
     evaluator: Evaluator
     opened_at: datetime
-    page: int
 
 
 class Locators:
@@ -95,10 +94,9 @@ def run(call: Call, locators: Locators, *, with_deleted: bool) -> Answer:
         raise query_timeout()
     if not query.paths:
         return Answer({"totalSize": len(rows), "done": True, "records": []})
-    cursor = Cursor(kind, paths, rows, evaluator, call.now, _page_rows(call.org, call.headers, paths))
-    if len(rows) <= cursor.page:
-        return Answer(_told(call, cursor, 0, None))
-    return Answer(_told(call, cursor, 0, locators.add(cursor)))
+    cursor = Cursor(kind, paths, rows, evaluator, call.now)
+    page = rows[: _page_rows(call.org, call.headers, paths)]
+    return Answer(_told(call, cursor, page, locators.add(cursor) if len(page) < len(rows) else None))
 
 
 def more(call: Call, locators: Locators) -> Answer:
@@ -109,9 +107,11 @@ def more(call: Call, locators: Locators) -> Answer:
     cursor, offset = locators.get(found["id"], call.now), int(found["offset"])
     if offset > len(cursor.rows):
         raise dead_locator()
-    if offset + cursor.page >= len(cursor.rows):
+    page = cursor.rows[offset : offset + _page_rows(call.org, call.headers, cursor.paths)]
+    if offset + len(page) >= len(cursor.rows):
         locators.close(found["id"])
-    return Answer(_told(call, cursor, offset, found["id"]))
+        return Answer(_told(call, cursor, page, None))
+    return Answer(_told(call, cursor, page, found["id"], offset))
 
 
 def told_row(call: Call, kind: ObjectType, paths: Sequence[Path], row: Row) -> Json:
@@ -146,14 +146,12 @@ def _page_rows(org: "Org", headers: Mapping[str, str], paths: Sequence[Path]) ->
             return max(1, min(fewer(asked), asked))
 
 
-def _told(call: Call, cursor: Cursor, offset: int, locator: str | None) -> Json:
+def _told(call: Call, cursor: Cursor, page: Sequence[Row], locator: str | None, offset: int = 0) -> Json:
     shape = _Shape(call.root, cursor.kind, cursor.paths)
-    page = cursor.rows[offset : offset + cursor.page]
     records = [shape.told(row) for row in filter(cursor.evaluator.shown(cursor.kind), page)]
-    after = offset + len(page)
-    if locator is None or after >= len(cursor.rows):
+    if locator is None:
         return {"totalSize": len(cursor.rows), "done": True, "records": records}
-    next_url = f"{call.root}/query/{locator}-{after}"
+    next_url = f"{call.root}/query/{locator}-{offset + len(page)}"
     return {"totalSize": len(cursor.rows), "done": False, "nextRecordsUrl": next_url, "records": records}
 
 

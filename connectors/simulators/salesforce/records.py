@@ -6,7 +6,7 @@ from typing import cast
 
 from connectors.simulators.salesforce.catalogue import FIELD_HISTORIES, OBJECTS, Stage, Status
 from connectors.simulators.salesforce.ids import make_id
-from connectors.simulators.salesforce.instants import moment
+from connectors.simulators.salesforce.instants import moment, rest_text
 from connectors.simulators.salesforce.schema import Schema
 from connectors.simulators.salesforce.table import Row, Table, Value, Values, value_at
 from connectors.simulators.salesforce.values import taken_in
@@ -124,8 +124,12 @@ class Records:
         return cast("int", self.tables[name].get(row, field))
 
     def unpacked(self, name: str, row: Row) -> dict[str, Value]:
-        """A record's values by field."""
-        return {one: value_at(row.values, column) for one, column in self.tables[name].columns.items()}
+        """A record's values by field; what was never said is false, not null, where a field is a boolean."""
+        values = {one: value_at(row.values, column) for one, column in self.tables[name].columns.items()}
+        for one, field in self.schema.fields[name].items():
+            if field.type == "boolean" and values[one] is None:
+                values[one] = False
+        return values
 
     def checked(self, name: str, fields: Mapping[str, object]) -> dict[str, Value]:
         """Values as they are stored; ValueError for an unknown field or a value that does not fit."""
@@ -199,7 +203,9 @@ class Records:
         table, row_id = self.tables[history], self._new_id(history)
         known = self.schema.fields[name].get(field)
         row: dict[str, Value] = self._system(history, row_id, when)
-        row |= {parent_field: record_id, "Field": field, "OldValue": change[0], "NewValue": change[1]}
+        is_instant = known is not None and known.type == "datetime"
+        old, new = (rest_text(int(one)) if is_instant and one is not None else one for one in change)
+        row |= {parent_field: record_id, "Field": field, "OldValue": old, "NewValue": new}
         row["DataType"] = _DATA_TYPES.get(known.type if known else "", "Text")
         table.put(Row(row_id, self._packed(table, row)), when.at_ms, when.visible_ms)
 

@@ -35,7 +35,10 @@ class WebhookRequest:
 
 @dataclass(frozen=True, slots=True)
 class Disorder:
-    """What happens to pushes on their way: shares lost and doubled, and whether they are shuffled. Fixed by the seed."""
+    """What happens to pushes on their way: shares lost and doubled, and whether they are shuffled. Fixed by the seed.
+
+    A callout that is lost is lost for good; an outbound message that is lost was never acknowledged and comes again.
+    """
 
     seed: int = 0
     loss: float = 0.0
@@ -85,6 +88,7 @@ class _Queue:
 
     def __init__(self, disorder: Disorder) -> None:
         self.events: list[_Event] = []
+        self.lost: list[_Event] = []  # of the last time
         self._disorder = disorder
         self._random = random.Random(disorder.seed)
 
@@ -93,7 +97,9 @@ class _Queue:
         now_ms = millis(now)
         ready = [one for one in self.events if one.due_ms <= now_ms]
         self.events = [one for one in self.events if one.due_ms > now_ms]
-        sent = [one for one in ready if not is_dropped(one) and self._random.random() >= self._disorder.loss]
+        kept = [one for one in ready if not is_dropped(one)]
+        self.lost = [one for one in kept if self._random.random() < self._disorder.loss]
+        sent = [one for one in kept if one not in self.lost] if self.lost else kept
         sent += [one for one in sent if self._random.random() < self._disorder.duplication]
         if self._disorder.is_shuffled:
             self._random.shuffle(sent)
@@ -168,6 +174,7 @@ class SoapOutbox:
         """All that is due, up to 100 notifications a request, with the values of now."""
         too_old_ms = millis(now - DROPPED_AFTER)
         due = self._queue.due(now, lambda one: one.at_ms <= too_old_ms)
+        self._queue.events += [_again(one, now) for one in self._queue.lost]
         requests: list[WebhookRequest] = []
         for name in self._fields:
             rows = self._org.records.tables[name].rows
@@ -183,8 +190,7 @@ class SoapOutbox:
             event = self._sent.pop(one, None)
             if event is None or is_delivered:
                 continue
-            gap = min(timedelta(minutes=2) * 2**event.attempts, LONGEST_GAP)
-            self._queue.events.append(replace(event, due_ms=millis(now + gap), attempts=event.attempts + 1))
+            self._queue.events.append(_again(event, now))
         return is_delivered
 
     def _request(self, name: str, events: Sequence[_Event], now: datetime) -> WebhookRequest:
@@ -200,10 +206,15 @@ class SoapOutbox:
         row = records.tables[name].rows[record_id]
         known = self._org.schema.fields[name]
         named = [one for one in self._fields[name] if one != "Id" and one in known]
-        return [("Id", record_id), *((one, told_in_xml(known[one].type, records.tables[name].get(row, one))) for one in named)]
+        return [("Id", record_id), *((one, _told_in_xml(known[one].type, records.tables[name].get(row, one))) for one in named)]
 
 
-def told_in_xml(field_type: str, value: Value) -> object:
+def _again(event: _Event, now: datetime) -> _Event:
+    gap = min(timedelta(minutes=2) * 2**event.attempts, LONGEST_GAP)
+    return replace(event, due_ms=millis(now + gap), attempts=event.attempts + 1)
+
+
+def _told_in_xml(field_type: str, value: Value) -> object:
     """A value as outbound messages write it: instants with Z, booleans in small letters."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -45,9 +45,13 @@ async def test_pages_may_be_shorter_than_asked_for(rig: Rig) -> None:
     rig.org.page_rows = lambda asked: 7 if asked == 2000 else asked
 
     rows = await rig.column("Id", "Lead ORDER BY Id")
+    sizes = iter(range(1, 1000))
+    rig.org.page_rows = lambda _: next(sizes)
+    growing = await rig.column("Id", "Lead ORDER BY Id")
 
+    assert growing == made
     assert [len(one.json()["records"]) for one in (hinted, too_small)] == [250, 200]
-    assert (rows, rig.org.requests["query_more"]) == (made, 142)
+    assert (rows, rig.org.requests["query_more"]) == (made, 142 + 44)
 
 
 async def test_locators_die_of_age_and_of_being_too_many(rig: Rig) -> None:

@@ -155,6 +155,7 @@ async def test_sessions_end_when_idle_and_are_told_so_in_an_array(rig: Rig) -> N
         [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}],
     )
     assert (await rig.client.get(f"{ROOT}/limits")).status_code == 401
+    assert (await rig.get("/services/oauth2/userinfo")).json() == {"error": "Bad_OAuth_Token"}
 
 
 async def test_versions_are_listed_to_anyone_and_retired_ones_gone(rig: Rig) -> None:
@@ -164,7 +165,10 @@ async def test_versions_are_listed_to_anyone_and_retired_ones_gone(rig: Rig) -> 
     replies = [await rig.get(f"/services/data/v{one}/limits") for one in ("20.0", "99.0", "67.0")]
 
     assert {"version": "67.0", "label": "Summer '26", "url": ROOT} in listed.json()
+    who = (await rig.get("/services/oauth2/userinfo")).json()
     assert [one.status_code for one in replies] == [410, 404, 200]
+    assert (await rig.get("/")).json()["query"] == f"{ROOT}/query"
+    assert (who["organization_id"], who["preferred_username"]) == (rig.org.org_id, APP.run_as)
 
 
 async def test_the_calls_of_a_day_run_out_and_come_back(rig: Rig) -> None:

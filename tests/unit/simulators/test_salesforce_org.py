@@ -78,6 +78,22 @@ async def test_lead_status_has_history_only_while_tracked(rig: Rig) -> None:
     assert names == [["Status"], []]
 
 
+async def test_any_field_may_be_tracked(rig: Rig) -> None:
+    """Old and new value are told by their type, as the record tells them."""
+    rig.org.define_field("Contact", "Qualified__c", "datetime")
+    for name in ("Qualified__c", "HasOptedOutOfEmail"):
+        rig.org.track_history("Contact", name)
+    contact = rig.org.create("Contact", {}, at())
+    rig.org.update("Contact", contact, {"Qualified__c": at(1), "HasOptedOutOfEmail": True}, at(2))
+
+    rows = await rig.rows("SELECT Field, OldValue, NewValue, DataType FROM ContactHistory WHERE Field != 'created' ORDER BY Id")
+
+    assert [tuple(one.values())[1:] for one in rows] == [
+        ("HasOptedOutOfEmail", False, True, "Boolean"),
+        ("Qualified__c", None, at(1).strftime(STAMP), "DateTime"),
+    ]
+
+
 async def test_a_lead_is_converted_in_one_transaction(rig: Rig) -> None:
     """Person and deal come out of the lead; an unmapped click id stays on the lead alone."""
     for name in ("GCLID__c", "Grade__c"):

@@ -142,6 +142,25 @@ def test_without_the_exact_ack_the_same_notifications_come_again(status: int, bo
     assert org.drain_webhooks(at(600)) == []
 
 
+def test_lost_outbound_messages_come_again_and_doubled_ones_have_one_id() -> None:
+    """Only an Ack ends a message; on the way it may be doubled and change places."""
+    org = Org()
+    outbox = org.outbound_messages(URL, {"Lead": []}, disorder=Disorder(5, loss=0.3, duplication=0.3, is_shuffled=True))
+    for _ in range(50):
+        org.create("Lead", {}, at())
+    seen: list[str] = []
+    sizes = []
+
+    for minute in range(400):
+        for request in org.drain_webhooks(at(minute)):
+            seen += request.notifications
+            sizes.append(len(request.notifications))
+            outbox.answered(request, 200, ACK, at(minute))
+
+    assert (len(set(seen)), seen != sorted(seen), Counter(seen).most_common(1)[0][1]) == (50, True, 2)
+    assert 20 < sizes[0] < 60
+
+
 def test_outbound_messages_are_given_up_after_a_day() -> None:
     """What was refused for so long is never sent again: only the poll finds it."""
     org = Org()
