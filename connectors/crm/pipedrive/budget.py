@@ -139,10 +139,14 @@ class TokenBudget:
 
     def allows_history(self) -> bool:
         """Whether a changelog may be read: our share is not spent, and the company's day is not nearly so."""
+        return self.histories_left() > 0
+
+    def histories_left(self) -> int:
+        """How many changelogs of a page our share holds; none where the company's day is nearly spent."""
         left = self.left
         if left is not None and left < LITTLE_IS_LEFT * self.daily_tokens:
-            return False
-        return self.spent + COSTS[Call.CHANGELOG] <= self.share_tokens
+            return 0
+        return max(self.share_tokens - self.spent, 0) // COSTS[Call.CHANGELOG]
 
     def poll_every(self, kind: ObjectKind) -> timedelta:
         """How long between two polls of a kind, so that a day without changes stays under the share.

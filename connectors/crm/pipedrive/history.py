@@ -31,7 +31,8 @@ from connectors.http.strict_json import Json
 # The row's own instant and the changelog's of the same change may differ by so much.
 SAME_CHANGE = timedelta(seconds=2)
 
-Nothing = Mapping[str, Held]
+# The newest stored entry of each property that has one.
+HeldByName = Mapping[str, Held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def facts_of(kind: ObjectKind, row: Json, names: Iterable[str]) -> RowFacts:
     )
 
 
-def needs_changelog(facts: RowFacts, held: Nothing) -> bool:
+def needs_changelog(facts: RowFacts, held: HeldByName) -> bool:
     """Whether the row shows that something happened which is not stored."""
     if not held:
         return not all(facts.is_untouched(name) for name in facts.values)
@@ -119,7 +120,7 @@ def is_news(name: str, facts: RowFacts, held: Held | None) -> bool:
     return not _is_same(held.value, facts.values[name]) or (touched is not None and touched > held.at)
 
 
-def read_back_to(facts: RowFacts, held: Nothing) -> datetime | None:
+def read_back_to(facts: RowFacts, held: HeldByName) -> datetime | None:
     """How far back a changelog must be read for what is news; None for all of it."""
     news = [name for name in facts.values if is_news(name, facts, held.get(name))]
     return min(held[name].at for name in news) if news and all(name in held for name in news) else None
@@ -156,7 +157,7 @@ def is_newest_first(lines: Sequence[Line]) -> bool:
     return all(one >= other for one, other in itertools.pairwise(at))
 
 
-def exact_entries(facts: RowFacts, log: Changelog, held: Nothing, current_pipeline: str | None) -> tuple[Entry, ...]:
+def exact_entries(facts: RowFacts, log: Changelog, held: HeldByName, current_pipeline: str | None) -> tuple[Entry, ...]:
     """The entries that a changelog tells: all of them, or those not older than what is held."""
     entries: list[Entry] = []
     for name in sorted(facts.values):
@@ -167,7 +168,7 @@ def exact_entries(facts: RowFacts, log: Changelog, held: Nothing, current_pipeli
     return tuple(sorted(entries, key=lambda one: one.entered_at))
 
 
-def cheap_entries(facts: RowFacts, held: Nothing, current_pipeline: str | None) -> tuple[Entry, ...]:
+def cheap_entries(facts: RowFacts, held: HeldByName, current_pipeline: str | None) -> tuple[Entry, ...]:
     """What the row alone tells: the current values, stage, won and lost at their exact instants. Skipped stages stay unknown."""
     entries: list[Entry] = []
     for name, value in sorted(facts.values.items()):
@@ -186,7 +187,7 @@ def untouched_entries(facts: RowFacts, current_pipeline: str | None) -> tuple[En
     return tuple(_entry(name, one, current_pipeline if name == STAGE else None) for name, one in moments)
 
 
-def observed_entries(facts: RowFacts, held: Nothing) -> tuple[Entry, ...]:
+def observed_entries(facts: RowFacts, held: HeldByName) -> tuple[Entry, ...]:
     """For kinds without a changelog: each value that differs from the stored one, at the row's modification."""
     moments = (
         (name, _Moment(value, facts.modified_at, is_observed=True))

@@ -18,6 +18,7 @@ from connectors.http.strict_json import Json, from_ms, to_ms
 # Where more rows than this share an instant, a process that begins anew hands them on once more.
 MOST_SEEN = 10_000
 SECOND = timedelta(seconds=1)
+LAST_MS = 999  # of the window's last second, which belongs to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ class Lister:
             rows, until = self._found(page)
             if any(row.modified_at < since for row in rows):
                 # The server knows no `updated_since`: backwards it takes no more pages than there are changes.
-                async for older in self._newest_first(replace(position, at_ms=to_ms(until), seen=(), is_newest_first=True)):
+                newest = replace(position, at_ms=to_ms(until) + LAST_MS, seen=(), is_newest_first=True)
+                async for older in self._newest_first(newest):
                     yield older
                 return
             new = [row for row in rows if not position.has_read(row)]
@@ -184,7 +186,7 @@ class Lister:
         """Where the archive begins, once the live list is read; None where it is not to be read in this window."""
         if position.is_archive or position.archive_from_ms is None:
             return None
-        until_ms = to_ms(self.end)
+        until_ms = to_ms(self.end) + LAST_MS
         if self.kind is ObjectKind.LEAD:
             return replace(position, at_ms=until_ms, seen=(), is_archive=True, is_newest_first=True, start=0)
         return replace(position, at_ms=position.archive_from_ms, seen=(), is_archive=True, is_newest_first=False, start=0)

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from connectors.contract.errors import AuthenticationFailed
+from connectors.contract.errors import AuthenticationFailed, ConnectorError
 from connectors.contract.records import Entry, ObjectKind, Record, RecordRef
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Held, Stored
@@ -36,6 +37,9 @@ from connectors.http.strict_json import Json
 
 # A page is committed whole: so many changelogs may go before the next commit.
 MOST_HISTORIES = 100
+# How many of those that were read cheaply are looked up at the end of a window, and how many are remembered.
+MOST_CAUGHT_UP = 50
+MOST_OWED = 20_000
 # A list of ids costs as much as ten single reads.
 BATCH_FROM = 10
 
@@ -60,13 +64,14 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads records of one company."""
+    """Reads records of one company. `owed`: those whose changelog was not read for want of tokens."""
 
     api: PipedriveApi
     selection: Selection
     clock: Clock
     budget: TokenBudget
     mode: HistoryMode
+    owed: dict[RecordRef, None]
 
     async def batches(self, kind: ObjectKind, rows: Sequence[FoundRow], stored: Stored) -> AsyncIterator[Batch]:
         """The rows of a page in parts that may each be committed, those that are stored in exactly this version left out."""
@@ -95,6 +100,28 @@ class Reader:
         records = await self._records(kind, raws, await self._plans(kind, raws, stored), stored, beside)
         now = self.clock()
         return (*records, *(deleted_record(RecordRef(kind, one), now) for one in gone))
+
+    def owes(self, kind: ObjectKind) -> list[RecordRef]:
+        """Records whose changelog can be made good now."""
+        most = min(self.budget.histories_left(), MOST_CAUGHT_UP) if self.mode is HistoryMode.AUTO else 0
+        return list(islice((ref for ref in self.owed if ref.kind is kind), most))
+
+    async def caught_up(self, kind: ObjectKind, refs: Sequence[RecordRef], stored: Stored) -> tuple[Record, ...]:
+        """These records with their whole changelog, whatever is held of them; those read cheaply again are owed on."""
+        for ref in refs:
+            self.owed.pop(ref, None)
+        try:
+            return await self._whole(kind, refs, stored)
+        except ConnectorError:
+            self.owed.update(dict.fromkeys(refs))
+            raise
+
+    async def _whole(self, kind: ObjectKind, refs: Sequence[RecordRef], stored: Stored) -> tuple[Record, ...]:
+        shown, _gone = await self._shown(kind, [ref.external_id for ref in refs])
+        raws = [raw for raw in shown.values() if not is_deleted(raw)]
+        names = self._chosen(kind).history_properties
+        plans = {one: _Plan(facts_of(kind, raw, names), {}, needs_changelog=True) for one, raw in shown.items()}
+        return await self._records(kind, raws, plans, stored)
 
     async def _records(
         self,
@@ -148,10 +175,14 @@ class Reader:
             return () if plan.held else untouched_entries(plan.facts, pipeline)
         if not self._is_exact():
             self.budget.note_cheap_read()
+            if len(self.owed) < MOST_OWED:
+                self.owed[RecordRef(kind, row_id(kind, raw))] = None
             return cheap_entries(plan.facts, plan.held, pipeline)
         log = await self._changelog(kind, row_id(kind, raw), plan)
         if log is None:
             return cheap_entries(plan.facts, plan.held, pipeline)
+        if log.is_whole:
+            self.owed.pop(RecordRef(kind, row_id(kind, raw)), None)
         return exact_entries(plan.facts, log, plan.held, pipeline)
 
     def _is_exact(self) -> bool:

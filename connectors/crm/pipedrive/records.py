@@ -19,8 +19,6 @@ from connectors.crm.pipedrive.replies import (
 )
 from connectors.http.strict_json import Json, is_true
 
-# v1 (leads) writes the parts of a custom field beside it: `<key>_currency`.
-_V1_PARTS = (CURRENCY, "until", "timezone_id", "formatted_address")
 _MULTIPLE: Mapping[str, str] = {"email": "emails", "phone": "phones"}
 
 
@@ -113,7 +111,7 @@ def _money_part(money: Json, name: str) -> str | None:
     account's currency.
     """
     currency = text(money.get(CURRENCY), "a value's currency")
-    if currency and currency.upper() not in CURRENCIES:
+    if _is_own_unit(currency):
         return None
     found = currency if name == CURRENCY else text(money.get(name), "a value's amount")
     return None if name != CURRENCY and is_zero(found) else found
@@ -125,27 +123,25 @@ def is_zero(amount: str | None) -> bool:
 
 
 def _custom(row: Json, key: str, part: str) -> str | None:
-    """A custom field: nested in v2, flat in v1 (leads), where its parts stand beside it."""
+    """A custom field: nested in v2; flat in v1 (leads), where its parts stand beside it as `<key>_<part>`."""
     nested = json_object(row.get("custom_fields") or {}, "a row's `custom_fields`")
     value = nested.get(key, row.get(key))
     if isinstance(value, Mapping):
-        return _custom_part(value, part or _main_part(value), key)
-    if part in _V1_PARTS:
-        beside = text(row.get(f"{key}_{part}"), "a part of a custom field")
-        return None if part == CURRENCY and beside and beside.upper() not in CURRENCIES else beside
-    if part:
+        is_amount = part in ("", VALUE, CURRENCY)
+        return (
+            None if is_amount and _is_own_unit(value.get(CURRENCY)) else _part(value, part or _main_part(value), "a custom field")
+        )
+    if part != CURRENCY and part:
+        return text(row.get(f"{key}_{part}"), "a part of a custom field")
+    currency = row.get(f"{key}_{CURRENCY}")
+    if _is_own_unit(currency):
         return None
-    beside_currency = row.get(f"{key}_{CURRENCY}")
-    if isinstance(beside_currency, str) and beside_currency and beside_currency.upper() not in CURRENCIES:
-        return None
-    return _plain(value, "a custom field")
+    return text(currency, "a custom field's currency") if part else _plain(value, "a custom field")
 
 
-def _custom_part(value: Json, part: str, key: str) -> str | None:
-    currency = value.get(CURRENCY)
-    if part in (VALUE, CURRENCY) and isinstance(currency, str) and currency and currency.upper() not in CURRENCIES:
-        return None
-    return _part(value, part, f"custom field {key}")
+def _is_own_unit(currency: object) -> bool:
+    """True for a currency that is none of the world's: the company made it."""
+    return isinstance(currency, str) and bool(currency) and currency.upper() not in CURRENCIES
 
 
 def _main_part(value: Json) -> str:

@@ -46,7 +46,7 @@ LONG_WINDOW = timedelta(hours=6)
 
 
 class PipedriveSource:
-    """One Pipedrive company. Keeps in memory what it spent today, and when it read the archives last."""
+    """One Pipedrive company. Keeps in memory what it spent today, when it read the archives last, and whose history it owes."""
 
     kind: ClassVar[str] = "pipedrive"
     limits: ClassVar[SourceLimits] = SourceLimits(
@@ -71,6 +71,7 @@ class PipedriveSource:
         self._clock = clock
         self._budget = TokenBudget(clock, settings.daily_tokens, settings.daily_share)
         self._archives_read: dict[ObjectKind, datetime] = {}
+        self._owed: dict[RecordRef, None] = {}
         self._oauth = _oauth(client, settings, tokens, lock, clock)
         http = HttpClient(
             client,
@@ -143,14 +144,16 @@ class PipedriveSource:
                 position = position.at_page(found)
                 async for batch in reader.batches(kind, found.rows, stored):
                     position = position.behind(batch.rows)
-                    was_last = found.is_end and batch.is_end and onward is None
+                    was_last = found.is_end and batch.is_end and onward is None and not reader.owes(kind)
                     resume = None if was_last else position.to_text()
                     yield Page(batch.records, lister.end, resume, was_last, seen=len(batch.rows))
-            if position.archive_from_ms is not None and onward is None:
-                self._archives_read[kind] = lister.end
+            if position.is_archive:
+                self._note_archive_read(kind, lister.end, now)
             position = lister.archive_of(position)
         if not was_last:
-            yield Page((), lister.end, None, is_last=True)
+            owed = reader.owes(kind)
+            records = await reader.caught_up(kind, owed, stored) if owed else ()
+            yield Page(records, lister.end, None, is_last=True)
 
     async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
         """Read these records with history and people; unknown persons on deals and leads come with them, before them."""
@@ -174,7 +177,7 @@ class PipedriveSource:
         return await write_notes(self._api, notes)
 
     def _reader(self, selection: Selection) -> Reader:
-        return Reader(self._api, selection, self._clock, self._budget, self._settings.history)
+        return Reader(self._api, selection, self._clock, self._budget, self._settings.history, self._owed)
 
     def _archive_from(self, kind: ObjectKind, since: datetime, now: datetime) -> int | None:
         """From where the archive is to be read in this window, None where its turn has not come.
@@ -189,6 +192,12 @@ class PipedriveSource:
         if now - last < every and now - since < LONG_WINDOW:
             return None
         return to_ms(min(since, last - self.limits.fast_overlap))
+
+    def _note_archive_read(self, kind: ObjectKind, until: datetime, now: datetime) -> None:
+        """A window of long ago (a backfill's) says nothing of what has changed since."""
+        last = self._archives_read.get(kind)
+        if last is not None or now - until < LONG_WINDOW:
+            self._archives_read[kind] = max(last or until, until)
 
     def _host(self) -> str:
         """The host that the OAuth token names, where it is Pipedrive's; else the configured one."""

@@ -232,6 +232,20 @@ async def test_what_was_archived_before_a_restart_is_read_after_it() -> None:
     assert ids_in(pages, ObjectKind.DEAL) == ["1"]
 
 
+async def test_a_backfill_does_not_turn_back_the_clock_of_the_archive() -> None:
+    """Its window ends long ago; the next poll would read the archive from there."""
+    company = Company()
+    source = company.source()
+    await read(company, Window(ObjectKind.DEAL, NOW - timedelta(minutes=10)), PLAIN, source=source)
+    long_ago = NOW - timedelta(days=300)
+    await read(company, Window(ObjectKind.DEAL, long_ago - timedelta(days=9), long_ago), PLAIN, source=source)
+    company.calls.clear()
+
+    await read(company, Window(ObjectKind.DEAL, NOW - timedelta(minutes=10)), PLAIN, source=source)
+
+    assert company.calls == {"GET /api/v2/deals": 1}
+
+
 async def test_deleted_deals_are_told_by_the_list() -> None:
     """`status` left out, Pipedrive lists no deleted deal."""
     company = Company()

@@ -56,3 +56,47 @@ async def test_the_setting_decides_over_the_budget(mode: str, calls: int) -> Non
     await rig.poll()
 
     assert rig.company.calls[PATH] == calls
+
+
+async def test_what_was_read_cheaply_is_made_good_when_the_tokens_are_back() -> None:
+    """A deal that is won in the meantime never moves again: nobody else would ask for the stages that it passed."""
+    rig = Rig(daily_tokens="1000", daily_share="10")
+    for number in range(1, 4):
+        rig.company.deal(number, ADDED)
+    await rig.poll()
+    for number in range(1, 4):
+        rig.move(2, ADDED + HOUR, number)
+        rig.move(3, ADDED + 2 * HOUR, number)
+    rig.company.rows["deals"][3] |= {"is_deleted": True, "status": "deleted"}
+    rig.source.budget._spent = 90
+    await rig.poll()
+    cheap = rig.entries("stage_id")
+
+    rig.company.now += timedelta(days=1)
+    await rig.poll()
+    made_good = rig.entries("stage_id"), rig.entries("stage_id", 2)
+    rig.company.calls.clear()
+    await rig.poll()
+
+    assert cheap == [("1", ADDED), ("3", ADDED + 2 * HOUR)]
+    assert made_good == ([("1", ADDED), ("2", ADDED + HOUR), ("3", ADDED + 2 * HOUR)],) * 2
+    assert not [call for call in rig.company.calls if "changelog" in call]
+
+
+async def test_a_debt_larger_than_the_day_is_paid_in_parts() -> None:
+    """Making good must not spend what polling needs."""
+    rig = Rig(daily_tokens="2000", daily_share="10")
+    for number in range(1, 31):
+        rig.company.deal(number, ADDED)
+        rig.move(2, ADDED + HOUR, number)
+    await rig.poll()
+    read_at_once = sum(count for call, count in rig.company.calls.items() if "changelog" in call)
+
+    owed = []
+    for _day in range(5):
+        owed.append(sum(len(rig.entries("stage_id", number)) < 2 for number in range(1, 31)))
+        rig.company.now += timedelta(days=1)
+        await rig.poll()
+
+    assert read_at_once == 9
+    assert owed == [21, 13, 5, 0, 0]

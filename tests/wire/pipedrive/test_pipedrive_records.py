@@ -82,6 +82,7 @@ def test_custom_fields_of_leads_stand_beside_the_others() -> None:
 
     assert (field_of(LEAD, row, GCLID), field_of(LEAD, row, f"{GCLID}.currency")) == ("50", "EUR")
     assert field_of(LEAD, row, CONSENT) == "11"
+    assert field_of(LEAD, {**row, f"{CONSENT}_country": "DE"}, f"{CONSENT}.country") == "DE"
     assert field_of(LEAD, row, "c" * 40) is None
     assert field_of(LEAD, {**row, f"{GCLID}_currency": "SEATS"}, GCLID) is None
 
