@@ -10,6 +10,8 @@ from connectors.http.strict_json import from_ms
 PAGE_ROWS = 2000
 # Salesforce takes 100,000 characters; some are kept for what stands around the ids.
 MOST_CHARACTERS = 90_000
+# 2,000 ids become 31: what is too large then fails for another reason, and halves would cost the org's day.
+MOST_HALVINGS = 6
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*")
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
@@ -27,6 +29,7 @@ class Query:
     order_by: tuple[str, ...] = ("Id",)
     with_deleted: bool = False
     limit: int | None = PAGE_ROWS
+    halvings: int = 0
 
     def text(self) -> str:
         """The SOQL; ValueError where a name is none."""
@@ -46,9 +49,12 @@ class Query:
         return replace(self, where=(*kept, f"Id > {literal(last_id)}"))
 
     def halves(self) -> "tuple[Query, Query] | None":
-        """The same question for each half of the ids; None where one is left."""
+        """The same question for each half of the ids; None where it was halved often enough."""
         middle = len(self.ids) // 2
-        return (replace(self, ids=self.ids[:middle]), replace(self, ids=self.ids[middle:])) if middle else None
+        if not middle or self.halvings >= MOST_HALVINGS:
+            return None
+        more = self.halvings + 1
+        return replace(self, ids=self.ids[:middle], halvings=more), replace(self, ids=self.ids[middle:], halvings=more)
 
 
 def split(query: Query, pieces: int = 1) -> Iterator[Query]:

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 
 import httpx
 
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused
+from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused, Unavailable
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
@@ -26,7 +26,7 @@ from connectors.crm.salesforce.refusals import DRIFTED, classify
 from connectors.crm.salesforce.schema import read_schema
 from connectors.crm.salesforce.settings import SalesforceSettings
 from connectors.crm.salesforce.soql import PAGE_ROWS
-from connectors.crm.salesforce.walk import First, Step, Walk
+from connectors.crm.salesforce.walk import First, Step, Stretch, Walk
 from connectors.crm.salesforce.windows import Phase, Place
 from connectors.crm.salesforce.write_back import MOST_NOTES, write_notes
 from connectors.http.auth import Lock
@@ -82,6 +82,7 @@ class SalesforceSource:
         self._api = SalesforceApi(http, settings.api_version, self._budget)
         self._catalogue = Catalogue(self._api, clock)
         self._ahead: dict[Window, tuple[Selection, First]] = {}
+        self._stretches = {kind: Stretch() for kind in ObjectKind}
 
     @classmethod
     def check_settings(cls, settings: Mapping[str, str]) -> None:
@@ -117,9 +118,12 @@ class SalesforceSource:
         return self._budget.stretched(self.limits.poll_every)
 
     async def read_ahead(self, windows: Sequence[Window], selection: Selection) -> None:
-        """Read the first pages of these windows in one request; what is refused of one is told by its own `changes`."""
+        """Read the first pages of these windows in one request; what fails of one is told by its own `changes`."""
         self._ahead.clear()
-        firsts = await self._firsts(windows, selection)
+        try:
+            firsts = await self._firsts(windows, selection)
+        except Unavailable:
+            return  # one slow query fails them all; each window's own reading finds out
         self._ahead.update((window, (selection, first)) for window, first in firsts.items())
 
     async def changes(self, window: Window, selection: Selection, stored: Stored) -> AsyncIterator[Page]:
@@ -131,7 +135,7 @@ class SalesforceSource:
         resumed = Place.from_text(window.resume) if window.resume else None
         start_ms = self._start_ms(window)
         first = await self._first(window, selection) if resumed is None else None
-        walk = Walk(self._api, window, start_ms, self._clock, first)
+        walk = Walk(self._api, window, start_ms, self._clock, self._stretches[window.kind], first)
         place: Place | None = resumed or Place(Phase.ROWS, start_ms)
         read: set[str] = set()
         while place is not None:
@@ -174,10 +178,16 @@ class SalesforceSource:
         if first is not None and kept_for == selection:
             return first
         await self._steady(selection, lambda plans: _shown(plans, window.kind))
-        return (await self._firsts([window], selection)).get(window)
+        try:
+            return (await self._firsts([window], selection)).get(window)
+        except Unavailable as error:
+            if error.status is None:  # the answer was lost, perhaps for its size
+                self._stretches[window.kind].note_lost(to_ms(self._clock()) - self._start_ms(window))
+            raise
 
     async def _firsts(self, windows: Sequence[Window], selection: Selection) -> Mapping[Window, First]:
-        starts = {window: self._start_ms(window) for window in windows}
+        """The first pages of those windows that need not be read in stretches."""
+        starts = {window: self._start_ms(window) for window in windows if self._stretches[window.kind].ms is None}
         return await first_pages(self._api, starts, await self._catalogue.plans(selection), self._clock())
 
     def _start_ms(self, window: Window) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.contract.errors import ConnectorError
+from connectors.contract.errors import ConnectorError, Unavailable
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import Window
 from connectors.crm.salesforce.api import Rows, SalesforceApi
@@ -19,6 +19,10 @@ from connectors.http.client import Clock
 from connectors.http.strict_json import Json, to_ms
 
 SHORTEST_STRETCH_MS = 60_000
+SHORTEST_AFTER_LOSS_MS = 15 * 60_000
+ANSWERED_BEFORE_MORE = 4
+LONGEST_STRETCH_MS = 366 * 24 * 3_600_000
+INTERNAL_ERROR = 500
 # Roles that changed longer before the window's end than rows can become visible late were there when their deal was read.
 ROLES_REACH = timedelta(hours=72)
 
@@ -40,17 +44,54 @@ class Step:
     next: Place | None
 
 
+@dataclass(slots=True)
+class Stretch:
+    """How much of a kind's modification time Salesforce answers at once, in milliseconds; None: all that is asked.
+
+    It outlives a reading: an answer that was lost for its size would be lost again and again.
+    """
+
+    ms: int | None = None
+    answered: int = 0
+
+    def halve(self, span_ms: int) -> bool:
+        """Ask for half of what was refused as too large; False where that is too short to help."""
+        self.ms = max(span_ms // 2, SHORTEST_STRETCH_MS)
+        self.answered = 0
+        return span_ms // 2 >= SHORTEST_STRETCH_MS
+
+    def note_lost(self, span_ms: int) -> None:
+        """An answer never came, perhaps for its size: the next reading asks for less, but no less than a poll does."""
+        self.ms = max(span_ms // 2, SHORTEST_AFTER_LOSS_MS)
+        self.answered = 0
+
+    def note_answered(self) -> None:
+        """Several in a row: ask for more."""
+        self.answered += 1
+        if self.ms is not None and self.answered >= ANSWERED_BEFORE_MORE:
+            self.answered = 0
+            self.ms = None if self.ms > LONGEST_STRETCH_MS else 2 * self.ms
+
+
 class Walk:
     """One reading of one window. `start_ms` may lie before the window's start; `end_ms` is exclusive."""
 
-    def __init__(self, api: SalesforceApi, window: Window, start_ms: int, clock: Clock, first: First | None = None) -> None:
+    def __init__(
+        self,
+        api: SalesforceApi,
+        window: Window,
+        start_ms: int,
+        clock: Clock,
+        stretch: Stretch,
+        first: First | None = None,
+    ) -> None:
         self._api = api
         self.kind = window.kind
         self._clock = clock
         self._start_ms = start_ms
         self.until_ms = None if window.until is None else max(to_ms(window.until), to_ms(window.since))
         self._since_ms = to_ms(window.since)
-        self._stretch_ms: int | None = None
+        self._stretch = stretch
         self._first: dict[Phase, Rows | ConnectorError] = {}
         if first is not None:
             self._note_time(first.at)
@@ -78,10 +119,15 @@ class Walk:
         """The page at a place. Raises where even the shortest stretch is too large."""
         while True:
             end_ms = self._stretch_end(place)
-            answer = await self._answer(place, end_ms, plans)
+            try:
+                answer = await self._answer(place, end_ms, plans)
+            except Unavailable as error:
+                if error.status is None:
+                    self._stretch.note_lost(self._span_ms(place, end_ms))
+                raise
             if isinstance(answer, Rows):
                 return self._stepped(place, answer, end_ms, plans)
-            if answer.code not in TOO_LARGE or not self._shorten(place, end_ms):
+            if not _is_too_large(answer) or not self._stretch.halve(self._span_ms(place, end_ms)):
                 raise answer
 
     async def _answer(self, place: Place, end_ms: int | None, plans: Plans) -> Rows | ConnectorError:
@@ -93,31 +139,35 @@ class Walk:
         return answer
 
     def _stepped(self, place: Place, found: Rows, end_ms: int | None, plans: Plans) -> Step:
-        following = None
         if not found.is_complete:
-            following = _behind(place, found, stamp_of(self.kind, place.phase, plans))
-        elif end_ms is not None and self.end_ms is not None and end_ms < self.end_ms:
-            following = Place(place.phase, end_ms)
-            self._stretch_ms = None if self._stretch_ms is None else 2 * self._stretch_ms
-        return Step(found.rows, following)
+            return Step(found.rows, _behind(place, found, stamp_of(self.kind, place.phase, plans)))
+        self._stretch.note_answered()
+        if end_ms is None or self.end_ms is None or end_ms >= self.end_ms:
+            if place.at_ms <= self._start_ms:
+                self._stretch.ms = None  # all of it went at once
+            return Step(found.rows, None)
+        return Step(found.rows, Place(place.phase, end_ms))
 
     def _stretch_end(self, place: Place) -> int | None:
-        if self._stretch_ms is None:
+        if self._stretch.ms is None:
             return self.end_ms
-        ahead = place.at_ms + self._stretch_ms
+        ahead = place.at_ms + self._stretch.ms
         return ahead if self.end_ms is None else min(ahead, self.end_ms)
 
-    def _shorten(self, place: Place, end_ms: int | None) -> bool:
-        """Halve what was too large; False where it is short already."""
+    def _span_ms(self, place: Place, end_ms: int | None) -> int:
+        """How much of time was asked for, up to now where there was no end."""
         until_ms = end_ms if end_ms is not None else self.end_ms or to_ms(self._clock())
-        half = (until_ms - place.at_ms) // 2
-        self._stretch_ms = half
-        return half >= SHORTEST_STRETCH_MS
+        return until_ms - place.at_ms
 
     def _note_time(self, at: datetime | None) -> None:
         """The first answer's Date ends a window that was not opened yet; a refused one has it too."""
         if self.until_ms is None:
             self.until_ms = max(to_ms(at or self._clock()), self._since_ms)
+
+
+def _is_too_large(error: ConnectorError) -> bool:
+    """A query may also fail for its size with a bare 500 (seen in big orgs)."""
+    return error.code in TOO_LARGE or error.status == INTERNAL_ERROR
 
 
 def query_at(kind: ObjectKind, place: Place, end_ms: int | None, plans: Plans) -> Query:

@@ -1,8 +1,11 @@
 """Windows of changed rows: complete, resumable, once each, whatever page sizes, stamps, clocks and timeouts."""
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta
+from urllib.parse import unquote
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,11 +143,12 @@ def _span(soql: str) -> timedelta:
     return until - at
 
 
-@pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE"])
+@pytest.mark.parametrize("code", ["QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE", "UNKNOWN_EXCEPTION"])
 async def test_what_is_too_large_is_asked_in_smaller_stretches(code: str) -> None:
     """A big org answers a whole window with a timeout, however often it is asked."""
     org = contacts(60, timedelta(seconds=59))
-    org.refuse = lambda soql: (400, code) if "FROM Contact" in soql and _span(soql) > timedelta(minutes=10) else None
+    status = 500 if code == "UNKNOWN_EXCEPTION" else 400
+    org.refuse = lambda soql: (status, code) if "FROM Contact" in soql and _span(soql) > timedelta(minutes=10) else None
 
     pages = await read(org, window(), PLAIN)
 
@@ -153,6 +157,50 @@ async def test_what_is_too_large_is_asked_in_smaller_stretches(code: str) -> Non
     for count, page in enumerate(pages[:-1], 1):
         rest = await read(org, Window(ObjectKind.CONTACT, SINCE, page.until, page.resume), PLAIN)
         assert Counter(ids_in([*pages[:count], *rest], ObjectKind.CONTACT)) == all_of(60)
+
+
+async def test_a_window_whose_answer_is_lost_is_smaller_the_next_time() -> None:
+    """Salesforce works on a query for minutes; we hang up before, and would do so for ever."""
+    org = contacts(60, timedelta(seconds=59))
+
+    def lose(request: httpx.Request) -> httpx.Response | None:
+        if "Contact%20WHERE" in request.content.decode() and _span(_asked(request)) > timedelta(minutes=20):
+            raise httpx.ReadTimeout("too slow")
+        return None
+
+    org.on_request = lose
+    source = org.source()
+
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await read(org, window(), PLAIN, source=source)
+        org.now = NOW
+    pages = await read(org, window(), PLAIN, source=source)
+
+    assert Counter(ids_in(pages, ObjectKind.CONTACT)) == all_of(60)
+
+
+async def test_a_slow_window_read_ahead_hinders_no_other() -> None:
+    """One query that takes too long takes the whole composite with it."""
+    org = contacts(1, timedelta(0))
+
+    def lose(request: httpx.Request) -> httpx.Response | None:
+        if "Lead%20WHERE" in request.content.decode():
+            raise httpx.ReadTimeout("too slow")
+        return None
+
+    org.on_request = lose
+    source = org.source()
+
+    await source.read_ahead([window(), Window(ObjectKind.LEAD, SINCE)], SELECTION)
+    pages = await read(org, window(), source=source)
+
+    assert Counter(ids_in(pages, ObjectKind.CONTACT)) == all_of(1)
+
+
+def _asked(request: httpx.Request) -> str:
+    (part,) = json.loads(request.content)["compositeRequest"]
+    return unquote(part["url"])
 
 
 @pytest.mark.parametrize(("code", "error"), [("QUERY_TIMEOUT", Unavailable), ("QUERY_TOO_COMPLICATED", RequestRefused)])
@@ -272,24 +320,24 @@ async def test_a_window_that_is_refused_ahead_hinders_no_other() -> None:
         {"done": True, "records": [{"Id": org_id("Contact", 1), "IsDeleted": False}]},
     ],
 )
-async def test_garbage_is_told_and_nothing_is_lost(body: object) -> None:
+async def test_garbage_is_told_and_nothing_is_lost(body: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that is not as documented ends the poll before its page is committed."""
     org = contacts(1, timedelta(0))
     source = org.source()
     await source.read_ahead([], PLAIN)
-    org.part = lambda _path: (200, body)  # type: ignore[method-assign]
+    monkeypatch.setattr(org, "part", lambda _path: (200, body))
 
     with pytest.raises(UnexpectedReply, match="not as documented"):
         await read(org, window(), PLAIN, source=source)
 
 
-async def test_a_row_without_a_mapped_field_is_garbage() -> None:
+async def test_a_row_without_a_mapped_field_is_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing field read as empty would empty what is stored."""
     org = contacts(1, timedelta(0))
     source = org.source()
     await source.read_ahead([], SELECTION)
     row = {"Id": org_id("Contact", 1), "IsDeleted": False, "SystemModstamp": iso(SINCE)}
-    org.part = lambda _path: (200, {"done": True, "records": [row]})  # type: ignore[method-assign]
+    monkeypatch.setattr(org, "part", lambda _path: (200, {"done": True, "records": [row]}))
 
     with pytest.raises(UnexpectedReply, match="Email"):
         await read(org, window(), source=source)
