@@ -198,11 +198,13 @@ class WriteBacks:
         """Write what changed of these conversions' records, in batches, each noted before the next; False where cut short."""
         if not seen:
             return True
-        lead_ids = sorted({one.lead_id for one in seen if one.lead_id is not None})
+        lead_ids = {one.lead_id for one in seen if one.lead_id is not None}
         record_ids = sorted({one.record_id for one in seen})
         async with self.database.read() as connection:
-            records = await notes.records_of(connection, lead_ids, record_ids)
-            ended = await notes.outcomes_of(connection, lead_ids, record_ids)
+            records = await notes.records_of(connection, sorted(lead_ids), record_ids)
+            # Each lead is read whole: a part of it in one stretch and another in the next would be two texts in turn, for ever.
+            lead_ids |= {one.lead_id for one in records if one.lead_id is not None}
+            ended = await notes.outcomes_of(connection, sorted(lead_ids), record_ids)
             written = await notes.written_of(connection, [one.id for one in records])
         due = list(_due(desk, records, ended, written))
         while due:

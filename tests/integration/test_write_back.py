@@ -283,6 +283,18 @@ async def test_all_of_a_crowd_is_told_in_bounded_stretches(place: Place, monkeyp
     assert len(place.pen.written) == len(people)
 
 
+async def test_a_lead_in_several_stretches_has_one_text(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two texts in turn would be written for ever."""
+    monkeypatch.setattr("app.bootstrap.writing_back.STRETCH", 1)
+    _deal_of(place.rig, place.rig.person(lifecyclestage="salesqualifiedlead"))
+    await place.rig.services.sync()
+    for _ in range(4):
+        await place.turn()
+
+    assert await place.count() >= 4
+    assert len(place.pen.written) == 2
+
+
 async def test_a_day_has_its_bound_where_each_note_is_a_request(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipedrive takes one record a request; catching up must not spend the company's day. The rest comes the day after."""
     monkeypatch.setattr(HubSpotSource, "limits", replace(HubSpotSource.limits, notes_a_day=3))
