@@ -51,11 +51,16 @@ LANES = (Lane("new", timedelta(days=3), 4), Lane("all", timedelta(days=120), 2))
 
 @dataclass(slots=True)
 class Progress:
-    """How far a source has come: in each lane the conversion seen last (instant, id); after failures, when to go on."""
+    """How far a source has come: in each lane the conversion seen last (instant, id); after failures, when to go on.
+
+    `noted` counts the notes of the UTC `day`.
+    """
 
     after: dict[str, tuple[int, int] | None] = field(default_factory=dict)
     failures: int = 0
     not_before: int = 0
+    day: str = ""
+    noted: int = 0
 
     @classmethod
     def of(cls, text: str | None) -> "Progress":
@@ -63,13 +68,21 @@ class Progress:
         try:
             raw = orjson.loads(text or "{}")
             after = {str(name): None if at is None else (int(at[0]), int(at[1])) for name, at in raw.get("after", {}).items()}
-            return cls(after, int(raw.get("failures", 0)), int(raw.get("not_before", 0)))
+            counts = (int(raw.get("failures", 0)), int(raw.get("not_before", 0)))
+            return cls(after, *counts, str(raw.get("day", "")), int(raw.get("noted", 0)))
         except (ValueError, TypeError, AttributeError, LookupError):
             return cls()
 
     def text(self) -> str:
         """As it is stored."""
         return orjson.dumps(asdict(self)).decode()
+
+    def left(self, now: datetime, most: int | None, batch: int) -> int:
+        """How many notes the next call may have."""
+        today = now.date().isoformat()
+        if self.day != today:
+            self.day, self.noted = today, 0
+        return batch if most is None else min(batch, max(0, most - self.noted))
 
     def failed(self, now: datetime, retry_after: timedelta | None) -> None:
         """Each failure in a row doubles the pause."""
@@ -86,6 +99,7 @@ class _Desk:
     context: SourceContext
     connector: WritesBack
     properties: tuple[NotedProperty, ...]
+    most_a_day: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +146,9 @@ class WriteBacks:
         read = read_write_back(text, context.facts.schema)
         for mistake in read.mistakes:  # the CRM has changed since it was applied
             log.warning("write_back.refused", source=row.name, message=mistake.message)
-        return _Desk(row, context, connector, read.properties) if read.properties and isinstance(connector, WritesBack) else None
+        if not read.properties or not isinstance(connector, WritesBack):
+            return None
+        return _Desk(row, context, connector, read.properties, type(connector).limits.notes_a_day)
 
     async def _leased(self, desk: _Desk) -> None:
         lease = f"write_back:{desk.row.name}"
@@ -171,29 +187,32 @@ class WriteBacks:
             since_ms = to_ms(self.clock() - lane.span)
             async with self.database.read() as connection:
                 seen = await notes.stretch(connection, desk.row.id, since_ms, progress.after.get(lane.name), STRETCH)
-            if not await self._tell(desk, seen):
+            if not await self._tell(desk, seen, progress):
                 return
             is_end = len(seen) < STRETCH
             progress.after[lane.name] = None if is_end else (seen[-1].occurred_at, seen[-1].id)
             if is_end:
                 return
 
-    async def _tell(self, desk: _Desk, seen: Sequence[Touched]) -> bool:
+    async def _tell(self, desk: _Desk, seen: Sequence[Touched], progress: Progress) -> bool:
         """Write what changed of these conversions' records, in batches, each noted before the next; False where cut short."""
         if not seen:
             return True
-        lead_ids = sorted({one.lead_id for one in seen if one.lead_id is not None})
+        lead_ids = {one.lead_id for one in seen if one.lead_id is not None}
         record_ids = sorted({one.record_id for one in seen})
         async with self.database.read() as connection:
-            records = await notes.records_of(connection, lead_ids, record_ids)
-            ended = await notes.outcomes_of(connection, lead_ids, record_ids)
+            records = await notes.records_of(connection, sorted(lead_ids), record_ids)
+            # Each lead is read whole: a part of it in one stretch and another in the next would be two texts in turn, for ever.
+            lead_ids |= {one.lead_id for one in records if one.lead_id is not None}
+            ended = await notes.outcomes_of(connection, sorted(lead_ids), record_ids)
             written = await notes.written_of(connection, [one.id for one in records])
         due = list(_due(desk, records, ended, written))
-        most = desk.connector.most_notes
-        for start in range(0, len(due), most):
-            if self.stopping.is_set():
+        while due:
+            most = progress.left(self.clock(), desk.most_a_day, desk.connector.most_notes)
+            if most == 0 or self.stopping.is_set():
                 return False
-            batch = due[start : start + most]
+            batch, due = due[:most], due[most:]
+            progress.noted += len(batch)
             results = await desk.connector.write_back([one.note for one in batch])
             await self._keep(desk, batch, results)
         return True

@@ -48,7 +48,8 @@ class Step:
 def steps_of(kind: str, schema: SourceSchema) -> tuple[Step, ...]:
     """The milestones that this account can tell of, by rank; those without a trigger are left out."""
     pipelines = [one for one in schema.pipelines if one.kind is DEAL and not one.is_archived]
-    opportunities = tuple(_opportunities(pipelines))
+    # Pipedrive spreads chances evenly over whatever stages there are: they say nothing of what a stage is.
+    opportunities = tuple(_opportunities(pipelines, by_chance=kind != PIPEDRIVE))
     qualified = tuple(_statuses(schema, is_qualified, _is_won, "a qualified lead by its name"))
     amount = amount_of(schema)
     steps = (
@@ -132,16 +133,16 @@ def has_chances(pipeline: PipelineSchema) -> bool:
     return all(one.probability is not None for one in stages) and {one.probability for one in stages} != {1.0}
 
 
-def _opportunities(pipelines: Sequence[PipelineSchema]) -> Iterator[Enters]:
+def _opportunities(pipelines: Sequence[PipelineSchema], *, by_chance: bool) -> Iterator[Enters]:
     for pipeline in pipelines:
-        stages, why = _late(pipeline)
+        stages, why = _late(pipeline, by_chance=by_chance)
         if stages:
             yield _entering(pipeline, stages, f"{pipeline.label}: {why}")
 
 
-def _late(pipeline: PipelineSchema) -> tuple[Sequence[StageSchema], str]:
+def _late(pipeline: PipelineSchema, *, by_chance: bool) -> tuple[Sequence[StageSchema], str]:
     stages = _open(pipeline)
-    if has_chances(pipeline):
+    if by_chance and has_chances(pipeline):
         likely = [one for one in stages if (one.probability or 0) >= LEAST_PROBABILITY]
         if likely:
             return likely, f"open, from a chance of {LEAST_PROBABILITY:.0%} on"

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.outbox.states import DeliveryState
+from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import DeliveryKind
 
 LONGEST_NOTE = 255
 _TAKEN = frozenset({DeliveryState.ACCEPTED, DeliveryState.CONFIRMED})
 _DATED = _TAKEN | {DeliveryState.UNMATCHED}
+# What says nothing to whoever reads the CRM: how we are set up, or that a person was forgotten. A first pull has thousands.
+_UNTOLD = frozenset({Reason.BEFORE_START, Reason.UNMAPPED, Reason.SUPERSEDED, Reason.ERASED, Reason.SHADOW})
 # A platform's code stands in the CRM only where it is a plain word; some put whole sentences there.
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,60}")
 _MORE = "; ..."
@@ -54,7 +56,7 @@ def _by_destination(outcomes: Iterable[Outcome], rank: Callable[[str], int]) -> 
     told: dict[str, Outcome] = {}
     for one in outcomes:
         # A correction other than a withdrawal that was taken says nothing that the upload does not.
-        if one.kind is not DeliveryKind.UPLOAD and not one.is_retracted:
+        if one.reason in _UNTOLD or (one.kind is not DeliveryKind.UPLOAD and not one.is_retracted):
             continue
         best = told.get(one.destination)
         if best is None or _order(one, rank) > _order(best, rank):

@@ -172,7 +172,8 @@ class SourceLimits:
     A sweep finds what its index shows late by up to its overlap less its interval, as the row may appear just after a sweep:
     half an hour for the wide one, two days for the deep one. Deleted records are listed every `deletions_every`, where the
     source can. `smallest_daily_budget` is what the vendor's smallest account may spend a day, in its own unit (requests, or
-    Pipedrive's tokens): a day of idle polling stays under a quarter of it.
+    Pipedrive's tokens): a day of idle polling stays under a quarter of it. `notes_a_day`: how many notes may be written back a
+    day, where each costs a request of its own; None: no bound.
     """
 
     page_rows: int
@@ -184,6 +185,7 @@ class SourceLimits:
     deep_every: timedelta = timedelta(hours=24)
     deletions_every: timedelta = timedelta(hours=24)
     smallest_daily_budget: int | None = None
+    notes_a_day: int | None = None
 
 
 class CrmSource(Protocol):

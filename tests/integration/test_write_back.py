@@ -283,7 +283,36 @@ async def test_all_of_a_crowd_is_told_in_bounded_stretches(place: Place, monkeyp
     assert len(place.pen.written) == len(people)
 
 
+async def test_a_lead_in_several_stretches_has_one_text(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two texts in turn would be written for ever."""
+    monkeypatch.setattr("app.bootstrap.writing_back.STRETCH", 1)
+    _deal_of(place.rig, place.rig.person(lifecyclestage="salesqualifiedlead"))
+    await place.rig.services.sync()
+    for _ in range(4):
+        await place.turn()
+
+    assert await place.count() >= 4
+    assert len(place.pen.written) == 2
+
+
+async def test_a_day_has_its_bound_where_each_note_is_a_request(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pipedrive takes one record a request; catching up must not spend the company's day. The rest comes the day after."""
+    monkeypatch.setattr(HubSpotSource, "limits", replace(HubSpotSource.limits, notes_a_day=3))
+    people = [place.rig.person(email=f"p{number}@example.com", lifecyclestage="salesqualifiedlead") for number in range(5)]
+    await place.rig.services.sync()
+    await place.turn()
+    today = len(place.pen.written)
+    await place.later(days=1)
+    await place.turn()
+
+    assert today == 3
+    assert sorted(place.pen.texts()) == sorted(f"contact:{one}" for one in people)
+    assert len(place.pen.written) == len(people)
+
+
 def test_what_cannot_be_read_of_the_progress_begins_anew() -> None:
     """It repeats nothing, as texts are compared."""
     assert Progress.of("{") == Progress.of('{"after": 3}') == Progress.of('{"after": {"new": [1]}}') == Progress()
-    assert Progress.of(Progress({"new": (1, 2), "all": None}, 3, 4).text()) == Progress({"new": (1, 2), "all": None}, 3, 4)
+    assert Progress.of(Progress({"new": (1, 2), "all": None}, 3, 4, "d", 5).text()) == Progress(
+        {"new": (1, 2), "all": None}, 3, 4, "d", 5
+    )

@@ -114,7 +114,9 @@ def pipedrive_schema(*, with_chances: bool = False) -> SourceSchema:
         prop(SOURCE_KEY, "Lead source", ENUM, ("31", "Trade fair"), ("32", "Ads"), is_custom=True),
     )
     names = ("Qualified", "Contact Made", "Demo Scheduled", "Proposal Made", "Negotiations Started")
-    stages = tuple(StageSchema(str(place + 1), name, place / 5 if with_chances else 1.0) for place, name in enumerate(names))
+    stages = tuple(
+        StageSchema(str(place + 1), name, 0.26 + 0.16 * place if with_chances else 1.0) for place, name in enumerate(names)
+    )
     return SourceSchema(
         "7781234",
         "EUR",

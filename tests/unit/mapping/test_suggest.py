@@ -147,9 +147,10 @@ def test_which_options_grant(options: list[tuple[str, str]], granted: tuple[str,
     assert granted_values(prop("c", "Ad consent", PropertyType.ENUM, *options)) == granted
 
 
-def test_pipedrive_stages_and_status() -> None:
-    """Won is a status; default chances of 100 % say nothing, so the second half of the pipeline counts, without a value."""
-    suggestion = suggest("pipedrive", pipedrive_schema(), DESTINATIONS)
+@pytest.mark.parametrize("with_chances", [False, True])
+def test_pipedrive_stages_and_status(with_chances: bool) -> None:  # noqa: FBT001 a table
+    """Won is a status; chances are spread evenly over the stages or 100 % in each, so the second half of the pipeline counts."""
+    suggestion = suggest("pipedrive", pipedrive_schema(with_chances=with_chances), DESTINATIONS)
 
     assert _milestone(suggestion, "lead")["when"] == [
         {"object": "contact", "created": True},
@@ -161,7 +162,7 @@ def test_pipedrive_stages_and_status() -> None:
     assert _milestone(suggestion, "opportunity")["when"] == [
         {"object": "deal", "property": "stage_id", "pipeline": "1", "enters": ["3", "4", "5"]}
     ]
-    assert "value" not in _milestone(suggestion, "opportunity")
+    assert ("value" in _milestone(suggestion, "opportunity")) is with_chances
     assert _milestone(suggestion, "closed_revenue")["when"] == [{"object": "deal", "property": "status", "enters": ["won"]}]
 
 

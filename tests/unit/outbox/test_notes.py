@@ -65,6 +65,15 @@ def test_a_platforms_sentence_does_not_go_into_the_crm(code: str) -> None:
     assert _text(_outcome(state=DeliveryState.REJECTED, reason="refused", code=code)) == "google: lead rejected (refused)"
 
 
+@pytest.mark.parametrize("reason", ["before_start", "unmapped", "superseded", "erased", "shadow"])
+def test_what_concerns_nobody_in_sales_is_not_told(reason: str) -> None:
+    """A first pull would write to thousands of old records, and a forgotten person must be left alone."""
+    skipped = _outcome(milestone="closed_revenue", state=DeliveryState.SKIPPED, reason=reason)
+
+    assert _text(skipped) == ""
+    assert _text(skipped, _outcome()) == "google: lead confirmed 2026-11-26"
+
+
 def test_nothing_final_is_no_text() -> None:
     """An empty note would clear the property."""
     assert _text() == ""
