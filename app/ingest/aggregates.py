@@ -65,7 +65,7 @@ class Neighbourhood:
     def first_touch(self, lead_id: int) -> tuple[str | None, str | None, str | None]:
         """Platform, campaign and utm campaign as they were frozen: of the leads that are one now, the earliest that has each."""
         mine = [row for row in self.leads.values() if self.merged_leads.get(row.id, row.id) == lead_id]
-        mine.sort(key=lambda row: (row.id != lead_id, row.created_at))
+        mine.sort(key=lambda row: row.created_at)
         return (
             next((row.platform for row in mine if row.platform), None),
             next((row.campaign_id for row in mine if row.campaign_id), None),

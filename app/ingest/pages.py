@@ -7,7 +7,7 @@ from connectors.contract.records import Entry, PersonLink, Record, RecordRef
 
 
 def readings_of(page: Sequence[Record]) -> list[Record]:
-    """One reading a record: of the newest modification, with the entries and the merged ids of all its readings."""
+    """One reading a record: of the newest modification, with what only another of its readings tells."""
     best: dict[RecordRef, Record] = {}
     for record in map(clean_record, page):
         before = best.get(record.ref)
@@ -17,6 +17,7 @@ def readings_of(page: Sequence[Record]) -> list[Record]:
         newer, older = (record, before) if record.modified_at >= before.modified_at else (before, record)
         best[record.ref] = replace(
             newer,
+            people=newer.people if newer.people is not None else older.people,
             entries=tuple(dict.fromkeys((*newer.entries, *older.entries))),
             merged_ids=tuple(dict.fromkeys((*newer.merged_ids, *older.merged_ids))),
             converted_from=tuple(dict.fromkeys((*newer.converted_from, *older.converted_from))),

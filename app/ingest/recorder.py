@@ -192,7 +192,8 @@ class Recorder:
         rates: Rates | None,
     ) -> tuple[Recorded, set[int]]:
         near = await load_neighbourhood(connection, self._keyring, plan, source.prefer)
-        await put_hints(connection, source.id, [*plan.asked, *near.unread_on_deals()], to_ms(now))
+        asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
+        await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)

@@ -25,7 +25,7 @@ def _acknowledge(request: WebhookRequest) -> WebhookReply | None:
 def _door(monkeypatch: pytest.MonkeyPatch, *hints: Hint, needs_secret: bool = False, is_one_account: bool = True) -> None:
     """The HubSpot source gets the door of another CRM, which reads these hints."""
 
-    def parse(_request: WebhookRequest, _secrets: Sequence[str], _now: datetime) -> tuple[Hint, ...] | WebhookRefused:
+    def parse(request: WebhookRequest, secrets: Sequence[str], now: datetime) -> tuple[Hint, ...] | WebhookRefused:
         return hints
 
     door = WebhookDoor(parse, needs_secret=needs_secret, is_one_account=is_one_account, acknowledge=_acknowledge)

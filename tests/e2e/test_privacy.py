@@ -134,9 +134,8 @@ async def _reprs(services: Services, rig: Rig, one: PersonFacts) -> list[str]:
     context = await services.contexts.of_source(row)
     assert context is not None
     refs = [RecordRef(ObjectKind.CONTACT, rig.stage.ids[key]) for key in rig.stage.ids if not key.startswith("d")]
-    records = await services.openers.stored_source(row).fetch(
-        refs, context.selection, stored_of(services.database, row.id, refetches=True)
-    )
+    stored = stored_of(services.database, context.id, refetches=True)
+    records = await services.openers.stored_source(row).fetch(refs, context.selection, stored)
     raw = RawIdentity(email=(one.email,), phone=("+44 20 7946 0123",), last_name=(f"Doe{one.key}",), gclid=(one.gclid,))
     hashed = identify(raw)
     people = People(services.keyring, Fingerprints(b"k" * 32))
