@@ -94,6 +94,9 @@ async def run_order(open_up: Callable[[], Awaitable[Services]], order: Order) ->
                 return 1
         await _tell_summary(services, console, row, context, order)
         return await _send(services, console, context, since, order) if order.sends else 0
+    except LeaseLost:
+        typer.echo(f"another process writes for {order.source} now. Go on with: {order.again}", err=True)
+        return 1
     finally:
         await services.close()
 
