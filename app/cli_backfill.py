@@ -22,7 +22,7 @@ from app.bootstrap.serving import is_served
 from app.connections.repository import SourceRow
 from app.db.instants import optional_from_ms
 from app.ingest.context import SourceContext
-from app.ingest.poller import TURN
+from app.ingest.poller import TURN, Pulled
 from app.ingest.recorder import LeaseLost
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 
@@ -94,6 +94,9 @@ async def run_order(open_up: Callable[[], Awaitable[Services]], order: Order) ->
                 return 1
         await _tell_summary(services, console, row, context, order)
         return await _send(services, console, context, since, order) if order.sends else 0
+    except LeaseLost:
+        typer.echo(f"another process writes for {order.source} now. Go on with: {order.again}", err=True)
+        return 1
     finally:
         await services.close()
 
@@ -147,17 +150,17 @@ class _Reading:
                 shown.show(state, self._services.clock())
                 if state.is_done:
                     return None
-                failure = await self._step(state)
+                failure = await self._step(state, shown)
                 if failure is not None:
                     return failure
 
-    async def _step(self, state: BackfillState) -> str | None:
+    async def _step(self, state: BackfillState, shown: "_Shown") -> str | None:
         if state.total("pages") != self._pages:
             self._pages, self._failures = state.total("pages"), 0
         if await is_served(self._services):
             return await self._follow(state)
         try:
-            pulled = await self._services.backfills.turn(self._row, budget=min(TURN, TELLS_EVERY / 5))
+            pulled = await self._turn(shown)
         except LeaseLost:  # another process took over, or a new backfill was asked for
             await self._services.sleep(FOLLOWS_EVERY_SECONDS)
             return None
@@ -167,6 +170,19 @@ class _Reading:
         if pulled.is_busy:
             await self._services.sleep(FOLLOWS_EVERY_SECONDS)
         return None
+
+    async def _turn(self, shown: "_Shown") -> Pulled:
+        """A turn of this process, seen while it runs; who stops the command stops it before its next page."""
+        turn = asyncio.create_task(self._services.backfills.turn(self._row, budget=TURN))
+        try:
+            while not (await asyncio.wait({turn}, timeout=FOLLOWS_EVERY_SECONDS))[0]:
+                state = await self._services.backfills.state(self._row.id)
+                if state is not None:
+                    shown.show(state, self._services.clock())
+        finally:
+            turn.cancel()
+            await asyncio.wait({turn})
+        return turn.result()
 
     async def _follow(self, state: BackfillState) -> str | None:
         source, until = await self._pause()

@@ -14,6 +14,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from app.db.sqlite import WRITE_LOCK, OneTripConnection, connect, connect_for_long, connect_writer
 
 BUSY_TIMEOUT_MS = 10_000
+# Pages that each SQLite connection keeps, in KiB; the operating system caches the file besides. With all connections they are
+# full once the file has some ten megabytes, so that memory does not grow with the CRM.
+WRITER_CACHE_KIB = 24 * 1024
+READER_CACHE_KIB = 4 * 1024
 
 
 class Database:
@@ -30,9 +34,11 @@ class Database:
         self.url = parsed.set(drivername=driver)
         self.holds_lock = asyncio.Lock()
         if self.is_sqlite:
-            self._writer = _sqlite_engine(self.url, pool_size=1, begin=WRITE_LOCK, connect=connect_writer)
+            self._writer = _sqlite_engine(self.url, pool_size=1, begin=WRITE_LOCK, connect=connect_writer, cache=WRITER_CACHE_KIB)
             self._reader = _sqlite_engine(self.url, pool_size=4, begin="BEGIN", connect=connect)
-            self._reporter = _sqlite_engine(self.url, pool_size=2, begin="BEGIN", connect=connect_for_long)
+            self._reporter = _sqlite_engine(
+                self.url, pool_size=2, begin="BEGIN", connect=connect_for_long, cache=WRITER_CACHE_KIB
+            )
         else:
             self._writer = self._reader = self._reporter = _postgresql_engine(self.url)
 
@@ -88,7 +94,9 @@ def _postgresql_engine(url: Any) -> AsyncEngine:
     return engine
 
 
-def _sqlite_engine(url: Any, *, pool_size: int, begin: str, connect: Callable[..., OneTripConnection]) -> AsyncEngine:
+def _sqlite_engine(
+    url: Any, *, pool_size: int, begin: str, connect: Callable[..., OneTripConnection], cache: int = READER_CACHE_KIB
+) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
@@ -109,7 +117,7 @@ def _sqlite_engine(url: Any, *, pool_size: int, begin: str, connect: Callable[..
             "secure_delete = ON",
             "foreign_keys = ON",
             "temp_store = MEMORY",
-            "cache_size = -65536",
+            f"cache_size = -{cache}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

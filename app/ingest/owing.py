@@ -125,7 +125,8 @@ def _uploads(
         target = terms.targets.get(state.milestone)
         if target is None or terms.id in have:
             continue
-        opening = _opening(source, terms, state, now)
+        deadline = _deadline(terms, state)
+        opening = _opening(source, terms, state, now, deadline)
         yield StoredDelivery(
             id=NEW_ID,
             conversion_id=conversion_id,
@@ -137,14 +138,16 @@ def _uploads(
             target=target,
             tries=0,
             frozen=False,
-            deadline_at=_deadline(terms, state),
+            deadline_at=deadline,
             created_at=to_ms(now),
             due_at=optional_ms(opening.due_at),
             settled_at=None if opening.due_at is not None else to_ms(now),
         )
 
 
-def _opening(source: SourceContext, terms: DestinationTerms, state: ConversionState, now: datetime) -> Opening:
+def _opening(
+    source: SourceContext, terms: DestinationTerms, state: ConversionState, now: datetime, deadline: int | None = None
+) -> Opening:
     is_excluded = bool(state.excluded) or terms.name in state.excluded_for
     return initial(
         occurred_at=state.occurred_at,
@@ -154,6 +157,7 @@ def _opening(source: SourceContext, terms: DestinationTerms, state: ConversionSt
         is_duplicate=state.duplicate_of is not None and not is_excluded,
         is_excluded=is_excluded,
         now=now,
+        deadline=None if deadline is None else from_ms(deadline),
     )
 
 

@@ -350,13 +350,18 @@ def initial(
     is_duplicate: bool,
     is_excluded: bool,
     now: datetime,
+    deadline: datetime | None = None,
 ) -> Opening:
-    """Where a new upload begins: owed now, or skipped for a reason that is known already."""
+    """Where a new upload begins: owed now, or skipped for a reason that is known already.
+
+    `deadline`: until when the platform would take it at all. What is found only after that was never ours to send in time.
+    """
     skips: Mapping[Reason, bool] = {
         Reason.DUPLICATE: is_duplicate,
         Reason.EXCLUDED: is_excluded,
         Reason.BEFORE_START: occurred_at < start,
         Reason.WITHDRAWN: not is_live,
+        Reason.TOO_OLD: deadline is not None and deadline <= now,
     }
     for reason, applies in skips.items():
         if applies:

@@ -102,6 +102,18 @@ async def test_without_the_explicit_act_nothing_of_the_past_is_sent(rig: Rig) ->
     assert await states(rig) == {("google", "skipped", "before_start"): 1}
 
 
+async def test_what_is_found_after_its_window_closed_is_no_failure_of_ours(tmp_path: Path, database_url: str) -> None:
+    """The start may lie long ago: what a backfill finds then is too old for the platform, and nobody must be alarmed."""
+    async with rig_on(tmp_path, database_url, start=NOW - 700 * DAY) as rig:
+        person(rig, 1, 600)
+        person(rig, 2, 30)
+
+        await past_of(rig, NOW - 700 * DAY)
+        await rig.services.tick()
+
+        assert await states(rig) == {("google", "skipped", "too_old"): 1, ("google", "accepted", "delivered"): 1}
+
+
 async def test_since_means_entries_at_or_after_that_instant(rig: Rig) -> None:
     """The date is a line: the entry on it goes, the one a moment before does not."""
     person(rig, 1, 40)
