@@ -1,14 +1,17 @@
 """`leadloop init` prints what can be piped into a file, and says beside it what is left to do."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from app import cli, cli_mapping
 from app.bootstrap.services import Services, open_services
 from app.config import Settings
-from tests.contract.suggestion_stages import CrmStage, hubspot
+from tests.contract.crm_stage import Clock
+from tests.contract.hubspot_stage import HubSpotStage
 
 SECRET = "a long enough secret text"
 
@@ -19,14 +22,15 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{tmp_path / 'one.db'}")
     monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
     monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
-    stage: CrmStage = hubspot()
+    stage = HubSpotStage(Clock(datetime(2026, 11, 24, 10, tzinfo=UTC)))
+    client = httpx.AsyncClient(transport=stage.transport())
 
     async def opened(settings: Settings, **_more: object) -> Services:
-        return await open_services(settings, clock=stage.now, environ={}, http=stage.http, sleep=stage.sleep)
+        return await open_services(settings, clock=stage.clock, environ={}, http=client)
 
     monkeypatch.setattr(cli_mapping, "open_services", opened)
     path = tmp_path / "leadloop.yaml"
-    path.write_text(yaml.safe_dump({"sources": {"crm": {"kind": "hubspot", **stage.settings}}}), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"sources": {"crm": {"kind": "hubspot", **stage.settings()}}}), encoding="utf-8")
     return path
 
 

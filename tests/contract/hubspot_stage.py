@@ -42,7 +42,6 @@ class HubSpotStage:
         self.clock = clock
         self.plan = FaultPlan(1)
         self.portal = Portal(tokens=(TOKEN,), oauth=APP, has_limits=False)
-        self.portal.define_property("contacts", "ads_consent")
         self._app = create_hubspot(self.portal, clock)
         words = hubspot_faults()
         self.faults = Faults(words["expired_token"], words["throttled"], day_is_used_up(), words["unknown_error"], words)

@@ -1,8 +1,10 @@
 """A suggested mapping on each simulator is activated with no edit but the consent section, and counts what happens."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 from pydantic import SecretStr
@@ -15,29 +17,35 @@ from app.cli_mapping import InitRefused, write_section
 from app.config import ConfigInvalid, Settings, load_file
 from app.db.tables import conversions, deliveries
 from app.mapping.suggest import Suggestion
-from connectors.registry import SOURCES
-from tests.contract.suggestion_stages import STAGES, CrmStage
+from tests.contract.crm_stage import Ability, Clock, CrmStage, Step
+from tests.contract.hubspot_stage import HubSpotStage
+from tests.contract.stages import STAGES
 
-KINDS = ("hubspot", "salesforce", "pipedrive")
 CONSENT = '{not_required: true, because: "a test"}'
+BEGINS_AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+Place = tuple[CrmStage, Services, Path]
 
 
-@pytest.fixture(params=KINDS)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[CrmStage, Services, Path]]:
+@pytest.fixture(params=sorted(STAGES))
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """A simulated CRM, services, and a config file with the source and destinations, not applied."""
-    kind = request.param
-    if kind not in SOURCES or kind not in STAGES:
-        pytest.skip(f"{kind} has no connector or no simulator yet")
-    stage = STAGES[kind]()
+    stage = STAGES[request.param](Clock(BEGINS_AT))
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'one.db'}",
         secret_key=SecretStr("a long enough secret text"),
         allow_custom_base_urls=True,
     )
-    services = await open_services(settings, clock=stage.now, environ={}, http=stage.http, sleep=stage.sleep)
+
+    async def sleep(seconds: float) -> None:
+        stage.clock.at += timedelta(seconds=seconds)
+
+    client = httpx.AsyncClient(transport=stage.transport())
+    services = await open_services(settings, clock=stage.clock, environ={}, http=client, sleep=sleep)
     file = tmp_path / "leadloop.yaml"
     config = {
-        "sources": {"crm": {"kind": kind, **stage.settings}},
+        "sources": {"crm": {"kind": stage.kind, **stage.settings()}},
         "destinations": {
             "google": {"kind": "google", "mode": "shadow", "account_id": "4812093377", "access_token": "t"},
             "meta": {"kind": "meta", "mode": "shadow", "dataset_id": "1201480973312345", "access_token": "t"},
@@ -48,7 +56,24 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await services.close()
 
 
-async def test_describe_suggest_consent_activate_pull(place: tuple[CrmStage, Services, Path]) -> None:
+def play(stage: CrmStage) -> None:
+    """Somebody comes, is qualified, becomes an opportunity and a customer."""
+    later = stage.clock.go_on
+    if Ability.LEAD_HISTORY in stage.abilities:
+        lead = stage.add_lead(later(MINUTE), "jane@example.com")
+        stage.qualify_lead(lead, later(MINUTE))
+        _, deal = stage.convert_lead(lead, later(MINUTE))
+    else:
+        person = stage.add_person(later(MINUTE), "jane@example.com")
+        stage.qualify(person, later(MINUTE))
+        deal = stage.add_deal(later(MINUTE), person=person)
+    stage.set_amount(deal, 100, later(MINUTE))
+    stage.move(deal, Step.OPPORTUNITY, later(MINUTE))
+    stage.move(deal, Step.WON, later(MINUTE))
+    later(10 * MINUTE)
+
+
+async def test_describe_suggest_consent_activate_pull(place: Place) -> None:
     """The first hour with Leadloop: nothing but the consent section is the operator's to write."""
     stage, services, file = place
     suggestion = await suggested(services, "crm", load_file(file, {}))
@@ -59,7 +84,7 @@ async def test_describe_suggest_consent_activate_pull(place: tuple[CrmStage, Ser
         await services.apply_file(file, actor="test")
     file.write_text(text.replace("consent: {}", f"consent: {CONSENT}"), encoding="utf-8")
     report = await services.apply_file(file, actor="test")
-    stage.play()
+    play(stage)
     (row,) = await services.sources()
     await services.pull(row, only_due=False)
 
@@ -72,7 +97,7 @@ async def test_describe_suggest_consent_activate_pull(place: tuple[CrmStage, Ser
     assert not any("conversion_action" in target for target in owed)
 
 
-async def test_a_stored_source_is_described_anew(place: tuple[CrmStage, Services, Path]) -> None:
+async def test_a_stored_source_is_described_anew(place: Place) -> None:
     """A field that was made a minute ago, because our README asked for it, must be found."""
     _, services, file = place
     suggestion = await suggested(services, "crm", load_file(file, {}))
@@ -85,7 +110,7 @@ async def test_a_stored_source_is_described_anew(place: tuple[CrmStage, Services
     assert again == suggestion
 
 
-async def test_a_name_that_nobody_has_is_told(place: tuple[CrmStage, Services, Path]) -> None:
+async def test_a_name_that_nobody_has_is_told(place: Place) -> None:
     """A typing mistake must not end in a trace of our code."""
     _, services, file = place
 
@@ -129,15 +154,16 @@ async def test_a_file_that_cannot_be_added_to_stays_as_it_is(tmp_path: Path) -> 
 
 
 async def _of_hubspot(tmp_path: Path) -> Suggestion:
-    stage = STAGES["hubspot"]()
+    stage = HubSpotStage(Clock(BEGINS_AT))
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'two.db'}",
         secret_key=SecretStr("a long enough secret text"),
         allow_custom_base_urls=True,
     )
-    services = await open_services(settings, clock=stage.now, environ={}, http=stage.http, sleep=stage.sleep)
+    client = httpx.AsyncClient(transport=stage.transport())
+    services = await open_services(settings, clock=stage.clock, environ={}, http=client)
     file = tmp_path / "source.yaml"
-    file.write_text(yaml.safe_dump({"sources": {"crm": {"kind": "hubspot", **stage.settings}}}), encoding="utf-8")
+    file.write_text(yaml.safe_dump({"sources": {"crm": {"kind": "hubspot", **stage.settings()}}}), encoding="utf-8")
     try:
         return await suggested(services, "crm", load_file(file, {}))
     finally:
