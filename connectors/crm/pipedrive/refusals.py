@@ -72,7 +72,7 @@ def words_of(reply: Reply) -> str:
 
 def _forbidden(reply: Reply, now: datetime) -> ConnectorError:
     """As JSON: a right is missing. As a page: Cloudflare keeps us out, who asked on after 429s."""
-    if not isinstance(reply.body, dict):
+    if isinstance(reply.body, str):
         away = max(retry_after(reply, now) or ABUSE_PAUSE, ABUSE_PAUSE)
         message = "Pipedrive's edge answered 403 with a page: it keeps this address out for a while after too many requests"
         return RateLimited(message, retry_after=away, code=ABUSE, status=403)
