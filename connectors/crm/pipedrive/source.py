@@ -24,7 +24,7 @@ from connectors.contract.source import (
 )
 from connectors.contract.tokens import TokenStore
 from connectors.crm.pipedrive.api import PAGE_ROWS, PipedriveApi
-from connectors.crm.pipedrive.budget import SMALLEST_DAILY_TOKENS, TokenBudget
+from connectors.crm.pipedrive.budget import COSTS, SMALLEST_DAILY_TOKENS, Call, TokenBudget
 from connectors.crm.pipedrive.check import check_account
 from connectors.crm.pipedrive.listing import Lister, Position
 from connectors.crm.pipedrive.objects import OBJECTS
@@ -54,6 +54,7 @@ class PipedriveSource:
         poll_every=timedelta(minutes=15),
         fast_overlap=timedelta(minutes=10),
         smallest_daily_budget=SMALLEST_DAILY_TOKENS,
+        notes_a_day=SMALLEST_DAILY_TOKENS // 4 // COSTS[Call.UPDATE],
     )
     most_notes: ClassVar[int] = 50
 
