@@ -175,6 +175,16 @@ async def test_a_lead_goes_with_its_contact_when_that_is_merged(database: Databa
     assert [one for one in await _live(database) if one[0] == "lead"] == [("lead", int(day(1).timestamp() * 1000))]
 
 
+async def test_a_lead_and_a_contact_of_one_number_are_two_people(database: Database) -> None:
+    """HubSpot numbers each kind of record by itself: the ids of their conversions must not meet."""
+    world = await joined_world(database)
+
+    await world.record(contact("101", created=1, email="a@x.example"), crm_lead("101", created=2, email="b@x.example"))
+
+    assert await _groups(database) == [["contact:101"], ["lead:101"]]
+    assert await world.facts("lead") == [("101", True, None), ("lead:101", True, None)]
+
+
 async def test_a_primary_contact_comes_before_others(database: Database) -> None:
     """A HubSpot lead may name several contacts; one of them is primary."""
     world = await joined_world(database)
