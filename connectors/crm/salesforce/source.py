@@ -113,7 +113,7 @@ class SalesforceSource:
     async def describe(self) -> SourceSchema:
         """Read properties, stages, roles, currency and zone of the org."""
         self._catalogue.forget()
-        return await read_schema(self._api, self._settings.currency, self._access.base_url)
+        return await read_schema(self._api, self._settings.currency, self._access.pages_url)
 
     def poll_every(self, kind: ObjectKind) -> timedelta:  # noqa: ARG002 one budget serves all kinds
         """Five minutes, longer while the org's day, or our share of it, runs low."""
