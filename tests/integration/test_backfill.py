@@ -36,6 +36,7 @@ class OldCrm(SlowCrm):
 
     takes: timedelta = 4 * SECOND
     pages: dict[ObjectKind, int] = field(default_factory=lambda: {CONTACT: 8, DEAL: 3})
+    first: int = 100
     fails_at: int | None = None
     error: Exception = field(default_factory=lambda: Unavailable("the CRM is down", effect=Effect.NONE))
 
@@ -47,7 +48,7 @@ class OldCrm(SlowCrm):
             self.now += self.takes
             self.read.append(f"{window.kind} {number}")
             at = day(-200) + timedelta(days=10 * number)
-            record = replace(_qualified(RecordRef(window.kind, f"{100 + number}")), modified_at=at)
+            record = replace(_qualified(RecordRef(window.kind, f"{self.first + number}")), modified_at=at)
             unchanged = await stored.unchanged(window.kind, {record.ref.external_id: at})
             if self.fails_at is not None and len(self.read) >= self.fails_at:
                 self.fails_at = None
@@ -122,21 +123,22 @@ async def test_progress_is_told_in_pages_rows_conversions_and_time(database: Dat
     assert {one.share(crm.now) for one in (await _rows(world)).values()} == {1.0}
 
 
-@pytest.mark.parametrize("nth", range(1, 12))
-async def test_a_failure_at_any_page_neither_skips_nor_repeats(database: Database, nth: int) -> None:
+async def test_a_failure_at_any_page_neither_skips_nor_repeats(database: Database) -> None:
     """The page that was under way is read again, the committed ones are not, and the result is as if nothing had been."""
-    world, crm = await world_of(database), OldCrm(fails_at=nth)
-    await _ask(world)
+    world = await world_of(database)
+    for nth in range(1, len(ALL) + 1):
+        crm = OldCrm(first=1000 * nth, fails_at=nth)
+        await _ask(world)
 
-    with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable):
+            await _to_the_end(world, crm)
+        told = {row.error for row in (await _rows(world)).values()} - {None}
         await _to_the_end(world, crm)
-    told = {row.error for row in (await _rows(world)).values()} - {None}
-    await _to_the_end(world, crm)
 
-    assert told == {"the CRM is down"}
-    assert crm.read == [*ALL[:nth], *ALL[nth - 1 :]]
-    assert len(await _conversions(world)) == 11
-    assert {row.error for row in (await _rows(world)).values()} == {None}
+        assert told == {"the CRM is down"}
+        assert crm.read == [*ALL[:nth], *ALL[nth - 1 :]]
+        assert len(await _conversions(world)) == len(ALL) * nth
+        assert {row.error for row in (await _rows(world)).values()} == {None}
 
 
 async def test_a_turn_ends_by_time_by_pages_or_where_somebody_wants_to_go_first(database: Database) -> None:

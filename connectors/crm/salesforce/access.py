@@ -54,6 +54,11 @@ class SalesforceAccess:
             raise UnexpectedReply(message, effect=Effect.NONE)
         return named
 
+    def pages_url(self) -> str:
+        """Where people see the org's records: Salesforce's own host, also where requests go by a proxy."""
+        named = self._token.endpoint
+        return named if named is not None and is_salesforce_url(named) else self._settings.instance_url or self.base_url()
+
 
 def _token(client: httpx.AsyncClient, settings: SalesforceSettings, store: TokenStore, lock: Lock, clock: Clock) -> RenewedToken:
     token_url = settings.token_host + TOKEN_PATH

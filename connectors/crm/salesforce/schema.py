@@ -95,8 +95,11 @@ async def read_org(api: SalesforceApi) -> OrgReading:
     )
 
 
-async def read_schema(api: SalesforceApi, currency: str, base_url: Callable[[], str]) -> SourceSchema:
-    """Read all that a mapping form needs. `currency`: the setting, for an org with one currency that does not tell it."""
+async def read_schema(api: SalesforceApi, currency: str, pages_url: Callable[[], str]) -> SourceSchema:
+    """Read all that a mapping form needs. `currency`: the setting, for an org with one currency that does not tell it.
+
+    `pages_url` is asked after a token was gained: it tells the org's own host.
+    """
     org = await read_org(api)
     described = {name: described_of(raw) for name, raw in org.objects.items()}
     tracked = await read_tracked(api, described)
@@ -116,7 +119,7 @@ async def read_schema(api: SalesforceApi, currency: str, base_url: Callable[[], 
         properties=properties,
         pipelines=_pipelines(org),
         person_labels=_role_labels(org.objects.get(ROLE)),
-        record_urls={kind: f"{base_url()}/lightning/r/{facts.name}/{{id}}/view" for kind, facts in OBJECTS.items()},
+        record_urls={kind: f"{pages_url()}/lightning/r/{facts.name}/{{id}}/view" for kind, facts in OBJECTS.items()},
         currencies=codes,
         notices=tuple(notices(org, tracked)),
     )

@@ -23,6 +23,7 @@ from connectors.crm.salesforce.deletions import list_deleted
 from connectors.crm.salesforce.reader import Reader
 from connectors.crm.salesforce.records import modified_at, role_deals, row_id
 from connectors.crm.salesforce.refusals import DRIFTED, classify
+from connectors.crm.salesforce.roles import RolesRead
 from connectors.crm.salesforce.schema import read_schema
 from connectors.crm.salesforce.settings import SalesforceSettings
 from connectors.crm.salesforce.soql import PAGE_ROWS
@@ -82,6 +83,7 @@ class SalesforceSource:
         self._api = SalesforceApi(http, settings.api_version, self._budget)
         self._catalogue = Catalogue(self._api, clock)
         self._ahead: dict[Window, tuple[Selection, First]] = {}
+        self._roles = RolesRead()
         self._stretches = {kind: Stretch() for kind in ObjectKind}
 
     @classmethod
@@ -111,7 +113,7 @@ class SalesforceSource:
     async def describe(self) -> SourceSchema:
         """Read properties, stages, roles, currency and zone of the org."""
         self._catalogue.forget()
-        return await read_schema(self._api, self._settings.currency, self._access.base_url)
+        return await read_schema(self._api, self._settings.currency, self._access.pages_url)
 
     def poll_every(self, kind: ObjectKind) -> timedelta:  # noqa: ARG002 one budget serves all kinds
         """Five minutes, longer while the org's day, or our share of it, runs low."""
@@ -139,10 +141,10 @@ class SalesforceSource:
         place: Place | None = resumed or Place(Phase.ROWS, start_ms)
         read: set[str] = set()
         while place is not None:
-            pages = _PageReading(self._api, walk, place, stored, self._clock)
-            step = await self._steady(selection, pages.step)
-            records, has_roles = await self._steady(selection, lambda plans: pages.records(plans, step, read))  # noqa: B023 awaited here
-            place = step.next or _after(place.phase, walk, read, has_roles=has_roles)
+            reading = _PageReading(self._api, walk, place, stored, self._clock, self._roles)
+            step = await self._steady(selection, reading.step)
+            records = await self._steady(selection, lambda plans: reading.records(plans, step, read))  # noqa: B023 awaited here
+            place = step.next or reading.after(read)
             yield Page(
                 records=records,
                 until=from_ms(walk.until_ms or start_ms),
@@ -150,6 +152,7 @@ class SalesforceSource:
                 is_last=place is None,
                 seen=len(step.rows),
             )
+            self._roles.note(reading.settled_roles)  # the page is committed
 
     async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
         """Read these records with history and people; unknown people of deals and leads come with them, before them."""
@@ -216,31 +219,50 @@ class SalesforceSource:
 
 
 class _PageReading:
-    """One page of a window."""
+    """One page of a window. `settled_roles`: those whose deals are read after the roles were seen."""
 
-    def __init__(self, api: SalesforceApi, walk: Walk, place: Place, stored: Stored, clock: Clock) -> None:
+    def __init__(self, api: SalesforceApi, walk: Walk, place: Place, stored: Stored, clock: Clock, roles: RolesRead) -> None:
         self._api = api
         self._walk = walk
         self._place = place
         self._stored = stored
         self._clock = clock
+        self._roles = roles
+        self._has_roles = False
+        self._are_roles_early = False
+        self.settled_roles: Sequence[Json] = ()
 
     async def step(self, plans: Plans) -> Step:
         """The page's rows, and where the next page begins."""
+        self._are_roles_early = self._walk.early_roles() is not None
         return await self._walk.step(self._place, plans)
 
-    async def records(self, plans: Plans, step: Step, read: set[str]) -> tuple[tuple[Record, ...], bool]:
-        """What is changed among the rows; and whether roles follow. `read`: the deals that this run has read."""
+    async def records(self, plans: Plans, step: Step, read: set[str]) -> tuple[Record, ...]:
+        """What is changed among the rows. `read`: the deals that this run has read."""
         kind = self._walk.kind
         reader = Reader(self._api, plans, self._stored.known, self._clock)
         if self._place.phase is Phase.ROLES:
-            deals = [one for one in role_deals(step.rows) if one not in read]
-            return await reader.by_ids(ObjectKind.DEAL, deals) if deals else (), True
+            deals = self._roles.unread(step.rows, read)
+            asked = set(deals)
+            are_settled = self._are_roles_early
+            self.settled_roles = [role for role in step.rows if are_settled or not asked.isdisjoint(role_deals([role]))]
+            return await reader.by_ids(ObjectKind.DEAL, deals) if deals else ()
+        self._has_roles = reads_roles(kind, plans)
         changed = await self._changed(plans, step.rows)
         found = await reader.complete(kind, changed) if changed else ()
         if len(read) < DEALS_REMEMBERED:
             read.update(map(row_id, changed))
-        return found, reads_roles(kind, plans)
+        return found
+
+    def after(self, read: set[str]) -> Place | None:
+        """Where the reading goes on when the phase has ended: at the roles, unless those seen before the rows ask for nothing."""
+        if self._place.phase is Phase.ROLES or not self._has_roles:
+            return None
+        early = self._walk.early_roles()
+        if early is None or self._roles.unread(early, read):
+            return self._walk.roles_start()
+        self.settled_roles = early
+        return None
 
     async def _changed(self, plans: Plans, rows: Sequence[Json]) -> list[Json]:
         """The rows that are not stored in exactly this version."""
@@ -269,13 +291,6 @@ class _Fetching:
         """The records, people first."""
         reader = Reader(self._api, plans, self._stored.known, self._clock)
         return await reader.by_ids(self._kind, self._ids, self._contacts)
-
-
-def _after(phase: Phase, walk: Walk, read: set[str], *, has_roles: bool) -> Place | None:
-    """Where the reading goes on when a phase has ended."""
-    if phase is Phase.ROLES or not has_roles or walk.has_roles_of(read):
-        return None
-    return walk.roles_start()
 
 
 async def _shown(plans: Plans, kind: ObjectKind) -> None:

@@ -1,6 +1,6 @@
 """Walks a window page by page: keyset after keyset, in smaller stretches where Salesforce finds one too large."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ from connectors.contract.source import Window
 from connectors.crm.salesforce.api import Rows, SalesforceApi
 from connectors.crm.salesforce.catalogue import Plans
 from connectors.crm.salesforce.objects import ROLE
-from connectors.crm.salesforce.records import modified_at, role_deals, row_id
+from connectors.crm.salesforce.records import modified_at, row_id
 from connectors.crm.salesforce.refusals import TOO_LARGE
 from connectors.crm.salesforce.replies import unexpected
 from connectors.crm.salesforce.soql import Query
@@ -104,10 +104,10 @@ class Walk:
         """The first millisecond after the window; None until the server told its clock."""
         return None if self.until_ms is None else self.until_ms + 1
 
-    def has_roles_of(self, read: Collection[str]) -> bool:
-        """True where the kept first page of the roles is all of them, and all are of these deals."""
+    def early_roles(self) -> Sequence[Json] | None:
+        """The roles as they were before the rows were read, where that is all of them; None where they must be asked for."""
         kept = self._first.get(Phase.ROLES)
-        return isinstance(kept, Rows) and kept.is_complete and all(one in read for one in role_deals(kept.rows))
+        return kept.rows if isinstance(kept, Rows) and kept.is_complete else None
 
     def roles_start(self) -> Place:
         """Where the reading of the roles begins: what changed earlier is on the deals that the window itself gave."""

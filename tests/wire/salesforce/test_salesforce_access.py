@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited, Unavailable, UnexpectedReply
+from connectors.contract.records import ObjectKind
 from connectors.contract.tokens import Tokens
 from connectors.crm.salesforce.settings import AuthFlow, SalesforceSettings, is_salesforce_url
 from connectors.crm.salesforce.source import SalesforceSource
@@ -251,9 +252,12 @@ async def test_a_base_url_replaces_every_host() -> None:
     """For simulators and proxies; the token's own word on hosts is then not asked."""
     org = Org()
 
-    await read(org, source=org.source(base_url="http://127.0.0.1:8000/"))
+    source = org.source(base_url="http://127.0.0.1:8000/", currency="USD")
+    await read(org, source=source)
+    schema = await source.describe()
 
     assert {request.url.host for request in org.requests} == {"127.0.0.1"}
+    assert schema.record_urls[ObjectKind.LEAD] == f"{HOST}/lightning/r/Lead/{{id}}/view"  # people go to Salesforce itself
 
 
 @pytest.mark.parametrize(

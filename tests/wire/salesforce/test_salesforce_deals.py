@@ -213,6 +213,36 @@ async def test_a_changed_role_has_its_unchanged_deal_read_again(*, gone: bool) -
     assert [page.is_last for page in pages] == [False, True]
 
 
+async def test_a_role_that_was_read_is_not_read_again_by_the_overlap() -> None:
+    """Each poll sees the roles of the last ten minutes again; a role that changed meanwhile counts anew."""
+    org = Org()
+    deal = org.put("Opportunity", 1, NOW - 5 * DAY)
+    role = org.role(1, deal, org.put("Contact", 1, NOW - 9 * DAY))
+    source = org.source()
+    held = stored(unchanged=True, known=True)
+
+    counts = [len(ids_in(await read(org, held=held, source=source), ObjectKind.DEAL)) for _ in range(2)]
+    org.rows["OpportunityContactRole"][role]["SystemModstamp"] = iso(NOW - timedelta(minutes=1))
+    counts.append(len(ids_in(await read(org, held=held, source=source), ObjectKind.DEAL)))
+
+    assert counts == [1, 0, 1]
+
+
+async def test_a_role_whose_deal_was_not_committed_is_read_again() -> None:
+    """A page that its reader drops, as its transaction failed, is no page."""
+    org = Org()
+    deal = org.put("Opportunity", 1, NOW - 5 * DAY)
+    org.role(1, deal, org.put("Contact", 1, NOW - 9 * DAY))
+    source = org.source()
+    held = stored(unchanged=True, known=True)
+
+    async for page in source.changes(DEALS, SELECTION, held):
+        if page.records:
+            break
+
+    assert ids_in(await read(org, held=held, source=source), ObjectKind.DEAL) == [deal]
+
+
 async def test_a_deal_read_in_this_window_is_not_read_again_for_its_roles() -> None:
     """A new deal with its new role would cost twice."""
     org = Org()
