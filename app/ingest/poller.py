@@ -20,6 +20,7 @@ from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
 from app.leases.repository import acquire, release
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, Record, RecordRef, RecordState
+from connectors.contract.selection import Selection
 from connectors.contract.source import CrmSource, ListsDeleted, Paces, ReadsAhead, Window
 
 log = structlog.get_logger()
@@ -59,7 +60,8 @@ class _Due:
 class _Opening:
     """A window as it is read in this pull. `refetches`: its records are read anew, stored or not.
 
-    `counts_untold`: webhooks came before, so what it finds long after its change is counted.
+    `counts_untold`: webhooks came before, so what it finds long after its change is counted. `leaves_out_none`: the nightly
+    sweep also reads what the selection lets a search leave out, as a property may have been emptied.
     """
 
     window: Window
@@ -67,6 +69,7 @@ class _Opening:
     reach: str
     refetches: bool
     counts_untold: bool
+    leaves_out_none: bool
 
 
 class _Refusals:
@@ -218,7 +221,8 @@ class Poller:
         window = opening.window
         pulled = Pulled()
         stored = stored_of(self._database, source.id, refetches=opening.refetches)
-        async for page in crm.changes(window, source.selection, stored):
+        selection = _with_all(source.selection, window.kind) if opening.leaves_out_none else source.selection
+        async for page in crm.changes(window, selection, stored):
             now = self._clock()
             move = CursorMove(
                 kind=window.kind,
@@ -319,7 +323,14 @@ def _opening(source: SourceContext, crm: CrmSource, kind: ObjectKind, row: Curso
     window, sweep = next_window(row, kind, crm.limits, source.document.history, reach, now)
     refetches = row is not None and row.reach != reach
     counts = row is not None and row.last_hint_at is not None and sweep is Sweep.FAST and not refetches
-    return _Opening(window, sweep, reach, refetches, counts)
+    is_nightly = row is not None and row.settled_to > 0 and sweep is Sweep.DEEP and not refetches
+    return _Opening(window, sweep, reach, refetches, counts, is_nightly)
+
+
+def _with_all(selection: Selection, kind: ObjectKind) -> Selection:
+    """The same, with no record of the kind left out."""
+    chosen = replace(selection.objects[kind], only_where_set=frozenset(), or_on_deals=False)
+    return Selection({**selection.objects, kind: chosen})
 
 
 def _poll_every(crm: CrmSource, kind: ObjectKind) -> timedelta:

@@ -31,6 +31,7 @@ class FakeCrm:
     pages: dict[ObjectKind, tuple[Record, ...]] = field(default_factory=dict)
     asked: list[Window] = field(default_factory=list)
     held: list[object] = field(default_factory=list)
+    filters: list[bool] = field(default_factory=list)
 
     async def check(self, kinds: frozenset[ObjectKind] = frozenset()) -> Sequence[Finding]:
         """Nothing to find."""
@@ -43,6 +44,7 @@ class FakeCrm:
     async def changes(self, window: Window, selection: Selection, stored: Stored) -> AsyncIterator[Page]:
         """One page."""
         self.asked.append(window)
+        self.filters.append(window.kind in selection.objects and bool(selection.objects[window.kind].only_where_set))
         records = self.pages.get(window.kind, ())
         self.held.append(await stored.newest(window.kind, [record.ref.external_id for record in records]))
         yield Page(records, self.until, None, is_last=True, seen=len(records))
@@ -149,6 +151,22 @@ async def test_fewer_contacts_need_no_reading_again_and_more_do(database: Databa
 
     history = world.now - world.source.document.history
     assert [start > history for start in starts] == [True, True, False]
+
+
+async def test_the_nightly_sweep_leaves_no_contact_out(database: Database) -> None:
+    """A property that was emptied is no longer set, so the filtered polls miss that it was left."""
+    world = await world_of(database)
+    crm = FakeCrm(world.now)
+    objects = world.source.selection.objects
+    fewer = replace(objects[ObjectKind.CONTACT], only_where_set=frozenset({"lifecyclestage"}), or_on_deals=True)
+    world.source = replace(world.source, selection=Selection({ObjectKind.CONTACT: fewer}))
+
+    for hours in (0, 1, 23, 1):
+        world.now += timedelta(hours=hours)
+        crm.until = world.now
+        await _pull(world, crm)
+
+    assert crm.filters == [True, True, False, True]
 
 
 async def test_a_start_over_that_was_cut_off_stays_one_where_contacts_are_filtered(database: Database) -> None:

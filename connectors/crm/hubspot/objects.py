@@ -7,6 +7,8 @@ from connectors.contract.records import ObjectKind
 
 MERGED_IDS = "hs_merged_object_ids"
 ASSOCIATED_CONTACTS = "num_associated_contacts"
+# On contacts; empty on those that never were on a deal.
+ASSOCIATED_DEALS = "num_associated_deals"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from connectors.crm.hubspot.access import AccountRates, auth_of, is_stale_token
 from connectors.crm.hubspot.api import HubSpotApi
 from connectors.crm.hubspot.check import check_account
 from connectors.crm.hubspot.notes import MOST_NOTES, write_notes
+from connectors.crm.hubspot.objects import ASSOCIATED_DEALS
 from connectors.crm.hubspot.portions import Portion
 from connectors.crm.hubspot.reader import Reader
 from connectors.crm.hubspot.refusals import classify
@@ -117,7 +118,9 @@ class HubSpotSource:
         reader = Reader(self._api, selection, self._clock)
         start_ms = to_ms(window.since)
         until_ms = None if window.until is None else max(to_ms(window.until), start_ms)
-        wanted = selection.objects.get(window.kind, ObjectSelection()).only_where_set
+        chosen = selection.objects.get(window.kind, ObjectSelection())
+        on_deals = {ASSOCIATED_DEALS} if chosen.or_on_deals and window.kind is ObjectKind.CONTACT else set()
+        wanted = chosen.only_where_set | on_deals
         search = WindowSearch(self._api, window.kind, self._settings.page_rows, wanted, start_ms, self._clock)
         keyset = Keyset.from_text(window.resume) if window.resume else None
         going_on: Keyset | None = keyset or Keyset(start_ms)

@@ -175,6 +175,7 @@ def _contacts() -> list[Property]:
         *_typed("analyticsinformation", hs_analytics_first_timestamp="datetime", hs_latest_source_timestamp="datetime"),
         *_typed(group, hs_legal_basis="enumeration", hs_email_optout="bool", hubspotscore="number"),
         *_typed(group, hubspot_owner_id="enumeration"),
+        *_calculated(group, num_associated_deals="number"),
         Property("lifecyclestage", "enumeration", "Lifecycle Stage", LIFECYCLE_STAGES, group=group),
         Property("hs_lead_status", "enumeration", "Lead Status", LEAD_STATUSES, group=group),
     ]

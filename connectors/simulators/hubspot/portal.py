@@ -80,7 +80,7 @@ class Portal:
         self.pipelines = default_pipelines()
         self.associations = Associations()
         self.shelves = {name: Shelf(name) for name in OBJECT_TYPES}
-        self.values = ValueReader(self.pipelines, lambda deal: len(self.associated("deals", deal, "contacts")))
+        self.values = ValueReader(self.pipelines, lambda *asked: len(self.associated(*asked)))
         self.access = Tokens(self.tokens, self.oauth)
         self.limits = Limits(self.tier, self.time_zone)
         self.outboxes: list[Outbox] = []

@@ -7,16 +7,17 @@ from connectors.simulators.hubspot.catalogue import OBJECT_TYPES, Pipeline
 from connectors.simulators.hubspot.instants import iso
 from connectors.simulators.hubspot.records import HistoryEntry, StoredRecord, Version
 
-CountContacts = Callable[[int], int]
+# How many live records of a type a record of another type is associated with: (from type, its id, to type).
+Count = Callable[[str, int, str], int]
 _Calculation = Callable[["ValueReader", StoredRecord, Version], str | None]
 
 
 class ValueReader:
     """Reads the properties of one portal's records; every value is text or None."""
 
-    def __init__(self, pipelines: Mapping[str, Mapping[str, Pipeline]], count_contacts: CountContacts) -> None:
+    def __init__(self, pipelines: Mapping[str, Mapping[str, Pipeline]], count: Count) -> None:
         self._pipelines = pipelines
-        self._count_contacts = count_contacts
+        self._count = count
 
     def of(self, record: StoredRecord, version: Version, name: str) -> str | None:
         """The value of a property at a version of its record."""
@@ -47,7 +48,11 @@ class ValueReader:
 
     def contacts(self, record: StoredRecord) -> str:
         """How many contacts a deal has."""
-        return str(self._count_contacts(record.id))
+        return str(self._count("deals", record.id, "contacts"))
+
+    def deals(self, record: StoredRecord) -> str | None:
+        """How many deals a contact is on; empty without any."""
+        return str(self._count("contacts", record.id, "deals") or "") or None
 
 
 def _is_closed(values: ValueReader, record: StoredRecord, version: Version) -> str:
@@ -83,6 +88,10 @@ def _contact_count(values: ValueReader, record: StoredRecord, _: Version) -> str
     return values.contacts(record)
 
 
+def _deal_count(values: ValueReader, record: StoredRecord, _: Version) -> str | None:
+    return values.deals(record)
+
+
 def _decimal(text: str | None) -> Decimal | None:
     try:
         return Decimal(text) if text else None
@@ -95,6 +104,7 @@ _CALCULATIONS: dict[tuple[str, str], _Calculation] = {
     ("deals", "hs_is_closed_won"): _is_won,
     ("deals", "hs_deal_stage_probability"): _probability,
     ("deals", "num_associated_contacts"): _contact_count,
+    ("contacts", "num_associated_deals"): _deal_count,
     ("deals", "amount_in_home_currency"): _home_amount,
     ("deals", "hs_closed_amount"): _closed_amount,
     ("deals", "hs_closed_amount_in_home_currency"): _closed_home_amount,

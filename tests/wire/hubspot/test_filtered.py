@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,8 +15,11 @@ from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Window
 from connectors.crm.hubspot.search import Keyset, search_body
+from connectors.crm.hubspot.settings import HubSpotSettings
+from connectors.crm.hubspot.source import HubSpotSource
 from connectors.http.strict_json import from_ms
-from tests.wire.hubspot.fake_account import Account, ids_in, read, refusal
+from connectors.simulators.hubspot import Portal, create_hubspot
+from tests.wire.hubspot.fake_account import Account, ids_in, nothing_stored, read, refusal
 
 START = 1_700_000_000_000
 MODIFIED = "lastmodifieddate"
@@ -117,3 +121,27 @@ async def test_a_search_that_is_refused_without_the_filter_too_stops() -> None:
 
     with pytest.raises(RequestRefused, match="no such operator"):
         await read(account, Window(ObjectKind.CONTACT, from_ms(START)), selection(["gclid"]))
+
+
+async def test_contacts_on_deals_are_wanted_whatever_else_they_lack() -> None:
+    """Whose deal is sent must be known as they are now, also where none of their own properties makes a milestone."""
+    portal = Portal(tokens=("pat-test",), has_limits=False)
+    at = from_ms(START)
+    stranger, buyer, qualified = (
+        portal.create("contacts", properties, at)
+        for properties in ({"email": "a@x.example"}, {"email": "b@x.example"}, {"email": "c@x.example", "hs_lead_status": "OPEN"})
+    )
+    portal.associate(portal.create("deals", {"dealstage": "qualifiedtobuy"}, at), buyer)
+    chosen = ObjectSelection(frozenset({"email"}), only_where_set=frozenset({"hs_lead_status"}), or_on_deals=True)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(create_hubspot(portal, lambda: at)))
+    source = HubSpotSource(client, HubSpotSettings.from_mapping({"access_token": "pat-test"}), lambda: at)
+
+    async def found(one: ObjectSelection) -> set[str]:
+        window = Window(ObjectKind.CONTACT, at)
+        pages = [page async for page in source.changes(window, Selection({ObjectKind.CONTACT: one}), nothing_stored())]
+        return set(ids_in(pages, ObjectKind.CONTACT))
+
+    assert await found(chosen) == {buyer, qualified}
+    assert await found(replace(chosen, only_where_set=frozenset())) == {buyer}
+    assert await found(replace(chosen, or_on_deals=False)) == {qualified}
+    assert await found(ObjectSelection(frozenset({"email"}))) == {stranger, buyer, qualified}
