@@ -132,8 +132,10 @@ def _entries(plan: Plan, row: Json, beside: Belongings, created_at: datetime | N
         if plan.kind is ObjectKind.DEAL and name in STAGE_HISTORY_FIELDS:
             told = _staged(name, beside.stages)
         else:
-            told = _tracked(plan, name, beside.changes, held, created_at)
-            told += _conversion(plan, name, beside.changes, held, told)
+            came_with_conversion = plan.kind is ObjectKind.LEAD and name == plan.facts.stage and is_true(row.get("IsConverted"))
+            since = None if came_with_conversion else held
+            told = _tracked(plan, name, beside.changes, since, created_at)
+            told += _conversion(name, beside.changes, held, told) if came_with_conversion else []
         if not told or (told[-1].value != held and told[-1].entered_at < at and _may_be_untold(plan, name, row)):
             told += _observed(plan, name, held, at)
         entries += told
@@ -163,12 +165,15 @@ def _staged(name: str, rows: Sequence[Json]) -> list[Entry]:
     return entries
 
 
-def _tracked(plan: Plan, name: str, rows: Sequence[Json], held: str, created_at: datetime | None) -> list[Entry]:
-    """The value since creation, then each change. A history that was switched on late begins with what was held before it."""
+def _tracked(plan: Plan, name: str, rows: Sequence[Json], held: str | None, created_at: datetime | None) -> list[Entry]:
+    """The value since creation, then each change. A history that was switched on late begins with what was held before it.
+
+    `held`: the value where it may be that of the creation, None where it came later.
+    """
     own = _of_field(name, rows)
     entries: list[Entry] = []
     if created_at is not None and (own or name in plan.tracked):
-        first = text(own[0].get("OldValue"), f"an old value of `{name}`") or "" if own else held
+        first = text(own[0].get("OldValue"), f"an old value of `{name}`") if own else held
         if first:
             entries.append(Entry(name, first, created_at))
     for row in own:
@@ -178,15 +183,15 @@ def _tracked(plan: Plan, name: str, rows: Sequence[Json], held: str, created_at:
     return entries
 
 
-def _conversion(plan: Plan, name: str, rows: Sequence[Json], held: str, told: Sequence[Entry]) -> list[Entry]:
+def _conversion(name: str, rows: Sequence[Json], held: str, told: Sequence[Entry]) -> list[Entry]:
     """A lead's status may change with its conversion without a row of its own: the row of the conversion then has the instant.
 
     Its name is read leniently (`leadConverted`). ConvertedDate is a date without a time and never an entry's instant.
     """
-    if plan.kind is not ObjectKind.LEAD or name != plan.facts.stage or not told or told[-1].value == held:
+    if told and told[-1].value == held:
         return []
     converted = [row for row in _in_time(rows) if "convert" in str(row.get("Field")).lower()]
-    late = [row for row in converted if _at(row) >= told[-1].entered_at]
+    late = [row for row in converted if not told or _at(row) >= told[-1].entered_at]
     return [Entry(name, held, _at(late[-1]), vendor_ref=row_id(late[-1]))] if late else []
 
 

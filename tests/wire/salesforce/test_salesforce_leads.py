@@ -86,6 +86,19 @@ async def test_a_conversion_dates_the_status_that_came_with_it(word: str) -> Non
     assert entries[-1] == ("Closed - Converted", *expected)
 
 
+@pytest.mark.parametrize("has_row", [False, True])
+async def test_the_status_of_a_conversion_is_not_dated_back_to_the_creation(*, has_row: bool) -> None:
+    """A lead without any change of status was not made as a converted one."""
+    org = Org()
+    lead = org.put("Lead", 1, Status="Closed - Converted", IsConverted=True, ConvertedContactId=org_id("Contact", 1))
+    if has_row:
+        org.lead_change(lead, MADE + DAY, "leadConverted")
+
+    (entry,) = (await lead_of(org, held=stored(known=True))).entries
+
+    assert (entry.entered_at, entry.is_approximate) == ((MADE + DAY, False) if has_row else (SINCE, True))
+
+
 async def test_a_history_newer_than_the_row_adds_no_older_status() -> None:
     """The row was read first: what changed meanwhile comes with the next poll."""
     org = Org()

@@ -10,10 +10,14 @@ from connectors.contract.errors import AuthenticationFailed, RequestRefused, Una
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import (
+    ListsDeleted,
     NoteOutcome,
+    Paces,
     PropertyType,
+    ReadsAhead,
     StageSchema,
     StatusNote,
+    WritesBack,
 )
 from connectors.crm.salesforce.source import SalesforceSource
 from tests.wire.salesforce.fake_org import HOST, ORG, Org, org_id, refusal
@@ -317,3 +321,11 @@ async def test_nothing_to_write_costs_nothing() -> None:
     assert await source.write_back([]) == ()
     with pytest.raises(AuthenticationFailed):
         await source.write_back([noted(1)])
+
+
+def test_the_source_has_the_optional_abilities() -> None:
+    """The service looks for them by protocol; a name that is misspelt would be silence."""
+    source = Org().source()
+
+    assert all(isinstance(source, ability) for ability in (ListsDeleted, ReadsAhead, Paces, WritesBack))
+    assert source.most_notes == 200
