@@ -62,7 +62,13 @@ class SalesforceStage:
 
     def settings(self, *, oauth: bool = False) -> dict[str, str]:
         keys = {"auth": "client_credentials", "client_id": APP.client_id, "client_secret": APP.client_secret}
-        return {**keys, "base_url": BASE, "currency": "USD", "webhook_secrets": SECRET}
+        return {
+            **keys,
+            "base_url": BASE,
+            "instance_url": "https://acme.my.salesforce.com",
+            "currency": "USD",
+            "webhook_secrets": SECRET,
+        }
 
     def expire_tokens(self) -> None:
         self.org.sessions.expire()

@@ -171,10 +171,15 @@ class Rig:
                 select(conversions, records.c.external_id).join(records, records.c.id == conversions.c.record_id)
             )
             rows = [dict(row) for row in made.mappings()]
+            named = await connection.execute(
+                select(records.c.lead_id, records.c.external_id).where(records.c.lead_id.is_not(None))
+            )
+            people = {row.lead_id: row.external_id for row in named}
         return Counter(
             (
                 row["milestone"],
-                self.world.owner_of(row["external_id"]),
+                # What a deal implies of its person is the person's.
+                self.world.owner_of(people[row["lead_id"]] if row["milestone"] == "qualified_lead" else row["external_id"]),
                 from_ms(row["occurred_at"]),
                 bool(row["live"]),
                 bool(row["implied"]),

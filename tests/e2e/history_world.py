@@ -123,11 +123,10 @@ class World:
         lead = _pick([one for one in self.people if one.is_lead], choice)
         if lead is None:
             return
-        if not lead.is_qualified:
+        if act is Act.QUALIFY_LEAD and not lead.is_qualified:
+            self.stage.qualify_lead(lead.ref, at)
             lead.qualified.append(at)
             lead.is_qualified = True
-            if act is Act.QUALIFY_LEAD:
-                self.stage.qualify_lead(lead.ref, at)
         if act is Act.CONVERT_LEAD:
             contact, deal = self.stage.convert_lead(lead.ref, at)
             lead.refs.add(contact)
