@@ -191,13 +191,15 @@ class Recorder:
         now: datetime,
         rates: Rates | None,
     ) -> tuple[Recorded, set[int]]:
-        near = await load_neighbourhood(connection, self._keyring, plan, source.prefer)
+        by_deal = source.asks_deals_of_people
+        near = await load_neighbourhood(connection, self._keyring, plan, source.prefer, deals_tell_of_people=by_deal)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)
         people = await self._leads.write(connection, source, near, ids, now)
+        near.work_leads |= people.changed  # also whom a deal left: what waits of them is judged again
         await repository.merge_leads(connection, near.merged_leads)
         stored, found = await self._derived(connection, source, near, people, source.rates if rates is None else rates)
         conversion_ids = await _write_conversions(connection, source, found, ids, now)

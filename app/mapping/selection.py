@@ -65,8 +65,8 @@ def _needed(document: MappingDocument, kind: ObjectKind) -> frozenset[str]:
     return frozenset(one.property for one in triggers if one.object is kind and one.property is not None)
 
 
-def fields_of(document: MappingDocument) -> Iterator[str]:
-    """Every `kind.property` that the document names, triggers apart."""
+def person_fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that says something of a person: identity, attribution, dimensions, consent."""
     for name in IdentityRules.model_fields:
         if name != "default_country":
             yield from getattr(document.identity, name)
@@ -74,6 +74,11 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
     yield from (*rules.campaign_id, *rules.utm_campaign, *([rules.platform.field] if rules.platform else []))
     yield from document.dimensions.values()
     yield from (rule.field for rule in (document.consent.ad_user_data, document.consent.ad_personalization) if rule)
+
+
+def fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that the document names, triggers apart."""
+    yield from person_fields_of(document)
     for condition in document.exclude:
         yield from condition.fields()
     for condition in document.destination_conditions.values():
