@@ -15,7 +15,9 @@ from app.ingest import repository
 from app.ingest.repository import NEVER_READ, DealPersonRow, LeadRow, RecordRow, is_unread
 from app.ingest.storing import BECAME, PERSON_KINDS, Fields, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
+from app.mapping.document import MappingDocument
 from app.mapping.engine import principal
+from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordRef, RecordState
 
@@ -130,25 +132,21 @@ def _is_read(record: KnownRecord) -> bool:
 
 
 async def load_neighbourhood(
-    connection: AsyncConnection,
-    keyring: Keyring,
-    plan: PagePlan,
-    prefer: Sequence[str],
-    *,
-    deals_tell_of_people: bool = False,
+    connection: AsyncConnection, keyring: Keyring, plan: PagePlan, document: MappingDocument
 ) -> Neighbourhood:
     """Touched people and deals, the principals of those deals, and all deals of these people, with the page applied.
 
-    `deals_tell_of_people`: whoever is, or was until now, on a touched deal or on one of a touched person is touched too.
+    Where deals tell of people, whoever is (or was until now) on a touched deal or on one of a touched person is touched too.
     """
+    asks_deals = asks_deals_of_people(document)
     stored_links = await repository.links_around(connection, list(plan.deals), list(plan.persons))
     links = _links_after(stored_links, plan)
     ids = plan.deals | plan.persons | {link.deal_id for link in links} | {link.person_id for link in links}
-    if deals_tell_of_people:
+    if asks_deals:
         ids |= {link.person_id for link in stored_links}
     rows, leads = await repository.records_around(connection, sorted(ids))
     history = await repository.entries_of(connection, sorted(rows))
-    near = Neighbourhood(rows, leads, prefer=prefer)
+    near = Neighbourhood(rows, leads, prefer=document.person.prefer)
     _apply_rows(near, plan)
     _forget(near, plan, keyring)
     fresh = _apply_entries(near, plan, history)
@@ -163,8 +161,9 @@ async def load_neighbourhood(
             near.swallowed.setdefault(known.merged_into, []).append(known)
     _apply_links(near, plan, stored_links, links)
     _choose_work(near, plan)
-    if deals_tell_of_people:
+    if asks_deals:
         _touch_by_deals(near, plan, stored_links)
+        _forget_on_deals(near, keyring, identity_on_deals(document))
     return near
 
 
@@ -216,6 +215,21 @@ def _forget(near: Neighbourhood, plan: PagePlan, keyring: Keyring) -> None:
         if row.lead_id is not None and near.is_erased(row.lead_id):
             plan.fields[row.id] = {}
             near.records[row.id] = near.changed[place] = replace(row, fields_sealed=keyring.seal(orjson.dumps({})))
+
+
+def _forget_on_deals(near: Neighbourhood, keyring: Keyring, names: frozenset[str]) -> None:
+    """Nor is it kept of their deals what identifies them."""
+    for place, row in enumerate(near.changed):
+        lead_id = near.principal_of(row.id)
+        if lead_id is not None and near.is_erased(lead_id):
+            near.opened[row.id] = without(near.opened[row.id], names)
+            sealed = keyring.seal(orjson.dumps(dict(near.opened[row.id].fields)))
+            near.records[row.id] = near.changed[place] = replace(row, fields_sealed=sealed)
+
+
+def without(record: KnownRecord, names: frozenset[str]) -> KnownRecord:
+    """The same record, with these fields not told."""
+    return replace(record, fields={name: value for name, value in record.fields.items() if name not in names})
 
 
 def _merged_leads(rows: Mapping[int, RecordRow], plan: PagePlan) -> dict[int, int]:

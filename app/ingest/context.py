@@ -1,16 +1,14 @@
 """What recording must know of a source: its active mapping, its account and where its milestones go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.mapping.aggregate import AccountFacts
 from app.mapping.document import MappingDocument
-from app.mapping.people import split_field
 from app.mapping.rates import Rates
-from app.mapping.selection import person_fields_of
 from connectors.contract.destination import DestinationLimits
-from connectors.contract.records import ObjectKind, Record
+from connectors.contract.records import Record
 from connectors.contract.selection import Selection
 
 
@@ -41,19 +39,9 @@ class SourceContext:
     rates: Rates = field(default_factory=Rates, repr=False)
 
     @property
-    def prefer(self) -> Sequence[str]:
-        """In which order the people of a deal are preferred."""
-        return tuple(self.document.person.prefer)
-
-    @property
     def counts_companies(self) -> bool:
         """True where a milestone is counted once a company."""
         return any(milestone.once_per == "company" for milestone in self.document.milestones)
-
-    @property
-    def asks_deals_of_people(self) -> bool:
-        """True where identity, consent, attribution or dimensions name a deal's field: a person changes with their deals then."""
-        return any(split_field(text)[0] == ObjectKind.DEAL for text in person_fields_of(self.document))
 
     def makes_a_milestone(self, record: Record) -> bool:
         """True where an entry of this person (or its creation after `start`) meets a trigger of the mapping."""

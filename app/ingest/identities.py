@@ -19,6 +19,7 @@ from app.ingest.people import People, SealedPerson
 from app.ingest.repository import LeadRow
 from app.mapping.aggregate import KnownRecord
 from app.mapping.people import Lookup, attribution_of, dimensions_of, identity_candidates, judge_consent
+from app.mapping.selection import asks_deals_of_people
 from connectors.contract.conversions import Identifier
 from connectors.identity import RawIdentity, country_code
 
@@ -52,7 +53,7 @@ class LeadWriter:
         written = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
         lead_rows: list[Row] = []
         identity_rows: list[Row] = []
-        deals = near.deals_by_lead(near.touched_leads) if source.asks_deals_of_people else {}
+        deals = near.deals_by_lead(near.touched_leads) if asks_deals_of_people(source.document) else {}
         for lead_id in sorted(near.touched_leads):
             held = near.person_records(lead_id)
             if not near.is_read(lead_id):

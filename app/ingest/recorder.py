@@ -161,7 +161,7 @@ class Recorder:
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.prefer)
+            near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.document)
             people = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
             stored = await self._stored(connection, source, near, people)
             # As if nothing were stored: only of what is new the engine says whether the mapping excludes it.
@@ -191,8 +191,7 @@ class Recorder:
         now: datetime,
         rates: Rates | None,
     ) -> tuple[Recorded, set[int]]:
-        by_deal = source.asks_deals_of_people
-        near = await load_neighbourhood(connection, self._keyring, plan, source.prefer, deals_tell_of_people=by_deal)
+        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
