@@ -2,7 +2,6 @@
 
 from alembic import context
 
-from app.db import tables_backfill, write_back_tables  # noqa: F401 their tables belong to the schema
 from app.db.tables import metadata
 
 connection = context.config.attributes["connection"]

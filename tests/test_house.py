@@ -67,20 +67,32 @@ def _signature(function: object) -> list[tuple[str, object, object]]:
     return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]
 
 
+def _methods(protocol: type) -> dict[str, object]:
+    return {name: wanted for name, wanted in vars(protocol).items() if not name.startswith("_") and callable(wanted)}
+
+
 def test_registry_classes_keep_their_contract_by_signature() -> None:
     """A connector whose method differs from the Protocol would fail at a customer, not here."""
     from connectors import registry  # noqa: PLC0415 the house can be judged without it
     from connectors.contract.destination import AdDestination, Confirms  # noqa: PLC0415 as above
-    from connectors.contract.source import CrmSource, ListsDeleted  # noqa: PLC0415 as above
+    from connectors.contract.source import (  # noqa: PLC0415 as above
+        CrmSource,
+        KeepsWebhooks,
+        ListsDeleted,
+        Paces,
+        ReadsAhead,
+        WritesBack,
+    )
 
     pairs: list[tuple[type, type]] = [(cls, CrmSource) for cls in registry.SOURCES.values()] + [
         (cls, AdDestination) for cls in registry.DESTINATIONS.values()
     ]
     pairs += [(cls, Confirms) for cls in registry.DESTINATIONS.values() if hasattr(cls, "verdict")]
-    pairs += [(cls, ListsDeleted) for cls in registry.SOURCES.values() if hasattr(cls, "deleted")]
-    assert pairs
+    abilities: list[type] = [ListsDeleted, ReadsAhead, Paces, KeepsWebhooks, WritesBack]
+    pairs += [
+        (cls, one) for one in abilities for cls in registry.SOURCES.values() if any(hasattr(cls, name) for name in _methods(one))
+    ]
+    assert {protocol for _, protocol in pairs} == {CrmSource, AdDestination, Confirms, *abilities}
     for cls, protocol in pairs:
-        for name, wanted in vars(protocol).items():
-            if name.startswith("_") or not callable(wanted):
-                continue
+        for name, wanted in _methods(protocol).items():
             assert _signature(getattr(cls, name)) == _signature(wanted), f"{cls.__name__}.{name}"

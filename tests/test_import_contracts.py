@@ -44,6 +44,9 @@ PLANTED = [
     ("httpx is spoken only where requests are sent", "app.api", "httpx"),
     ("Pure modules import no I/O", "app.mapping.engine", "sqlalchemy"),
     ("Pure modules import no I/O", "app.outbox.policy", "app.db"),
+    ("Pure modules import no I/O", "app.mapping.suggest_places", "app.db"),
+    ("What translates a vendor sends nothing", "connectors.crm.pipedrive.records", "connectors.http.client"),
+    ("What translates a vendor sends nothing", "connectors.crm.salesforce.webhook", "httpx"),
 ]
 _VERDICT = re.compile(r"^(?P<name>.+?) (?P<verdict>KEPT|BROKEN)$", re.MULTILINE)
 

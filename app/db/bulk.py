@@ -19,8 +19,6 @@ _ARRAY_TYPES: Mapping[type, str] = {
     LargeBinary: "bytea[]",
 }
 
-_EACH = text("SELECT value FROM json_each(:among_values)")
-
 
 def is_sqlite(connection: AsyncConnection) -> bool:
     """Which of the two dialects this connection speaks."""
@@ -117,21 +115,28 @@ def _delete(table: Table, names: tuple[str, ...], *, for_sqlite: bool) -> TextCl
 
 def among(connection: AsyncConnection, column: ColumnElement[Any], values: Sequence[object]) -> ColumnElement[bool]:
     """`column` is one of many values, as one bound parameter (bytes on SQLite: at most 30,000)."""
-    if is_sqlite(connection):
-        if isinstance(column.type, LargeBinary):
-            return column.in_(list(values))
-        return column.in_(_EACH.bindparams(bindparam("among_values", orjson.dumps(list(values)).decode(), unique=True)))
-    kind = column.type
-    return column == bindparam(None, list(values), type_=ARRAY(kind), unique=True).any_()
+    for_sqlite = is_sqlite(connection)
+    is_text = for_sqlite and not isinstance(column.type, LargeBinary)
+    given = orjson.dumps(list(values)).decode() if is_text else list(values)
+    return _one_of(column, {"key": "among", "value": given, "unique": True}, for_sqlite=for_sqlite)
 
 
 def listed(column: ColumnElement[Any], name: str, *, for_sqlite: bool) -> ColumnElement[bool]:
     """As `among`, for statements that are built once: the values are bound as `name`, made by `lists` (bytes as a plain list)."""
+    return _one_of(column, {"key": name}, for_sqlite=for_sqlite)
+
+
+def _one_of(column: ColumnElement[Any], bound: dict[str, Any], *, for_sqlite: bool) -> ColumnElement[bool]:
     if not for_sqlite:
-        return column == bindparam(name, type_=ARRAY(column.type)).any_()
+        return column == bindparam(**bound, type_=ARRAY(column.type)).any_()
     if isinstance(column.type, LargeBinary):
-        return column.in_(bindparam(name, expanding=True))
-    return column.in_(text(f"SELECT value FROM json_each(:{name})"))  # noqa: S608 a name of ours
+        return column.in_(bindparam(**bound, expanding=True))
+    return column.in_(_each(bound["key"]).bindparams(bindparam(**bound)))
+
+
+@lru_cache(maxsize=20)
+def _each(name: str) -> TextClause:
+    return text(f"SELECT value FROM json_each(:{name})")  # noqa: S608 a name of ours
 
 
 def lists(connection: AsyncConnection, **values: Sequence[object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The cold half of the schema: configuration, tokens, jobs and the journal of runs. See `tables`."""
+"""The cold half of the schema: configuration, tokens, jobs, the journal of runs, backfills and write-back. See `tables`."""
 
 from sqlalchemy import (
     BigInteger,
@@ -213,4 +213,46 @@ webhook_watch = Table(
     Column("told_at", BigInteger),
     Column("kept_at", BigInteger),
     Column("kept_error", Text),
+)
+
+# How far a stretch of the past was read: one row for each kind of a source's newest backfill. `run_id` is the same in all rows of
+# one backfill, so that a page of an older one is never written to a newer one. `position`: the newest modification that was seen.
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    Column("resume", Text),
+    Column("position", BigInteger),
+    Column("reach", Text, nullable=False),
+    Column("pages", Integer, nullable=False, server_default="0"),
+    Column("seen", BigInteger, nullable=False, server_default="0"),
+    Column("records", BigInteger, nullable=False, server_default="0"),
+    Column("conversions", BigInteger, nullable=False, server_default="0"),
+    Column("is_done", Boolean, nullable=False, server_default=text("false")),
+    Column("error", Text),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("moved_at", BigInteger),
+    Column("done_at", BigInteger),
+    PrimaryKeyConstraint("source_id", "object"),
+)
+
+# What was last written into the CRM, so that nothing is written twice: one row for each property of a record that we wrote or
+# tried to write. `text_hash`: SHA-256 of the text last tried, in hex. `outcome`: written, refused (final for this text;
+# `refused_code` is the CRM's) or gone (never tried again).
+write_backs = Table(
+    "write_backs",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("record_id", BigInteger, nullable=False),
+    Column("property", Text, nullable=False),
+    Column("text_hash", Text, nullable=False),
+    Column("written_at", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("refused_code", Text),
+    PrimaryKeyConstraint("record_id", "property"),
 )

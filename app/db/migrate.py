@@ -7,7 +7,6 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
 
-from app.db import write_back_tables  # noqa: F401 its table belongs to the schema
 from app.db.address import telling
 from app.db.session import Database
 

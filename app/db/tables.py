@@ -19,6 +19,7 @@ from app.db.cold_tables import (
     ID_STARTS,
     api_keys,
     audit,
+    backfills,
     destinations,
     fx_rates,
     id_blocks,
@@ -33,6 +34,7 @@ from app.db.cold_tables import (
     target_pauses,
     tokens,
     webhook_watch,
+    write_backs,
 )
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "ID_STARTS",
     "api_keys",
     "audit",
+    "backfills",
     "conversions",
     "cursors",
     "deal_people",
@@ -67,6 +70,7 @@ __all__ = [
     "uploads",
     "valuations",
     "webhook_watch",
+    "write_backs",
 ]
 
 leases = Table(

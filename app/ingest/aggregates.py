@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -14,7 +15,9 @@ from app.ingest import repository
 from app.ingest.repository import NEVER_READ, DealPersonRow, LeadRow, RecordRow, is_unread
 from app.ingest.storing import BECAME, PERSON_KINDS, Fields, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
+from app.mapping.document import MappingDocument
 from app.mapping.engine import principal
+from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordRef, RecordState
 
@@ -48,6 +51,11 @@ class Neighbourhood:
         return tuple(
             sorted(mine, key=lambda one: (one.state is RecordState.MERGED, -one.modified_at.timestamp(), one.ref.external_id))
         )
+
+    def live_deals(self, deal_ids: Iterable[int]) -> tuple[KnownRecord, ...]:
+        """Those of these deals that the CRM shows, newest modification first."""
+        shown = (self.opened[one] for one in deal_ids if self.opened[one].state is RecordState.LIVE)
+        return tuple(sorted(shown, key=lambda one: (-one.modified_at.timestamp(), one.ref.external_id)))
 
     def is_read(self, lead_id: int) -> bool:
         """True where more is known of a lead than the name of its record."""
@@ -104,12 +112,12 @@ class Neighbourhood:
             )
         return people
 
-    def deals_by_lead(self) -> dict[int, list[int]]:
-        """Deals by principal, for the leads that are worked on."""
+    def deals_by_lead(self, leads: AbstractSet[int]) -> dict[int, list[int]]:
+        """Deals by principal, for these leads."""
         found: dict[int, list[int]] = defaultdict(list)
         for deal_id in self.links:
             lead_id = self.principal_of(deal_id)
-            if lead_id in self.work_leads and lead_id is not None:
+            if lead_id in leads and lead_id is not None:
                 found[lead_id].append(deal_id)
         return found
 
@@ -124,15 +132,21 @@ def _is_read(record: KnownRecord) -> bool:
 
 
 async def load_neighbourhood(
-    connection: AsyncConnection, keyring: Keyring, plan: PagePlan, prefer: Sequence[str]
+    connection: AsyncConnection, keyring: Keyring, plan: PagePlan, document: MappingDocument
 ) -> Neighbourhood:
-    """Touched people and deals, the principals of those deals, and all deals of these people, with the page applied."""
+    """Touched people and deals, the principals of those deals, and all deals of these people, with the page applied.
+
+    Where deals tell of people, whoever is (or was until now) on a touched deal or on one of a touched person is touched too.
+    """
+    asks_deals = asks_deals_of_people(document)
     stored_links = await repository.links_around(connection, list(plan.deals), list(plan.persons))
     links = _links_after(stored_links, plan)
     ids = plan.deals | plan.persons | {link.deal_id for link in links} | {link.person_id for link in links}
+    if asks_deals:
+        ids |= {link.person_id for link in stored_links}
     rows, leads = await repository.records_around(connection, sorted(ids))
     history = await repository.entries_of(connection, sorted(rows))
-    near = Neighbourhood(rows, leads, prefer=prefer)
+    near = Neighbourhood(rows, leads, prefer=document.person.prefer)
     _apply_rows(near, plan)
     _forget(near, plan, keyring)
     fresh = _apply_entries(near, plan, history)
@@ -147,6 +161,9 @@ async def load_neighbourhood(
             near.swallowed.setdefault(known.merged_into, []).append(known)
     _apply_links(near, plan, stored_links, links)
     _choose_work(near, plan)
+    if asks_deals:
+        _touch_by_deals(near, plan, stored_links)
+        _forget_on_deals(near, keyring, identity_on_deals(document))
     return near
 
 
@@ -198,6 +215,21 @@ def _forget(near: Neighbourhood, plan: PagePlan, keyring: Keyring) -> None:
         if row.lead_id is not None and near.is_erased(row.lead_id):
             plan.fields[row.id] = {}
             near.records[row.id] = near.changed[place] = replace(row, fields_sealed=keyring.seal(orjson.dumps({})))
+
+
+def _forget_on_deals(near: Neighbourhood, keyring: Keyring, names: frozenset[str]) -> None:
+    """Nor is it kept of their deals what identifies them."""
+    for place, row in enumerate(near.changed):
+        lead_id = near.principal_of(row.id)
+        if lead_id is not None and near.is_erased(lead_id):
+            near.opened[row.id] = without(near.opened[row.id], names)
+            sealed = keyring.seal(orjson.dumps(dict(near.opened[row.id].fields)))
+            near.records[row.id] = near.changed[place] = replace(row, fields_sealed=sealed)
+
+
+def without(record: KnownRecord, names: frozenset[str]) -> KnownRecord:
+    """The same record, with these fields not told."""
+    return replace(record, fields={name: value for name, value in record.fields.items() if name not in names})
 
 
 def _merged_leads(rows: Mapping[int, RecordRow], plan: PagePlan) -> dict[int, int]:
@@ -317,6 +349,18 @@ def _choose_work(near: Neighbourhood, plan: PagePlan) -> None:
             near.orphan_deals.add(deal_id)
         else:
             near.work_leads.add(lead_id)
+
+
+def _touch_by_deals(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPersonRow]) -> None:
+    """The people of the deals that changed, or whose principal may have."""
+    mine = {known.id for lead_id in near.touched_leads for known in near.held_by.get(lead_id, ())}
+    touched = plan.deals | {plan.moves.get(one, one) for one in plan.deals}
+    on_deals = {link.person_id for link in stored if link.deal_id in touched}
+    for deal_id, links in near.links.items():
+        if deal_id in touched or any(link.person_id in mine for link in links):
+            on_deals.update(link.person_id for link in links)
+    rows = (near.records[one] for one in on_deals if one in near.records)
+    near.touched_leads |= {row.lead_id for row in rows if row.lead_id is not None}
 
 
 def _open(

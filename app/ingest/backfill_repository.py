@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.bulk import insert_rows
 from app.db.ids import take_ids
 from app.db.instants import optional_from_ms, optional_ms, to_ms
-from app.db.tables import conversions, records
-from app.db.tables_backfill import backfills
+from app.db.tables import backfills, conversions, records
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import Window
 

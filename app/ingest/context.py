@@ -1,6 +1,6 @@
 """What recording must know of a source: its active mapping, its account and where its milestones go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,11 +37,6 @@ class SourceContext:
     start: datetime
     destinations: tuple[DestinationTerms, ...] = ()
     rates: Rates = field(default_factory=Rates, repr=False)
-
-    @property
-    def prefer(self) -> Sequence[str]:
-        """In which order the people of a deal are preferred."""
-        return tuple(self.document.person.prefer)
 
     @property
     def counts_companies(self) -> bool:

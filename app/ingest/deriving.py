@@ -69,7 +69,7 @@ class _Held:
 
 
 def _aggregates(near: Neighbourhood, email_keys: Mapping[int, bytes | None]) -> list[Aggregate]:
-    by_lead = near.deals_by_lead()
+    by_lead = near.deals_by_lead(near.work_leads)
     people = [
         Aggregate(
             person=near.person(lead_id, email_keys.get(lead_id)),

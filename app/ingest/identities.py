@@ -1,4 +1,7 @@
-"""The people of a neighbourhood become leads: identity, consent, attribution, from the opened fields of their records."""
+"""The people of a neighbourhood become leads: identity, consent, attribution, from the opened fields of their records.
+
+Where the mapping names a deal's field there, the live deals whose principal the person is are asked after their own records.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +19,7 @@ from app.ingest.people import People, SealedPerson
 from app.ingest.repository import LeadRow
 from app.mapping.aggregate import KnownRecord
 from app.mapping.people import Lookup, attribution_of, dimensions_of, identity_candidates, judge_consent
+from app.mapping.selection import asks_deals_of_people
 from connectors.contract.conversions import Identifier
 from connectors.identity import RawIdentity, country_code
 
@@ -49,6 +53,7 @@ class LeadWriter:
         written = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
         lead_rows: list[Row] = []
         identity_rows: list[Row] = []
+        deals = near.deals_by_lead(near.touched_leads) if asks_deals_of_people(source.document) else {}
         for lead_id in sorted(near.touched_leads):
             held = near.person_records(lead_id)
             if not near.is_read(lead_id):
@@ -56,10 +61,12 @@ class LeadWriter:
             stored = near.leads.get(lead_id)
             if near.is_erased(lead_id):
                 continue
-            raw, country = _raw_identity(source, held)
+            told = (*held, *near.live_deals(deals.get(lead_id, ())))
+            created = created_of(held)
+            raw, country = _raw_identity(source, told, created)
             raw_key = self._people.raw_key(raw)
             sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)
-            row = _lead_row(source, lead_id, held, stored, sealed, raw, country, now)
+            row = _lead_row(source, lead_id, told, stored, sealed, raw, country, created or now)
             platform, campaign_id, utm_campaign = near.first_touch(lead_id)
             row = {
                 **row,
@@ -85,7 +92,7 @@ class LeadWriter:
 
 
 def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:
-    """The first non-empty value of a property among a person's records, survivors first."""
+    """The first non-empty value of a property among these records."""
 
     def look(kind: str, name: str) -> str | None:
         for record in held:
@@ -97,11 +104,12 @@ def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:
     return look
 
 
-def _raw_identity(source: SourceContext, held: tuple[KnownRecord, ...]) -> tuple[RawIdentity, str | None]:
-    candidates, clicked_at = identity_candidates(source.document, held)
+def _raw_identity(
+    source: SourceContext, told: tuple[KnownRecord, ...], created: datetime | None
+) -> tuple[RawIdentity, str | None]:
+    candidates, clicked_at = identity_candidates(source.document, told)
     countries = candidates.get("country", ())
     country = next((code for text in countries if (code := country_code(text)) is not None), None)
-    created = created_of(held)
     raw = RawIdentity(
         **candidates,
         clicked_at=clicked_at or created,
@@ -113,19 +121,18 @@ def _raw_identity(source: SourceContext, held: tuple[KnownRecord, ...]) -> tuple
 def _lead_row(
     source: SourceContext,
     lead_id: int,
-    held: tuple[KnownRecord, ...],
+    told: tuple[KnownRecord, ...],
     stored: LeadRow | None,
     sealed: SealedPerson | None,
     raw: RawIdentity,
     country: str | None,
-    now: datetime,
+    created: datetime,
 ) -> Row:
-    look = lookup_in(held)
+    look = lookup_in(told)
     consent, why = judge_consent(source.document, look, country)
     platform, campaign_id, utm_campaign = attribution_of(source.document, look)
     if platform is None and sealed is not None:
         platform = next((name for ids, name in _CLICK_PLATFORMS if ids & sealed.identifiers), None)
-    created = created_of(held) or now
     return {
         "id": lead_id,
         "source_id": source.id,

@@ -161,7 +161,7 @@ class Recorder:
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.prefer)
+            near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.document)
             people = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
             stored = await self._stored(connection, source, near, people)
             # As if nothing were stored: only of what is new the engine says whether the mapping excludes it.
@@ -191,13 +191,14 @@ class Recorder:
         now: datetime,
         rates: Rates | None,
     ) -> tuple[Recorded, set[int]]:
-        near = await load_neighbourhood(connection, self._keyring, plan, source.prefer)
+        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)
         people = await self._leads.write(connection, source, near, ids, now)
+        near.work_leads |= people.changed  # also whom a deal left: what waits of them is judged again
         await repository.merge_leads(connection, near.merged_leads)
         stored, found = await self._derived(connection, source, near, people, source.rates if rates is None else rates)
         conversion_ids = await _write_conversions(connection, source, found, ids, now)

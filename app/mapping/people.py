@@ -47,6 +47,8 @@ def identity_candidates(
         for name in IdentityRules.model_fields
         if name not in _NO_IDENTIFIER and getattr(rules, name)
     }
+    if rules.email:
+        candidates["email"] = emails_of(rules.email, held)
     clicked = next((at for text in values_of(rules.clicked_at, held) if (at := parse_instant(text)) is not None), None)
     return candidates, clicked
 
@@ -58,6 +60,12 @@ def values_of(fields: tuple[str, ...], held: tuple[KnownRecord, ...]) -> tuple[s
         kind, name = split_field(text)
         found.extend(value for record in held if record.ref.kind is kind and (value := record.fields.get(name)))
     return tuple(found)
+
+
+def emails_of(fields: tuple[str, ...], held: tuple[KnownRecord, ...]) -> tuple[str, ...]:
+    """Every e-mail in these fields, in the same order; one text may hold several, as HubSpot's `hs_additional_emails`: `a;b`."""
+    parts = (part.strip() for text in values_of(fields, held) for part in text.split(";"))
+    return tuple(part for part in parts if part)
 
 
 def parse_instant(text: str) -> datetime | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.mapping.aggregate import Aggregate, ConversionState, Deal, DealPerson, KnownRecord, Person
 from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import smallest_ref
-from app.mapping.people import PERSON, Lookup, email_domain, values_of
+from app.mapping.people import PERSON, Lookup, email_domain, emails_of
 from connectors.contract.records import ObjectKind
 
 
@@ -122,7 +122,7 @@ class Scopes:
 
         def look(kind: str, name: str) -> str | None:
             if kind == PERSON:
-                return email_domain(values_of(emails, records))
+                return email_domain(emails_of(emails, records))
             for record in records:
                 value = record.fields.get(name) if record.ref.kind == kind else None
                 if value:

@@ -65,15 +65,36 @@ def _needed(document: MappingDocument, kind: ObjectKind) -> frozenset[str]:
     return frozenset(one.property for one in triggers if one.object is kind and one.property is not None)
 
 
-def fields_of(document: MappingDocument) -> Iterator[str]:
-    """Every `kind.property` that the document names, triggers apart."""
+def asks_deals_of_people(document: MappingDocument) -> bool:
+    """True where identity, consent, attribution or dimensions name a deal's field: a person changes with their deals then."""
+    return any(split_field(text)[0] == ObjectKind.DEAL for text in person_fields_of(document))
+
+
+def identity_on_deals(document: MappingDocument) -> frozenset[str]:
+    """The properties of deals that identify a person."""
+    named = map(split_field, identity_fields_of(document))
+    return frozenset(name for kind, name in named if kind == ObjectKind.DEAL)
+
+
+def identity_fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that identifies a person."""
     for name in IdentityRules.model_fields:
         if name != "default_country":
             yield from getattr(document.identity, name)
+
+
+def person_fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that says something of a person: identity, attribution, dimensions, consent."""
+    yield from identity_fields_of(document)
     rules = document.attribution
     yield from (*rules.campaign_id, *rules.utm_campaign, *([rules.platform.field] if rules.platform else []))
     yield from document.dimensions.values()
     yield from (rule.field for rule in (document.consent.ad_user_data, document.consent.ad_personalization) if rule)
+
+
+def fields_of(document: MappingDocument) -> Iterator[str]:
+    """Every `kind.property` that the document names, triggers apart."""
+    yield from person_fields_of(document)
     for condition in document.exclude:
         yield from condition.fields()
     for condition in document.destination_conditions.values():

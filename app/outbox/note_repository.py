@@ -12,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among, insert_rows
 from app.db.instants import from_ms
-from app.db.tables import conversions, deliveries, destinations, records, uploads
+from app.db.tables import conversions, deliveries, destinations, records, uploads, write_backs
 from app.db.tables import settings as settings_table
-from app.db.write_back_tables import write_backs
 from app.outbox.notes import Outcome
 from app.outbox.states import DeliveryState
 from connectors.contract.conversions import DeliveryKind

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.tables import cursors, deliveries, inbox, jobs, mapping_versions
-from app.db.tables_backfill import backfills
+from app.db.tables import backfills, cursors, deliveries, inbox, jobs, mapping_versions
 
 MOST_COUNTED = 100_000
 # Written out, so that both databases see that the partial index serves.

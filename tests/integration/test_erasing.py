@@ -1,6 +1,7 @@
 """People who ask the CRM to be forgotten: nothing of them stays, nothing goes any more, whatever is read later."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -12,11 +13,13 @@ from app.connections.repository import Role
 from app.db.session import Database
 from app.db.tables import deliveries, identities, inbox, leads, records
 from app.ingest.inbox import NewHint, WaitingHint, put_marked_hints, waiting_hints
+from app.mapping.repository import activate, save_version
 from app.secrets import Keyring
 from connectors.contract.records import ObjectKind, RecordRef
 from tests.api.rig import rig_on
 from tests.integration.joins_rig import crm_lead, joined_world
-from tests.integration.recorder_rig import LEASE, World, contact, deal, world_of
+from tests.integration.recorder_rig import LEASE, World, contact, day, deal, world_of
+from tests.unit.mapping.mapping_rig import DOCUMENT
 
 JANE = RecordRef(ObjectKind.CONTACT, "101")
 
@@ -83,6 +86,30 @@ async def test_what_another_person_of_the_deal_may_stand_for_goes_on(database: D
     assert await world.owed("closed_revenue", "202") == [("upload", "pending", "new")]
     assert await world.owed("closed_revenue", "203") == [("upload", "skipped", "erased")]
     assert (await _personal(database))[0] == 1
+
+
+@pytest.mark.parametrize("people", [("101",), ("101", "103")])
+async def test_nothing_stays_on_the_deals_of_a_forgotten_person(database: Database, people: tuple[str, ...]) -> None:
+    """A click id on a deal is a person's as one on a contact is; another's deal keeps its own, and amounts stay."""
+    identity = {"email": ["contact.email"], "gclid": ["deal.gclid"]}
+    world = await world_of(database, identity=identity)
+    async with database.write() as connection:
+        text = orjson.dumps({**DOCUMENT, "identity": identity}).decode()
+        await activate(connection, 1, await save_version(connection, 1, text, "me", 1), 1)
+    mine = deal("202", (2, "won"), people=people, amount="5", gclid="click", merged=("200",))
+    await world.record(deal("200", (1, "won"), people=("101",), amount="7", gclid="old"))
+    await world.record(contact("101", created=0), contact("103", created=1), mine, deal("203", people=("103",), gclid="other"))
+
+    await _erase(world, JANE)
+    erased = await _fields(database)
+    await world.record(replace(mine, modified_at=day(33)), contact("103", created=1, modified=33))
+
+    assert erased == await _fields(database)
+    assert erased["deal:202"] == {"amount": "5"}
+    assert erased["deal:200"] == {"amount": "7"}
+    assert erased["deal:203"] == {"gclid": "other"}
+    assert (await _personal(database))[0] == 1
+    assert [row["amount_micros"] for row in await world.conversions("closed_revenue")] == [5_000_000]
 
 
 async def test_a_try_without_an_answer_is_told_and_not_repeated(database: Database) -> None:

@@ -12,8 +12,7 @@ from app.bootstrap.writing_back import Progress
 from app.config import ConfigInvalid
 from app.connections import repository as connections
 from app.connections.repository import Role
-from app.db.tables import conversions, deliveries, uploads
-from app.db.write_back_tables import write_backs
+from app.db.tables import conversions, deliveries, uploads, write_backs
 from app.outbox.note_repository import load_progress
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
 from connectors.contract.records import ObjectKind

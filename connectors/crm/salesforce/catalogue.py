@@ -11,10 +11,13 @@ from connectors.crm.salesforce.api import SalesforceApi
 from connectors.crm.salesforce.objects import (
     CONVERTED_CONTACT,
     CREATED,
+    DEAL_CONTACT,
     MODIFIED,
     OBJECTS,
+    PERSON_ACCOUNT,
     ROLE,
     STAGE_HISTORY_FIELDS,
+    Plan,
     SalesforceObject,
 )
 from connectors.crm.salesforce.refusals import OBJECT_HIDDEN
@@ -26,8 +29,6 @@ from connectors.http.strict_json import Json, is_true
 KEPT = timedelta(hours=1)
 HIDDEN = frozenset({403, 404})
 INVALID_FIELD = "INVALID_FIELD"
-DEAL_CONTACT = "ContactId"
-PERSON_ACCOUNT = ("IsPersonAccount", "PersonContactId")
 NAMES = (*(facts.name for facts in OBJECTS.values()), ROLE, *(facts.history for facts in OBJECTS.values()))
 WHERE_FIELDS_ARE = "Setup > Permission Sets > the integration user's > Object Settings"
 
@@ -40,21 +41,6 @@ class Described:
     fields: frozenset[str]
     stamp: str
     values: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to ask of one kind. `from_history` are properties of its field history; of `tracked` it has every change."""
-
-    kind: ObjectKind
-    facts: SalesforceObject
-    chosen: ObjectSelection
-    fields: tuple[str, ...]
-    stamp: str
-    has_contact: bool = False
-    has_person_accounts: bool = False
-    from_history: frozenset[str] = frozenset()
-    tracked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

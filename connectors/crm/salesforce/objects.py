@@ -1,9 +1,10 @@
-"""What Salesforce calls our four kinds, and the objects around them (data)."""
+"""What Salesforce calls our four kinds, and the objects around them; what is asked of one (data)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.contract.records import ObjectKind
+from connectors.contract.selection import ObjectSelection
 
 ROLE = "OpportunityContactRole"
 STAGE_HISTORY = "OpportunityHistory"
@@ -15,6 +16,8 @@ STAGE_NAME = "StageName"
 STATUS = "Status"
 CONVERTED_CONTACT = "ConvertedContactId"
 CONVERTED_DEAL = "ConvertedOpportunityId"
+DEAL_CONTACT = "ContactId"
+PERSON_ACCOUNT = ("IsPersonAccount", "PersonContactId")
 
 # What every row of OpportunityHistory holds, whatever is tracked.
 STAGE_HISTORY_FIELDS = frozenset({STAGE_NAME, "Amount", "Probability", "CloseDate", "ExpectedRevenue", "ForecastCategory"})
@@ -59,3 +62,18 @@ OBJECTS: Mapping[ObjectKind, SalesforceObject] = {
 }
 
 KIND_BY_NAME: Mapping[str, ObjectKind] = {facts.name.lower(): kind for kind, facts in OBJECTS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to ask of one kind. `from_history` are properties of its field history; of `tracked` it has every change."""
+
+    kind: ObjectKind
+    facts: SalesforceObject
+    chosen: ObjectSelection
+    fields: tuple[str, ...]
+    stamp: str
+    has_contact: bool = False
+    has_person_accounts: bool = False
+    from_history: frozenset[str] = frozenset()
+    tracked: frozenset[str] = frozenset()

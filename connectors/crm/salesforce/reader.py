@@ -8,7 +8,7 @@ from datetime import datetime
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.source import KnownLookup
 from connectors.crm.salesforce.api import QUERIES_A_COMPOSITE, SalesforceApi
-from connectors.crm.salesforce.catalogue import Plan, Plans
+from connectors.crm.salesforce.catalogue import Plans
 from connectors.crm.salesforce.objects import (
     CONVERTED_CONTACT,
     CONVERTED_DEAL,
@@ -17,6 +17,7 @@ from connectors.crm.salesforce.objects import (
     STAGE_HISTORY,
     STAGE_HISTORY_FIELDS,
     STATUS,
+    Plan,
 )
 from connectors.crm.salesforce.records import (
     Belongings,

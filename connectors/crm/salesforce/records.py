@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, PersonLink, Record, RecordRef, RecordState
-from connectors.crm.salesforce.catalogue import DEAL_CONTACT, PERSON_ACCOUNT, Plan
-from connectors.crm.salesforce.objects import CONVERTED_CONTACT, CREATED, MASTER, STAGE_HISTORY_FIELDS
+from connectors.crm.salesforce.objects import (
+    CONVERTED_CONTACT,
+    CREATED,
+    DEAL_CONTACT,
+    MASTER,
+    PERSON_ACCOUNT,
+    STAGE_HISTORY_FIELDS,
+    Plan,
+)
 from connectors.crm.salesforce.replies import instant, json_object, optional_id, record_id, text, unexpected
 from connectors.http.strict_json import Json, is_true
 

@@ -1,25 +1,22 @@
 """The ASGI face of the simulated Data Manager API and token endpoint."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
-from email.utils import format_datetime
 from enum import StrEnum
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.simulators.clocked import Clock, DateHeader
 from connectors.simulators.google.oauth import DATA_MANAGER_SCOPE, AccessToken, OAuthRefusal
 from connectors.simulators.google.platform import GooglePlatform
 from connectors.simulators.google.refusals import DOMAIN, Json, JsonObject, Refusal, Violation, denied, invalid, unauthenticated
 from connectors.simulators.google.schema import NotJson, read_json
 
-Clock = Callable[[], datetime]
 _METHOD = "google.ads.datamanager.v1.IngestionService"
 
 
@@ -62,26 +59,6 @@ def create_google(platform: GooglePlatform, clock: Clock) -> Starlette:
         Route("/token", token, methods=["POST"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(DateHeader, clock=clock)])
-
-
-class DateHeader:
-    """Dates every answer by the injected clock."""
-
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self.app = app
-        self.clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, adding the header."""
-        await self.app(scope, receive, self._dated(send) if scope["type"] == "http" else send)
-
-    def _dated(self, send: Send) -> Callable[[Message], Awaitable[None]]:
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["date"] = format_datetime(self.clock(), usegmt=True)
-            await send(message)
-
-        return dated
 
 
 def _serve(

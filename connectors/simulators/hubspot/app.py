@@ -5,19 +5,16 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from urllib.parse import parse_qs, parse_qsl
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.simulators.clocked import Clock, DateHeader
 from connectors.simulators.hubspot import metadata, objects, relations, writes
 from connectors.simulators.hubspot.calls import Call, Endpoint
 from connectors.simulators.hubspot.catalogue import (
@@ -34,7 +31,6 @@ from connectors.simulators.hubspot.search import Searcher
 VERSIONS = frozenset({"2025-09", "2026-03", "2026-09"})
 LONGEST_URL = 15_000
 
-Clock = Callable[[], datetime]
 Reply = Callable[[Request], Awaitable[Response]]
 Scopes = Callable[[list[str]], list[str]]  # names of object types -> scopes, all needed
 
@@ -133,24 +129,6 @@ class Gate:
         correlation = str(uuid.UUID(int=self._random.getrandbits(128), version=4))
         body: Json = {**refused.body, "correlationId": correlation}
         return JSONResponse(body, refused.status, {**all_headers, "X-HubSpot-Correlation-Id": correlation})
-
-
-class DateHeader:
-    """Middleware that gives every reply the Date of the injected clock."""
-
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self._app = app
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Date"] = format_datetime(self._clock().astimezone(UTC), usegmt=True)
-            await send(message)
-
-        await self._app(scope, receive, dated)
 
 
 def _doors(portal: Portal) -> Iterable[Door]:

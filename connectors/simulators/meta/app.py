@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import datetime
-from email.utils import format_datetime
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
@@ -11,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from connectors.simulators.clocked import Clock, http_date
 from connectors.simulators.meta.errors import GraphError, Json, JsonObject, invalid
 from connectors.simulators.meta.platform import MetaPlatform
 
-Clock = Callable[[], datetime]
 _ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -75,7 +74,7 @@ def _serve(
         told, status = error.as_json(trace_id), error.http_status
     used = platform.throttle.used_percent()
     headers = {
-        "date": format_datetime(now, usegmt=True),
+        "date": http_date(now),
         "x-fb-trace-id": trace_id,
         "x-app-usage": json.dumps({"call_count": used, "total_time": used // 2, "total_cputime": used // 2}),
         "x-business-use-case-usage": json.dumps(platform.usage(now)),

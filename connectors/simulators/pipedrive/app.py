@@ -3,25 +3,21 @@
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from urllib.parse import parse_qs, parse_qsl
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.simulators.clocked import Clock, DateHeader
 from connectors.simulators.pipedrive import history, hooks, leads, metadata, objects
 from connectors.simulators.pipedrive.calls import Call, Endpoint
 from connectors.simulators.pipedrive.company import Company
 from connectors.simulators.pipedrive.errors import Json, Refusal, bad_request, out_of_support, refusal, scope_missing, unpaid
 
-Clock = Callable[[], datetime]
 Reply = Callable[[Request], Awaitable[Response]]
 
 V1 = ("/api/v1", "/v1")
@@ -196,24 +192,6 @@ class Gate:
         if isinstance(refused.body, str):
             return HTMLResponse(refused.body, refused.status, all_headers)
         return JSONResponse(refused.body, refused.status, all_headers)
-
-
-class DateHeader:
-    """Middleware that gives every reply the Date of the injected clock."""
-
-    def __init__(self, app: ASGIApp, clock: Clock) -> None:
-        self._app = app
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Date"] = format_datetime(self._clock().astimezone(UTC), usegmt=True)
-            await send(message)
-
-        await self._app(scope, receive, dated)
 
 
 def _without_nulls(value: object) -> object:

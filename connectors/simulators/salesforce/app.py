@@ -3,9 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from connectors.simulators.clocked import Clock, http_date
 from connectors.simulators.salesforce import composite, objects, queries, writes
 from connectors.simulators.salesforce.calls import Answer, Call
 from connectors.simulators.salesforce.errors import Refusal, api_disabled, expired_session, not_found, refusal
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 LONGEST_URI = 16_384
 RETIRED_BELOW = 31.0
 _METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
-
-Clock = Callable[[], datetime]
 
 
 def create_salesforce(org: "Org", clock: Clock) -> Starlette:
@@ -119,7 +116,7 @@ class Gate:
         raise not_found()
 
     def _written(self, answer: Answer, now: datetime) -> Response:
-        headers = {**answer.headers, "Date": format_datetime(now.astimezone(UTC), usegmt=True)}
+        headers = {**answer.headers, "Date": http_date(now)}
         if answer.body is None:
             return Response(status_code=answer.status, headers=headers)
         return JSONResponse(answer.body, answer.status, headers)
