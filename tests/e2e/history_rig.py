@@ -179,7 +179,7 @@ class Rig:
             (
                 row["milestone"],
                 # What a deal implies of its person is the person's.
-                self.world.owner_of(people[row["lead_id"]] if row["milestone"] == "qualified_lead" else row["external_id"]),
+                self.world.owner_of(people[row["lead_id"]]) if row["milestone"] == "qualified_lead" else row["external_id"],
                 from_ms(row["occurred_at"]),
                 bool(row["live"]),
                 bool(row["implied"]),

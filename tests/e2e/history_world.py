@@ -190,7 +190,7 @@ class World:
                 yield "qualified_lead", person.ref, min(implied), True, True, None
 
     def owner_of(self, ref: str) -> str:
-        """The ref that a person goes by at the end, a deal's own."""
+        """The ref that a person goes by at the end."""
         return next((person.ref for person in self.people if ref in person.refs), ref)
 
 
