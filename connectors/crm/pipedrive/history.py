@@ -5,8 +5,8 @@ differs from what is stored.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -30,6 +30,8 @@ from connectors.http.strict_json import Json
 
 # The row's own instant and the changelog's of the same change may differ by so much.
 SAME_CHANGE = timedelta(seconds=2)
+# Pipedrive's instants are whole seconds: what follows within one comes so much later, or its order would be lost.
+NEXT = timedelta(milliseconds=1)
 
 # The newest stored entry of each property that has one.
 HeldByName = Mapping[str, Held]
@@ -162,7 +164,7 @@ def exact_entries(facts: RowFacts, log: Changelog, held: HeldByName, current_pip
     entries: list[Entry] = []
     for name in sorted(facts.values):
         pipelines = log.changes if name == STAGE else None
-        for moment in _moments(name, facts, log, held.get(name)):
+        for moment in _one_after_another(_moments(name, facts, log, held.get(name)), None if log.is_whole else held.get(name)):
             pipeline = None if pipelines is None else _pipeline_at(pipelines, moment.at, current_pipeline)
             entries.append(_entry(name, moment, pipeline))
     return tuple(sorted(entries, key=lambda one: one.entered_at))
@@ -177,7 +179,8 @@ def cheap_entries(facts: RowFacts, held: HeldByName, current_pipeline: str | Non
             continue
         if known is not None and not is_news(name, facts, known):
             continue
-        entries += [_entry(name, one, current_pipeline if name == STAGE else None) for one in _told(name, facts)]
+        told = _one_after_another(_told(name, facts), known)
+        entries += [_entry(name, one, current_pipeline if name == STAGE else None) for one in told]
     return tuple(sorted(entries, key=lambda one: one.entered_at))
 
 
@@ -221,6 +224,20 @@ def _moments(name: str, facts: RowFacts, log: Changelog, held: Held | None) -> l
     if _is_same(last, facts.values[name]):
         return created_with + _at_the_rows_instant(name, facts, changed)
     return created_with + changed + _told_by_the_row(name, facts, created_with + changed, read_at)
+
+
+def _one_after_another(moments: Sequence[_Moment], held: Held | None) -> Iterator[_Moment]:
+    """The same values, those of one second in their order: each follows the one before, the first one what is held."""
+    before = held
+    for one in moments:
+        is_another = before is not None and not _is_same(before.value, one.value)
+        at = before.at + NEXT if is_another and before is not None and _second(before.at) == _second(one.at) else one.at
+        before = Held(one.value, at)
+        yield replace(one, at=at)
+
+
+def _second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
 
 
 def _first(name: str, facts: RowFacts, changes: Sequence[Change]) -> list[_Moment]:
