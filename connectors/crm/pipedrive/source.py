@@ -128,8 +128,7 @@ class PipedriveSource:
         """Yield the records modified in the window; memory holds one page.
 
         The live list goes first, oldest modification first; then the archived records, where their turn has come (leads
-        newest first, as Pipedrive gives no other way). Where the window's end was not known, the first page may hold rows
-        that were modified after it.
+        newest first, as Pipedrive gives no other way).
         """
         kind, now = window.kind, self._clock()
         reader = self._reader(selection)
