@@ -73,9 +73,14 @@ class RowFacts:
     since: Mapping[str, datetime] = field(default_factory=dict)
     touched: Mapping[str, datetime] = field(default_factory=dict)
 
+    @property
+    def is_modified(self) -> bool:
+        """Whether anything has changed since the record was created."""
+        return self.modified_at > self.created_at
+
     def is_untouched(self, name: str) -> bool:
         """Whether the row itself proves (or its emptiness makes likely) that the property was never changed."""
-        if self.modified_at <= self.created_at:
+        if not self.is_modified:
             return True
         if name in (STAGE, PIPELINE):
             return self.touched.get(STAGE, self.created_at) <= self.created_at
@@ -123,8 +128,8 @@ def is_news(name: str, facts: RowFacts, held: Held | None) -> bool:
 
 
 def read_back_to(facts: RowFacts, held: HeldByName) -> datetime | None:
-    """How far back a changelog must be read for what is news; None for all of it."""
-    news = [name for name in facts.values if is_news(name, facts, held.get(name))]
+    """How far back a changelog must be read for what is news, or for what came and went unseen; None for all of it."""
+    news = [name for name in facts.values if is_news(name, facts, held.get(name))] or list(held)
     return min(held[name].at for name in news) if news and all(name in held for name in news) else None
 
 

@@ -164,7 +164,9 @@ class Reader:
         plans = {}
         for one, raw in rows.items():
             facts, held = facts_of(kind, raw, names), newest.get(one, {})
-            plans[one] = _Plan(facts, held, OBJECTS[kind].has_changelog and needs_changelog(facts, held))
+            # A value that came and went between two readings leaves no trace on the row.
+            is_asked = needs_changelog(facts, held) or (self.mode is HistoryMode.EXACT and facts.is_modified)
+            plans[one] = _Plan(facts, held, OBJECTS[kind].has_changelog and is_asked)
         return plans
 
     async def _entries(self, kind: ObjectKind, raw: Json, plan: _Plan) -> tuple[Entry, ...]:

@@ -19,7 +19,10 @@ _OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
 class HistoryMode(StrEnum):
-    """How deals that moved are read: EXACT by their changelog, CHEAP by what the deal itself tells, AUTO by the budget."""
+    """How histories are read: EXACT by the changelog of whatever changed, CHEAP by what the record itself tells.
+
+    AUTO: by the changelog of what is seen to have moved, as far as the budget goes.
+    """
 
     EXACT = "exact"
     CHEAP = "cheap"
