@@ -1,11 +1,11 @@
 """Makes records of rows: with the history that they need, and the people on them. Which rows is its caller's matter."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
-from connectors.contract.records import Entry, ObjectKind, Record, RecordRef
+from connectors.contract.records import Entry, ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Held, Stored
 from connectors.crm.pipedrive.api import IDS_A_READ, PipedriveApi
@@ -27,8 +27,8 @@ from connectors.crm.pipedrive.history import (
     untouched_entries,
 )
 from connectors.crm.pipedrive.listing import FoundRow
-from connectors.crm.pipedrive.objects import OBJECTS, PIPELINE, STAGE, query_of
-from connectors.crm.pipedrive.records import deleted_record, is_deleted, person_id_of, record_of, row_id
+from connectors.crm.pipedrive.objects import OBJECTS, PIPELINE, SOURCE_LEAD, STAGE, query_of
+from connectors.crm.pipedrive.records import deleted_record, is_deleted, person_id_of, record_of, row_id, source_lead_of
 from connectors.crm.pipedrive.refusals import is_of_one_record
 from connectors.crm.pipedrive.replies import is_record_id, text
 from connectors.crm.pipedrive.settings import HistoryMode
@@ -100,6 +100,20 @@ class Reader:
         records = await self._records(kind, raws, await self._plans(kind, raws, stored), stored, beside)
         now = self.clock()
         return (*records, *(deleted_record(RecordRef(kind, one), now) for one in gone))
+
+    async def deleted_or_converted(self, records: Sequence[Record]) -> Sequence[Record]:
+        """These records, with the leads that became deals told as converted: Pipedrive shows neither those nor deleted ones.
+
+        The deal names its lead, and is there before the lead is gone: where none of these does, the newest deals are looked at.
+        """
+        gone = {record.ref for record in records if record.ref.kind is ObjectKind.LEAD and record.state is RecordState.DELETED}
+        became = {ref for record in records for ref in record.converted_from}
+        if gone - became:
+            newest = {"sort_by": "add_time", "sort_direction": "desc", "include_fields": SOURCE_LEAD}
+            rows = (await self.api.page(ObjectKind.DEAL, newest)).rows
+            became |= {lead for raw in rows if (lead := source_lead_of(ObjectKind.DEAL, raw)) is not None}
+        went_on = gone & became
+        return [replace(record, state=RecordState.CONVERTED) if record.ref in went_on else record for record in records]
 
     def owes(self, kind: ObjectKind) -> list[RecordRef]:
         """Records whose changelog can be made good now."""

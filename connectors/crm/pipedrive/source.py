@@ -43,6 +43,8 @@ __all__ = ["PipedriveSettings", "PipedriveSource"]
 
 # A window that reaches back so far is a sweep, a start over or the first after an outage: the archive is read with it.
 LONG_WINDOW = timedelta(hours=6)
+# A note costs five tokens, a lead's ten: at most a twentieth to a tenth of the smallest plan's day.
+NOTES_A_DAY = 300
 
 
 class PipedriveSource:
@@ -54,6 +56,7 @@ class PipedriveSource:
         poll_every=timedelta(minutes=15),
         fast_overlap=timedelta(minutes=10),
         smallest_daily_budget=SMALLEST_DAILY_TOKENS,
+        notes_a_day=NOTES_A_DAY,
     )
     most_notes: ClassVar[int] = 50
 
@@ -165,7 +168,7 @@ class PipedriveSource:
                 found = await reader.fetched(kind, ids, stored, beside=persons)
                 persons |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
-        return records
+        return await reader.deleted_or_converted(records)
 
     async def keep_webhooks(self, address: str, kinds: frozenset[ObjectKind]) -> SubscriptionsKept:
         """See that a live subscription of each kind leads to the address; dead ones of ours are replaced."""
