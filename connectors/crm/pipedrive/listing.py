@@ -195,7 +195,7 @@ class Lister:
     def _found(self, page: ListPage) -> tuple[list[FoundRow], datetime]:
         """The page's rows, and the window's end: the last second that is over.
 
-        A row that changes twice in one second shows the same modification twice, so that of the running one would be kept for ever.
+        A row that changes twice in one second shows the same modification twice: the second change would never be read.
         """
         if self.until is None:
             self.until = max(_floor(page.date or self.clock_date) - SECOND, self.since)
