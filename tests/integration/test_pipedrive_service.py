@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
+from app.config import ConfigInvalid
 from app.mapping import repository as mappings
 from connectors.contract.records import ObjectKind
 from tests.contract.crm_stage import Step
-from tests.contract.reading import later
+from tests.contract.reading import SECOND, later
 from tests.integration.pipedrive_rig import HOUR, MINUTE, PUBLIC, Rig, rig_on
 
 
@@ -141,17 +142,23 @@ async def test_webhooks_are_subscribed_to_looked_after_and_believed(rig: Rig) ->
 
 
 async def test_a_webhook_without_the_pair_or_of_another_company_is_refused(rig: Rig) -> None:
-    """The address alone is no proof, and an account of somebody else is not ours to read."""
+    """The address alone is no proof, and an account of somebody else is not ours; an event that comes three times counts once."""
     await _subscribed(rig)
-    rig.stage.add_deal(later(rig.stage), Step.WON)
+    deal = rig.stage.add_deal(later(rig.stage), Step.WON)
     (one,) = rig.sent()
     event = orjson.loads(one.body)
     event["meta"]["company_id"] = 1
     bare = {name: value for name, value in one.headers.items() if name.lower() != "authorization"}
 
-    statuses = await rig.knock([replace(one, headers=bare), replace(one, body=orjson.dumps(event)), one, one])
+    refused = await rig.knock([replace(one, headers=bare), replace(one, body=orjson.dumps(event))])
+    await rig.tick(SECOND)
+    before = await rig.found()
+    taken = await rig.knock([one, one, rig.stage.company.webhooks.redelivered(one.body)])
+    await rig.tick(SECOND)
 
-    assert statuses == [401, 403, 204, 204]
+    assert (refused, before) == ([401, 403], [])
+    assert taken == [204, 204, 204]
+    assert [ref for name, ref, _ in await rig.found() if name == "closed_revenue"] == [deal]
 
 
 async def test_a_mapping_names_fields_and_options_as_the_company_does(rig: Rig) -> None:
@@ -176,6 +183,17 @@ async def test_a_mapping_names_fields_and_options_as_the_company_does(rig: Rig) 
     await rig.tick(HOUR)
 
     assert await rig.found() == [("qualified_lead", person, True)]
+
+
+async def test_a_field_that_the_company_does_not_have_is_a_mistake_at_apply(rig: Rig) -> None:
+    """Deleted and made again, a field has another key: an old one would never be filled, and nobody would know why."""
+    document = _document(rig)
+    document["identity"]["gclid"] = [f"deal.{'0' * 40}"]
+
+    with pytest.raises(ConfigInvalid) as refused:
+        await rig.apply(document)
+
+    assert "identity.gclid" in str(refused.value)
 
 
 async def test_a_spent_day_parks_the_source_and_loses_nothing(rig: Rig) -> None:
