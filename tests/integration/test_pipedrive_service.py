@@ -185,6 +185,26 @@ async def test_a_mapping_names_fields_and_options_as_the_company_does(rig: Rig) 
     assert await rig.found() == [("qualified_lead", person, True)]
 
 
+async def test_a_lead_with_one_label_of_several_is_qualified_by_a_condition(rig: Rig) -> None:
+    """Labels are a set, so that `enters` knows only the whole of it."""
+    stage = rig.stage
+    boiling, freezing = (stage.company.define_label(name) for name in ("Boiling", "Freezing"))
+    document = _document(rig)
+    document["milestones"][0] |= {
+        "when": [{"object": "lead", "created": True}],
+        "where": {"field": "lead.label_ids", "op": "contains", "value": boiling},
+    }
+    await rig.apply(document)
+    one, other = (stage.add_lead(later(stage), f"{name}@customer.example.com") for name in ("ann", "bob"))
+    await rig.tick(HOUR)
+
+    stage.company.update("lead", one, {"label_ids": [freezing, boiling]}, later(stage))
+    stage.company.update("lead", other, {"label_ids": [freezing]}, later(stage))
+    await rig.tick(HOUR)
+
+    assert await rig.found() == [("qualified_lead", one, True)]
+
+
 async def test_a_field_that_the_company_does_not_have_is_a_mistake_at_apply(rig: Rig) -> None:
     """Deleted and made again, a field has another key: an old one would never be filled, and nobody would know why."""
     document = _document(rig)
