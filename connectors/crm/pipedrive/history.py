@@ -184,7 +184,7 @@ def cheap_entries(facts: RowFacts, held: HeldByName, current_pipeline: str | Non
             continue
         if known is not None and not is_news(name, facts, known):
             continue
-        told = _one_after_another(_told(name, facts), known)
+        told = _one_after_another(_told(name, facts, known), known)
         entries += [_entry(name, one, current_pipeline if name == STAGE else None) for one in told]
     return tuple(sorted(entries, key=lambda one: one.entered_at))
 
@@ -284,9 +284,10 @@ def _told_by_the_row(name: str, facts: RowFacts, before: Sequence[_Moment], read
     return [_Moment(value, facts.modified_at, is_observed=True)]
 
 
-def _told(name: str, facts: RowFacts) -> list[_Moment]:
+def _told(name: str, facts: RowFacts, held: Held | None) -> list[_Moment]:
+    """What the row alone tells. A time of winning may be set to any: one before what is held says nothing of when it was won."""
     value, since = facts.values[name], facts.since.get(name)
-    if since is not None:
+    if since is not None and (held is None or since >= _second(held.at)):
         return [_Moment(value, since)]
     if name == STATUS and value == OPEN and STATUS in facts.touched:
         return [_Moment(WON, facts.touched[STATUS]), _Moment(OPEN, facts.modified_at, is_observed=True)]
