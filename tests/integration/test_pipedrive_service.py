@@ -13,7 +13,7 @@ from app.mapping import repository as mappings
 from connectors.contract.records import ObjectKind
 from tests.contract.crm_stage import Step
 from tests.contract.reading import SECOND, later
-from tests.integration.pipedrive_rig import HOUR, MINUTE, PUBLIC, Rig, rig_on
+from tests.integration.pipedrive_rig import BEGINS_AT, HOUR, MINUTE, PUBLIC, Rig, rig_on
 
 
 @pytest.fixture
@@ -75,6 +75,21 @@ async def test_a_lead_without_a_person_stays_the_person_of_its_deal(rig: Rig) ->
     found = await rig.found()
     assert [one for one in found if one[0] == "qualified_lead"] == [("qualified_lead", lead, True)]
     assert ("closed_revenue", deal, True) in found
+
+
+async def test_leads_that_became_deals_long_ago_are_not_asked_for(rig: Rig) -> None:
+    """Pipedrive shows none of them: one request a deal would be a backfill's whole day of tokens for nothing."""
+    stage = rig.stage
+    deals = [stage.convert_lead(stage.add_lead(later(stage), f"{name}@customer.example.com"), later(stage))[1] for name in "abc"]
+    for deal in deals:
+        stage.move(deal, Step.WON, later(stage))
+
+    await rig.apply(_document(rig) | {"start": BEGINS_AT.isoformat()})
+    await rig.tick()
+    await rig.tick()
+
+    assert [ref for name, ref, _ in await rig.found() if name == "closed_revenue"] == deals
+    assert rig.stage.company.requests["GET v1/leads/{id}"] == 0
 
 
 async def test_a_deleted_lead_is_taken_back(rig: Rig) -> None:

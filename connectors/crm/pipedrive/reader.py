@@ -92,9 +92,12 @@ class Reader:
         """The unknown people on these records, then the records; what Pipedrive does not show is deleted.
 
         `beside`: persons that the caller has read already. A record that this user may not see is left out: that it is gone
-        is not said.
+        is not said. So are leads that are known to have become deals: nothing shows them.
         """
         unique = list(dict.fromkeys(ids))
+        if kind is ObjectKind.LEAD:
+            went_on = await stored.converted(kind, unique)
+            unique = [one for one in unique if one not in went_on]
         shown, gone = await self._shown(kind, unique)
         raws = list(shown.values())
         records = await self._records(kind, raws, await self._plans(kind, raws, stored), stored, beside)

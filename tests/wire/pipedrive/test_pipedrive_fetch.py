@@ -1,6 +1,7 @@
 """Records read by ref: what a webhook hinted at, and what Pipedrive no longer shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -84,6 +85,18 @@ async def test_a_converted_lead_beside_its_deal_costs_no_list() -> None:
 
     assert [record.state for record in records] == [RecordState.CONVERTED, RecordState.LIVE]
     assert company.spent == 1
+
+
+async def test_a_lead_known_to_be_a_deal_is_not_asked_for() -> None:
+    """Its `delete` comes after all was read, and a backfill names thousands: each would cost two tokens to be told nothing."""
+    company = Company()
+
+    async def converted(_kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(ids)
+
+    records = await fetched(company, (LEAD, lead_id(1)), stored=replace(nothing_stored(), converted=converted))
+
+    assert (records, company.requests) == ([], [])
 
 
 async def test_a_deal_in_the_recycle_bin_is_deleted() -> None:
