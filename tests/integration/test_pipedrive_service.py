@@ -10,7 +10,8 @@ import pytest
 
 from app.config import ConfigInvalid
 from app.mapping import repository as mappings
-from connectors.contract.records import ObjectKind
+from connectors.contract.records import ObjectKind, RecordRef
+from connectors.contract.source import NoteOutcome, StatusNote, WritesBack
 from tests.contract.crm_stage import Step
 from tests.contract.reading import SECOND, later
 from tests.integration.pipedrive_rig import BEGINS_AT, HOUR, MINUTE, PUBLIC, Rig, rig_on
@@ -247,3 +248,29 @@ async def test_a_spent_day_parks_the_source_and_loses_nothing(rig: Rig) -> None:
     for _ in range(3):
         await rig.tick(HOUR)
     assert ("closed_revenue", deal, True) in await rig.found()
+
+
+async def test_our_own_note_is_read_once_and_tells_nothing(tmp_path: Path, database_url: str) -> None:
+    """A note moves `update_time` and sends a webhook: it must cost no history, change nothing and call for no other note."""
+    async with rig_on(tmp_path, database_url, write_back="deal.Ad upload status") as rig:
+        stage = rig.stage
+        status = stage.company.define_field("deal", "Ad upload status")
+        await _subscribed(rig)
+        deal = stage.add_deal(later(stage), Step.WON, amount=900)
+        await rig.tick(HOUR)
+        rig.sent()
+        before, histories = await rig.found(), stage.company.requests["GET v1/deals/{id}/changelog"]
+        (row,) = await rig.services.sources()
+        crm = rig.services.openers.stored_source(row)
+
+        assert isinstance(crm, WritesBack)
+        (result,) = await crm.write_back([StatusNote(RecordRef(ObjectKind.DEAL, deal), status, "sent")])
+        sent = rig.sent()
+        await rig.knock(sent)
+        await rig.tick()
+        await rig.tick(HOUR)
+
+        assert (result.outcome, len(sent), rig.sent()) == (NoteOutcome.WRITTEN, 1, [])
+        assert await rig.found() == before
+        assert stage.company.requests["GET v1/deals/{id}/changelog"] == histories
+        assert stage.company.row("deal", int(deal)).custom[status] == "sent"
