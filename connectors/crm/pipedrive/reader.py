@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
@@ -11,6 +12,7 @@ from connectors.contract.source import Held, Stored
 from connectors.crm.pipedrive.api import IDS_A_READ, PipedriveApi
 from connectors.crm.pipedrive.budget import TokenBudget
 from connectors.crm.pipedrive.history import (
+    NEXT,
     Changelog,
     Line,
     RowFacts,
@@ -40,6 +42,8 @@ MOST_HISTORIES = 100
 # How many of those that were read cheaply are looked up at the end of a window, and how many are remembered.
 MOST_CAUGHT_UP = 50
 MOST_OWED = 20_000
+# So long a second may still be running at Pipedrive, whose clock is not ours.
+RUNNING = timedelta(seconds=3)
 # A list of ids costs as much as ten single reads.
 BATCH_FROM = 10
 
@@ -102,7 +106,8 @@ class Reader:
         raws = list(shown.values())
         records = await self._records(kind, raws, await self._plans(kind, raws, stored), stored, beside)
         now = self.clock()
-        return (*records, *(deleted_record(RecordRef(kind, one), now) for one in gone))
+        read = (_still_open(record, now) for record in records)
+        return (*read, *(deleted_record(RecordRef(kind, one), now) for one in gone))
 
     async def deleted_or_converted(self, records: Sequence[Record]) -> Sequence[Record]:
         """These records, with the leads that became deals told as converted: Pipedrive shows neither those nor deleted ones.
@@ -260,6 +265,13 @@ class Reader:
     def query(self, kind: ObjectKind) -> Mapping[str, str]:
         """The parameters that name what a row of a list shall hold."""
         return query_of(kind, self._asked(kind))
+
+
+def _still_open(record: Record, now: datetime) -> Record:
+    """A record modified in the running second may be so once more, unseen: it is no version that a poll may take for read."""
+    if record.ref.kind is ObjectKind.LEAD or now - record.modified_at > RUNNING:
+        return record
+    return replace(record, modified_at=record.modified_at - NEXT)
 
 
 def _parts(rows: Sequence[FoundRow], plans: Mapping[str, _Plan]) -> Iterator[Sequence[FoundRow]]:

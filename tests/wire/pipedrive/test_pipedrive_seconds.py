@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
+from connectors.contract.records import ObjectKind, RecordRef
 from tests.wire.pipedrive.fake_company import NOW
-from tests.wire.pipedrive.history_rig import ADDED, HOUR, Rig
+from tests.wire.pipedrive.history_rig import ADDED, HOUR, SELECTION, Rig
 
 MS = timedelta(milliseconds=1)
 
@@ -67,4 +68,20 @@ async def test_a_move_in_the_second_of_the_poll_is_found_by_the_next() -> None:
 
     assert [value for value, _ in rig.entries("stage_id")] == ["1", "2"]
     assert [record.modified_at for record in records] == [NOW]
+    assert await rig.poll() == []
+
+
+async def test_a_move_in_the_second_of_a_webhooks_reading_is_found_by_the_next_poll() -> None:
+    """The webhook of the first move is fast, that of the second is lost: the row looks as it did when it was read."""
+    rig = Rig()
+    rig.company.deal(1, ADDED)
+    await rig.poll()
+    rig.move(2, NOW)
+    rig.store.take(await rig.source.fetch([RecordRef(ObjectKind.DEAL, "1")], SELECTION, rig.store.stored()))
+
+    rig.move(3, NOW)
+    rig.company.now += timedelta(minutes=5)
+    await rig.poll()
+
+    assert rig.entries("stage_id") == [("1", ADDED), ("2", NOW), ("3", NOW + MS)]
     assert await rig.poll() == []
