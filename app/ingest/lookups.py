@@ -33,4 +33,10 @@ def stored_of(database: Database, source_id: int, *, refetches: bool) -> Stored:
                 found.setdefault(row.external_id, {})[row.property] = Held(row.value, from_ms(row.entered_at))
         return found
 
-    return Stored(unchanged, known, newest)
+    async def converted(kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
+        if not ids:
+            return frozenset()
+        async with database.read() as connection:
+            return await repository.converted_among(connection, source_id, kind, ids)
+
+    return Stored(unchanged, known, newest, converted)

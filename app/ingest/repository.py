@@ -128,6 +128,22 @@ def _versions(*, for_sqlite: bool) -> Select[Any]:
     )
 
 
+async def converted_among(connection: AsyncConnection, source_id: int, kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
+    """Which of these records went on as records of another kind."""
+    given = {"source_id": source_id, "kind": kind.value, **lists(connection, ids=ids)}
+    return frozenset(await connection.scalars(_converted(for_sqlite=is_sqlite(connection)), given))
+
+
+@lru_cache
+def _converted(*, for_sqlite: bool) -> Select[Any]:
+    return select(records.c.external_id).where(
+        records.c.source_id == bindparam("source_id"),
+        records.c.object == bindparam("kind"),
+        records.c.state == "converted",
+        listed(records.c.external_id, "ids", for_sqlite=for_sqlite),
+    )
+
+
 async def records_around(connection: AsyncConnection, ids: Sequence[int]) -> tuple[dict[int, RecordRow], dict[int, LeadRow]]:
     """The records with these ids, all records of their leads, and all that were merged into them; with their leads."""
     if not ids:

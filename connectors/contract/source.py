@@ -153,16 +153,27 @@ async def nothing_held(kind: ObjectKind, ids: Sequence[str]) -> Mapping[str, Map
     return {}
 
 
+# Of these external ids: which are known to have gone on as records of another kind?
+ConvertedLookup = Callable[[ObjectKind, Sequence[str]], Awaitable[frozenset[str]]]
+
+
+async def none_converted(kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:  # noqa: ARG001 the lookup's signature
+    """Nothing is known to have gone on."""
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What the service tells a source about its own store, so that it reads no row twice.
 
     `newest` is for vendors whose history costs a request a record: it is read only where the record's stage differs from it.
+    `converted` is for vendors that show no more what was converted: it need not be asked for.
     """
 
     unchanged: UnchangedLookup
     known: KnownLookup
     newest: NewestLookup = nothing_held
+    converted: ConvertedLookup = none_converted
 
 
 @dataclass(frozen=True, slots=True)

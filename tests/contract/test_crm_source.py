@@ -199,16 +199,46 @@ async def test_merged_people_are_told_with_their_survivor(stage: CrmStage, readi
     stage.webhooks()
 
     survivor = stage.merge_people(winner, loser, later(stage, HOUR))
-    hints = [hint for request in stage.webhooks() for hint in reading.parsed(request)]
-    await reading.poll(first[-1].until)
-    await reading.fetch(*(RecordRef(CONTACT, one) for one in (loser, winner)))
 
+    assert (await _merges_told(stage, reading, first[-1].until, CONTACT, winner, loser))[loser] == RecordRef(CONTACT, survivor)
+
+
+@on_stages_with(Ability.MERGES_DEALS)
+@pytest.mark.parametrize("is_winner_known", [True, False])
+async def test_merged_deals_are_told_with_their_survivor(stage: CrmStage, reading: Reading, *, is_winner_known: bool) -> None:
+    """Else the loser's revenue would be taken back as a deletion's, or count beside the winner's."""
+    since = stage.clock()
+    early = stage.add_deal(later(stage), Step.OPPORTUNITY, amount=100) if is_winner_known else ""
+    loser = stage.add_deal(later(stage), Step.OPPORTUNITY, amount=200)
+    later(stage)
+    first = await reading.poll(since)
+    winner = early or stage.add_deal(later(stage), Step.OPPORTUNITY, amount=100)
+    stage.webhooks()
+
+    survivor = stage.merge_deals(winner, loser, later(stage, HOUR))
+    stage.move(survivor, Step.WON, at := later(stage))
+    later(stage)
+
+    assert (await _merges_told(stage, reading, first[-1].until, DEAL, winner, loser))[loser] == RecordRef(DEAL, survivor)
+    name, value = stage.value_of(Step.WON)
+    assert reading.store.records[RecordRef(DEAL, survivor)].state is RecordState.LIVE
+    assert (at, value) in entered(reading.store, RecordRef(DEAL, survivor), name)
+
+
+async def _merges_told(
+    stage: CrmStage, reading: Reading, since: datetime, kind: ObjectKind, *merged: str
+) -> dict[str, RecordRef | None]:
+    """What became of merged ids, by webhook, poll or fetch."""
+    hints = [hint for request in stage.webhooks() for hint in reading.parsed(request)]
+    await reading.poll(since)
+    await reading.fetch(*(RecordRef(kind, one) for one in merged))
     told: dict[str, RecordRef | None] = {hint.ref.external_id: hint.merged_into for hint in hints if hint.merged_into is not None}
     for record in reading.store.records.values():
-        told |= dict.fromkeys(record.merged_ids, record.ref)
-        if record.state is RecordState.MERGED:
+        if record.ref.kind is kind:
+            told |= dict.fromkeys(record.merged_ids, record.ref)
+        if record.ref.kind is kind and record.state is RecordState.MERGED:
             told[record.ref.external_id] = record.merged_into
-    assert told[loser] == RecordRef(CONTACT, survivor)
+    return told
 
 
 @pytest.mark.parametrize("kind", [DEAL, CONTACT])

@@ -98,7 +98,8 @@ async def read(crm: CrmSource, stage: PipedriveStage) -> list[Record]:
     for kind in KINDS:
         async for page in crm.changes(Window(kind, SINCE), selection, stored):
             records += page.records
-    await crm.fetch([record.ref for record in records[-20:]] + [RecordRef(ObjectKind.DEAL, "999999")], selection, stored)
+    gone = [RecordRef(ObjectKind.DEAL, "999999"), RecordRef(ObjectKind.LEAD, "adf21080-0e10-11eb-879b-05d71fb426ec")]
+    await crm.fetch([record.ref for record in records[-20:]] + gone, selection, stored)
     return records
 
 

@@ -5,8 +5,8 @@ differs from what is stored.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -30,6 +30,8 @@ from connectors.http.strict_json import Json
 
 # The row's own instant and the changelog's of the same change may differ by so much.
 SAME_CHANGE = timedelta(seconds=2)
+# Pipedrive's instants are whole seconds: what follows within one comes so much later, or its order would be lost.
+NEXT = timedelta(milliseconds=1)
 
 # The newest stored entry of each property that has one.
 HeldByName = Mapping[str, Held]
@@ -71,9 +73,14 @@ class RowFacts:
     since: Mapping[str, datetime] = field(default_factory=dict)
     touched: Mapping[str, datetime] = field(default_factory=dict)
 
+    @property
+    def is_modified(self) -> bool:
+        """Whether anything has changed since the record was created."""
+        return self.modified_at > self.created_at
+
     def is_untouched(self, name: str) -> bool:
         """Whether the row itself proves (or its emptiness makes likely) that the property was never changed."""
-        if self.modified_at <= self.created_at:
+        if not self.is_modified:
             return True
         if name in (STAGE, PIPELINE):
             return self.touched.get(STAGE, self.created_at) <= self.created_at
@@ -121,8 +128,8 @@ def is_news(name: str, facts: RowFacts, held: Held | None) -> bool:
 
 
 def read_back_to(facts: RowFacts, held: HeldByName) -> datetime | None:
-    """How far back a changelog must be read for what is news; None for all of it."""
-    news = [name for name in facts.values if is_news(name, facts, held.get(name))]
+    """How far back a changelog must be read for what is news, or for what came and went unseen; None for all of it."""
+    news = [name for name in facts.values if is_news(name, facts, held.get(name))] or list(held)
     return min(held[name].at for name in news) if news and all(name in held for name in news) else None
 
 
@@ -162,7 +169,7 @@ def exact_entries(facts: RowFacts, log: Changelog, held: HeldByName, current_pip
     entries: list[Entry] = []
     for name in sorted(facts.values):
         pipelines = log.changes if name == STAGE else None
-        for moment in _moments(name, facts, log, held.get(name)):
+        for moment in _one_after_another(_moments(name, facts, log, held.get(name)), None if log.is_whole else held.get(name)):
             pipeline = None if pipelines is None else _pipeline_at(pipelines, moment.at, current_pipeline)
             entries.append(_entry(name, moment, pipeline))
     return tuple(sorted(entries, key=lambda one: one.entered_at))
@@ -177,7 +184,8 @@ def cheap_entries(facts: RowFacts, held: HeldByName, current_pipeline: str | Non
             continue
         if known is not None and not is_news(name, facts, known):
             continue
-        entries += [_entry(name, one, current_pipeline if name == STAGE else None) for one in _told(name, facts)]
+        told = _one_after_another(_told(name, facts, known), known)
+        entries += [_entry(name, one, current_pipeline if name == STAGE else None) for one in told]
     return tuple(sorted(entries, key=lambda one: one.entered_at))
 
 
@@ -223,6 +231,20 @@ def _moments(name: str, facts: RowFacts, log: Changelog, held: Held | None) -> l
     return created_with + changed + _told_by_the_row(name, facts, created_with + changed, read_at)
 
 
+def _one_after_another(moments: Sequence[_Moment], held: Held | None) -> Iterator[_Moment]:
+    """The same values, those of one second in their order: each follows the one before, the first one what is held."""
+    before = held
+    for one in moments:
+        is_another = before is not None and not _is_same(before.value, one.value)
+        at = before.at + NEXT if is_another and before is not None and _second(before.at) == _second(one.at) else one.at
+        before = Held(one.value, at)
+        yield replace(one, at=at)
+
+
+def _second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
 def _first(name: str, facts: RowFacts, changes: Sequence[Change]) -> list[_Moment]:
     """What the record was created with: no line of the changelog tells of it."""
     if changes:
@@ -262,9 +284,10 @@ def _told_by_the_row(name: str, facts: RowFacts, before: Sequence[_Moment], read
     return [_Moment(value, facts.modified_at, is_observed=True)]
 
 
-def _told(name: str, facts: RowFacts) -> list[_Moment]:
+def _told(name: str, facts: RowFacts, held: Held | None) -> list[_Moment]:
+    """What the row alone tells. A time of winning may be set to any: one before what is held says nothing of when it was won."""
     value, since = facts.values[name], facts.since.get(name)
-    if since is not None:
+    if since is not None and (held is None or since >= _second(held.at)):
         return [_Moment(value, since)]
     if name == STATUS and value == OPEN and STATUS in facts.touched:
         return [_Moment(WON, facts.touched[STATUS]), _Moment(OPEN, facts.modified_at, is_observed=True)]

@@ -132,7 +132,8 @@ class Lister:
         while True:
             page = await self.api.page(self.kind, {**query, **cursor}, is_archive=position.is_archive)
             rows, until = self._found(page)
-            new = [row for row in rows if not position.has_read(row)]  # the position's own second is read from its start
+            # The position's own second is read from its start. What is past the window's end belongs to the next one.
+            new = [row for row in rows if row.modified_at <= until and not position.has_read(row)]
             is_end = page.cursor is None or bool(rows and rows[-1].modified_at > until)
             yield Found(new, is_end)
             if is_end:
@@ -192,9 +193,12 @@ class Lister:
         return replace(position, at_ms=position.archive_from_ms, seen=(), is_archive=True, is_newest_first=False, start=0)
 
     def _found(self, page: ListPage) -> tuple[list[FoundRow], datetime]:
-        """The page's rows, and the window's end."""
+        """The page's rows, and the window's end: the last second that is over.
+
+        A row that changes twice in one second shows the same modification twice: the second change would never be read.
+        """
         if self.until is None:
-            self.until = max(_floor(page.date or self.clock_date), self.since)
+            self.until = max(_floor(page.date or self.clock_date) - SECOND, self.since)
         if len(page.rows) > PAGE_ROWS:
             raise unexpected("a list gives more rows than were asked for")
         return [FoundRow(row_id(self.kind, raw), modified_at(self.kind, raw), raw) for raw in page.rows], self.until

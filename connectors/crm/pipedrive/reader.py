@@ -1,16 +1,18 @@
 """Makes records of rows: with the history that they need, and the people on them. Which rows is its caller's matter."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
-from connectors.contract.records import Entry, ObjectKind, Record, RecordRef
+from connectors.contract.records import Entry, ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Held, Stored
 from connectors.crm.pipedrive.api import IDS_A_READ, PipedriveApi
 from connectors.crm.pipedrive.budget import TokenBudget
 from connectors.crm.pipedrive.history import (
+    NEXT,
     Changelog,
     Line,
     RowFacts,
@@ -27,8 +29,8 @@ from connectors.crm.pipedrive.history import (
     untouched_entries,
 )
 from connectors.crm.pipedrive.listing import FoundRow
-from connectors.crm.pipedrive.objects import OBJECTS, PIPELINE, STAGE, query_of
-from connectors.crm.pipedrive.records import deleted_record, is_deleted, person_id_of, record_of, row_id
+from connectors.crm.pipedrive.objects import OBJECTS, PIPELINE, SOURCE_LEAD, STAGE, query_of
+from connectors.crm.pipedrive.records import deleted_record, is_deleted, person_id_of, record_of, row_id, source_lead_of
 from connectors.crm.pipedrive.refusals import is_of_one_record
 from connectors.crm.pipedrive.replies import is_record_id, text
 from connectors.crm.pipedrive.settings import HistoryMode
@@ -40,6 +42,8 @@ MOST_HISTORIES = 100
 # How many of those that were read cheaply are looked up at the end of a window, and how many are remembered.
 MOST_CAUGHT_UP = 50
 MOST_OWED = 20_000
+# So long a second may still be running at Pipedrive, whose clock is not ours.
+RUNNING = timedelta(seconds=3)
 # A list of ids costs as much as ten single reads.
 BATCH_FROM = 10
 
@@ -92,14 +96,32 @@ class Reader:
         """The unknown people on these records, then the records; what Pipedrive does not show is deleted.
 
         `beside`: persons that the caller has read already. A record that this user may not see is left out: that it is gone
-        is not said.
+        is not said. So are leads that are known to have become deals: nothing shows them.
         """
         unique = list(dict.fromkeys(ids))
+        if kind is ObjectKind.LEAD:
+            went_on = await stored.converted(kind, unique)
+            unique = [one for one in unique if one not in went_on]
         shown, gone = await self._shown(kind, unique)
         raws = list(shown.values())
         records = await self._records(kind, raws, await self._plans(kind, raws, stored), stored, beside)
         now = self.clock()
-        return (*records, *(deleted_record(RecordRef(kind, one), now) for one in gone))
+        read = (_still_open(record, now) for record in records)
+        return (*read, *(deleted_record(RecordRef(kind, one), now) for one in gone))
+
+    async def deleted_or_converted(self, records: Sequence[Record]) -> Sequence[Record]:
+        """These records, with the leads that became deals told as converted: Pipedrive shows neither those nor deleted ones.
+
+        The deal names its lead, and is there before the lead is gone: where none of these does, the newest deals are looked at.
+        """
+        gone = {record.ref for record in records if record.ref.kind is ObjectKind.LEAD and record.state is RecordState.DELETED}
+        became = {ref for record in records for ref in record.converted_from}
+        if gone - became:
+            newest = {"sort_by": "add_time", "sort_direction": "desc", "include_fields": SOURCE_LEAD}
+            rows = (await self.api.page(ObjectKind.DEAL, newest)).rows
+            became |= {lead for raw in rows if (lead := source_lead_of(ObjectKind.DEAL, raw)) is not None}
+        went_on = gone & became
+        return [replace(record, state=RecordState.CONVERTED) if record.ref in went_on else record for record in records]
 
     def owes(self, kind: ObjectKind) -> list[RecordRef]:
         """Records whose changelog can be made good now."""
@@ -164,7 +186,9 @@ class Reader:
         plans = {}
         for one, raw in rows.items():
             facts, held = facts_of(kind, raw, names), newest.get(one, {})
-            plans[one] = _Plan(facts, held, OBJECTS[kind].has_changelog and needs_changelog(facts, held))
+            # A value that came and went between two readings leaves no trace on the row.
+            is_asked = needs_changelog(facts, held) or (self.mode is HistoryMode.EXACT and facts.is_modified)
+            plans[one] = _Plan(facts, held, OBJECTS[kind].has_changelog and is_asked)
         return plans
 
     async def _entries(self, kind: ObjectKind, raw: Json, plan: _Plan) -> tuple[Entry, ...]:
@@ -241,6 +265,13 @@ class Reader:
     def query(self, kind: ObjectKind) -> Mapping[str, str]:
         """The parameters that name what a row of a list shall hold."""
         return query_of(kind, self._asked(kind))
+
+
+def _still_open(record: Record, now: datetime) -> Record:
+    """A record modified in the running second may be so once more, unseen: it is no version that a poll may take for read."""
+    if record.ref.kind is ObjectKind.LEAD or now - record.modified_at > RUNNING:
+        return record
+    return replace(record, modified_at=record.modified_at - NEXT)
 
 
 def _parts(rows: Sequence[FoundRow], plans: Mapping[str, _Plan]) -> Iterator[Sequence[FoundRow]]:

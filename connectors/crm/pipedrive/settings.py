@@ -19,7 +19,10 @@ _OAUTH = ("client_id", "client_secret", "refresh_token")
 
 
 class HistoryMode(StrEnum):
-    """How deals that moved are read: EXACT by their changelog, CHEAP by what the deal itself tells, AUTO by the budget."""
+    """How histories are read: EXACT by the changelog of whatever changed, CHEAP by what the record itself tells.
+
+    AUTO: by the changelog of what is seen to have moved, as far as the budget goes.
+    """
 
     EXACT = "exact"
     CHEAP = "cheap"
@@ -32,7 +35,6 @@ class PipedriveSettings:
 
     `base_url` replaces every host, the token endpoint's too. `webhook_secrets`: pairs `user:password` of which any may knock;
     the first is given to Pipedrive when subscribing. `daily_share` is the part (0 to 1) of the company's day that we may spend.
-    `write_back` is read by the service.
     """
 
     api_token: str | None = field(default=None, repr=False)
@@ -46,7 +48,6 @@ class PipedriveSettings:
     daily_share: float = DAILY_SHARE_PERCENT / 100
     history: HistoryMode = HistoryMode.AUTO
     requests_per_2_seconds: int = TOKEN_REQUESTS
-    write_back: str | None = None
 
     @property
     def host(self) -> str:
@@ -75,7 +76,6 @@ class PipedriveSettings:
             client_id=given.get("client_id"),
             client_secret=given.get("client_secret"),
             refresh_token=given.get("refresh_token"),
-            write_back=given.get("write_back"),
             company_domain=_domain(given.get("company_domain")),
             base_url=given.get("base_url", "").rstrip("/") or None,
             webhook_secrets=_secrets(given.get("webhook_secrets", "")),

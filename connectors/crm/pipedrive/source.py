@@ -24,7 +24,7 @@ from connectors.contract.source import (
 )
 from connectors.contract.tokens import TokenStore
 from connectors.crm.pipedrive.api import PAGE_ROWS, PipedriveApi
-from connectors.crm.pipedrive.budget import COSTS, SMALLEST_DAILY_TOKENS, Call, TokenBudget
+from connectors.crm.pipedrive.budget import SMALLEST_DAILY_TOKENS, TokenBudget
 from connectors.crm.pipedrive.check import check_account
 from connectors.crm.pipedrive.listing import Lister, Position
 from connectors.crm.pipedrive.objects import OBJECTS
@@ -43,6 +43,8 @@ __all__ = ["PipedriveSettings", "PipedriveSource"]
 
 # A window that reaches back so far is a sweep, a start over or the first after an outage: the archive is read with it.
 LONG_WINDOW = timedelta(hours=6)
+# A note costs five tokens, a lead's ten: at most a twentieth to a tenth of the smallest plan's day.
+NOTES_A_DAY = 300
 
 
 class PipedriveSource:
@@ -54,7 +56,7 @@ class PipedriveSource:
         poll_every=timedelta(minutes=15),
         fast_overlap=timedelta(minutes=10),
         smallest_daily_budget=SMALLEST_DAILY_TOKENS,
-        notes_a_day=SMALLEST_DAILY_TOKENS // 4 // COSTS[Call.UPDATE],
+        notes_a_day=NOTES_A_DAY,
     )
     most_notes: ClassVar[int] = 50
 
@@ -129,8 +131,7 @@ class PipedriveSource:
         """Yield the records modified in the window; memory holds one page.
 
         The live list goes first, oldest modification first; then the archived records, where their turn has come (leads
-        newest first, as Pipedrive gives no other way). Where the window's end was not known, the first page may hold rows
-        that were modified after it.
+        newest first, as Pipedrive gives no other way).
         """
         kind, now = window.kind, self._clock()
         reader = self._reader(selection)
@@ -167,7 +168,7 @@ class PipedriveSource:
                 found = await reader.fetched(kind, ids, stored, beside=persons)
                 persons |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
-        return records
+        return await reader.deleted_or_converted(records)
 
     async def keep_webhooks(self, address: str, kinds: frozenset[ObjectKind]) -> SubscriptionsKept:
         """See that a live subscription of each kind leads to the address; dead ones of ours are replaced."""

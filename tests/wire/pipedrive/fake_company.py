@@ -260,7 +260,8 @@ class Company:
     def _changelog(self, name: str, params: httpx.QueryParams) -> httpx.Response:
         cursor = params.get("cursor")
         assert cursor != "0", "the first call carries no cursor"
-        lines = sorted(self.changelogs.get(name, []), key=lambda line: line["time"], reverse=True)
+        newest_first = self.changelogs.get(name, [])[::-1]
+        lines = sorted(newest_first, key=lambda line: line["time"], reverse=True)
         start = int(cursor.removeprefix("id:")) if cursor else 0
         page = lines[start : start + self.changelog_page]
         onward = f"id:{start + len(page)}" if start + len(page) < len(lines) else None

@@ -211,7 +211,6 @@ def test_settings_are_read_as_they_are_written() -> None:
             "daily_tokens": "150_000",
             "daily_share": "10%",
             "history": "Exact",
-            "write_back": "x",
         }
     )
 

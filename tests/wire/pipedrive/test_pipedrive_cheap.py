@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.wire.pipedrive.fake_company import NOW
+from tests.wire.pipedrive.fake_company import NOW, iso
 from tests.wire.pipedrive.history_rig import ADDED, HOUR, PATH, Rig
 
 
@@ -56,6 +56,23 @@ async def test_the_setting_decides_over_the_budget(mode: str, calls: int) -> Non
     await rig.poll()
 
     assert rig.company.calls[PATH] == calls
+
+
+async def test_a_time_of_winning_set_long_back_is_no_win_before_the_deal_was_open() -> None:
+    """Imports and the API may write any `won_time`: before what is stored it would seem an old win of an open deal."""
+    rig = Rig(history="cheap")
+    rig.company.deal(1, ADDED)
+    await rig.poll()
+    rig.close("won", ADDED + HOUR)
+    rig.company.rows["deals"][1]["won_time"] = iso(ADDED - timedelta(days=400))
+    await rig.poll()
+    told = rig.entries("status")
+    rig.source = rig.company.source(history="exact")
+    rig.company.rows["deals"][1]["update_time"] = iso(ADDED + 2 * HOUR)
+    await rig.poll()
+
+    assert told == [("open", ADDED), ("won", ADDED + HOUR)]
+    assert rig.entries("status") == told
 
 
 async def test_what_was_read_cheaply_is_made_good_when_the_tokens_are_back() -> None:

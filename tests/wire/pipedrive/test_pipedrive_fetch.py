@@ -1,6 +1,7 @@
 """Records read by ref: what a webhook hinted at, and what Pipedrive no longer shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -49,7 +50,7 @@ async def test_many_are_read_a_hundred_at_once_and_archived_ones_are_found() -> 
 async def test_what_pipedrive_no_longer_shows_is_deleted(status: int) -> None:
     """Deleted deals answer 404 once 30 days have passed; a converted lead does at once."""
     company = Company()
-    company.on_request = lambda _request: refusal(status, "not found")
+    company.on_request = lambda request: None if request.url.path.endswith("/deals") else refusal(status, "not found")
 
     records = await fetched(company, (DEAL, "1"), (CONTACT, "2"), (LEAD, lead_id(3)), (DEAL, "no id"), (LEAD, "7"))
 
@@ -57,7 +58,45 @@ async def test_what_pipedrive_no_longer_shows_is_deleted(status: int) -> None:
         ("1", "2", lead_id(3), "no id", "7"), RecordState.DELETED
     )
     assert {record.modified_at for record in records} == {NOW}
-    assert len(company.requests) == 3
+
+
+async def test_a_lead_that_became_a_deal_is_not_deleted() -> None:
+    """Its webhook says `delete`, and it may come before the deal's: revenue and milestones would be taken back."""
+    company = Company()
+    company.deal(7, SINCE, source_lead_id=lead_id(1))
+
+    records = await fetched(company, (LEAD, lead_id(1)), (LEAD, lead_id(2)))
+
+    assert {record.ref.external_id: record.state for record in records} == {
+        lead_id(1): RecordState.CONVERTED,
+        lead_id(2): RecordState.DELETED,
+    }
+    asked = company.requests[-1].url.params
+    assert (asked["sort_by"], asked["sort_direction"], asked["limit"]) == ("add_time", "desc", "500")
+    assert company.spent == 10
+
+
+async def test_a_converted_lead_beside_its_deal_costs_no_list() -> None:
+    """Both webhooks come within a second, so that one reading knows of both."""
+    company = Company()
+    company.deal(7, SINCE, source_lead_id=lead_id(1))
+
+    records = await fetched(company, (LEAD, lead_id(1)), (DEAL, "7"))
+
+    assert [record.state for record in records] == [RecordState.CONVERTED, RecordState.LIVE]
+    assert company.spent == 1
+
+
+async def test_a_lead_known_to_be_a_deal_is_not_asked_for() -> None:
+    """Its `delete` comes after all was read, and a backfill names thousands: each would cost two tokens to be told nothing."""
+    company = Company()
+
+    async def converted(_kind: ObjectKind, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(ids)
+
+    records = await fetched(company, (LEAD, lead_id(1)), stored=replace(nothing_stored(), converted=converted))
+
+    assert (records, company.requests) == ([], [])
 
 
 async def test_a_deal_in_the_recycle_bin_is_deleted() -> None:

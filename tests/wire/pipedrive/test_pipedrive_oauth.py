@@ -70,7 +70,7 @@ async def test_the_api_token_goes_into_its_header() -> None:
 async def test_oauth_speaks_to_the_host_that_its_token_names() -> None:
     """`api_domain` comes with every token, and is kept with it."""
     company = OAuthCompany()
-    company.deal(1, NOW)
+    company.deal(1, NOW - timedelta(seconds=1))
 
     pages = await read(company, DEALS)
 

@@ -45,7 +45,8 @@ async def requests_of_everything(company: Company) -> list[httpx.Request]:
             pass
     deals = [RecordRef(ObjectKind.DEAL, str(number)) for number in range(690, 705)]
     others = [RecordRef(ObjectKind.LEAD, lead_id(1)), RecordRef(ObjectKind.CONTACT, "1")]
-    await source.fetch([*deals, *others], EVERYTHING, nothing_stored())
+    gone = RecordRef(ObjectKind.LEAD, lead_id(9_999))
+    await source.fetch([*deals, *others, gone], EVERYTHING, nothing_stored())
     await source.check()
     await source.describe()
     company.webhooks = [{"id": 7, "subscription_url": "https://x.example", "event_object": "deal", "is_active": 0}]
