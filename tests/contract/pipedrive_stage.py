@@ -52,8 +52,7 @@ class PipedriveStage:
         who = {"api_token": TOKEN}
         if oauth:
             who = {"client_id": APP.client_id, "client_secret": APP.client_secret, "refresh_token": APP.refresh_token}
-        # One simulated day holds what real weeks do: without this the budget's guard would read cheaply.
-        return {**who, "base_url": BASE, "webhook_secrets": self.secrets[0], "history": "exact"}
+        return {**who, "base_url": BASE, "webhook_secrets": self.secrets[0]}
 
     def expire_tokens(self) -> None:
         self.company.access.expire(self.clock())

@@ -105,7 +105,9 @@ class Rig:
         self.services.database.life = self.life  # type: ignore[attr-defined]  # it is one now
         if self.is_first:
             more = WITH_EVERYTHING.get(self.stage.kind, {})
-            section = {"kind": self.stage.kind, **self.stage.settings(oauth=True), **more}
+            # A refresh token that was exchanged in vain needs a person, who is not here: Pipedrive's are each good for once.
+            is_oauth = self.stage.kind != "pipedrive"
+            section = {"kind": self.stage.kind, **self.stage.settings(oauth=is_oauth), **more}
             document = {**self.stage.mapping(), "start": self.stage.clock().isoformat()}
             file = self.folder / "leadloop.yaml"
             file.write_text(yaml.safe_dump({"sources": {"crm": section}, "mappings": {"crm": document}}), encoding="utf-8")
