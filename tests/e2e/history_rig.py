@@ -140,7 +140,8 @@ class Rig:
         assert summary.problems == []
 
     async def settle(self) -> None:
-        """Days go by, so that the sweeps find what was shown late."""
+        """What was delayed arrives at last; days go by, so that the sweeps find what was shown late."""
+        await self._knock(self.delayed)
         for hours in (1, 2, 26, 26, 26):
             self.stage.clock.go_on(timedelta(hours=hours))
             await self.services.tick()
