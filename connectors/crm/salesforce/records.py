@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, PersonLink, Record, RecordRef, RecordState
 from connectors.crm.salesforce.catalogue import DEAL_CONTACT, PERSON_ACCOUNT, Plan
@@ -11,6 +11,8 @@ from connectors.crm.salesforce.replies import instant, json_object, optional_id,
 from connectors.http.strict_json import Json, is_true
 
 IDS_ONLY = "EntityId"
+# Salesforce's instants are whole seconds.
+WITHIN_ITS_SECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def _staged(name: str, rows: Sequence[Json]) -> list[Entry]:
     for row in _in_time(rows):
         value = text(row.get(name), f"`{name}` in a deal's history") or ""
         if not entries or entries[-1].value != value:
-            entries.append(Entry(name, value, _at(row), vendor_ref=row_id(row)))
+            entries.append(Entry(name, value, _behind(entries, _at(row)), vendor_ref=row_id(row)))
     return entries
 
 
@@ -179,7 +181,8 @@ def _tracked(plan: Plan, name: str, rows: Sequence[Json], held: str | None, crea
     for row in own:
         value = text(row.get("NewValue"), f"a new value of `{name}`") or ""
         if not entries or entries[-1].value != value:
-            entries.append(Entry(name, value, max(_at(row), created_at or _at(row)), vendor_ref=row_id(row)))
+            at = _behind(entries, max(_at(row), created_at or _at(row)))
+            entries.append(Entry(name, value, at, vendor_ref=row_id(row)))
     return entries
 
 
@@ -191,8 +194,13 @@ def _conversion(name: str, rows: Sequence[Json], held: str, told: Sequence[Entry
     if told and told[-1].value == held:
         return []
     converted = [row for row in _in_time(rows) if "convert" in str(row.get("Field")).lower()]
-    late = [row for row in converted if not told or _at(row) >= told[-1].entered_at]
-    return [Entry(name, held, _at(late[-1]), vendor_ref=row_id(late[-1]))] if late else []
+    late = [row for row in converted if not told or _at(row) >= told[-1].entered_at.replace(microsecond=0)]
+    return [Entry(name, held, _behind(told, _at(late[-1])), vendor_ref=row_id(late[-1]))] if late else []
+
+
+def _behind(told: Sequence[Entry], at: datetime) -> datetime:
+    """The instant of the next change. Of several in one second the order counts: a deal that was won and lost in it is lost."""
+    return max(at, told[-1].entered_at + WITHIN_ITS_SECOND) if told else at
 
 
 def _of_field(name: str, rows: Sequence[Json]) -> list[Json]:

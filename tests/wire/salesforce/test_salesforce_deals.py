@@ -12,6 +12,7 @@ from connectors.contract.source import Window
 from tests.wire.salesforce.fake_org import DEALS, NOW, SELECTION, SINCE, Org, ids_in, iso, org_id, read, stored
 
 DAY = timedelta(days=1)
+AFTER = timedelta(milliseconds=1)
 NO_LEADS = Selection({kind: chosen for kind, chosen in SELECTION.objects.items() if kind is not ObjectKind.LEAD})
 
 
@@ -40,10 +41,22 @@ async def test_a_stage_moved_twice_between_polls_gives_both_moves_at_their_own_i
 
     record = await deal_of(org)
 
-    assert told(record) == [("New", NOW - 3 * DAY), ("Proposal", NOW - DAY), ("Won", NOW - DAY)]
+    assert told(record) == [("New", NOW - 3 * DAY), ("Proposal", NOW - DAY), ("Won", NOW - DAY + AFTER)]
     assert (record.stage, record.pipeline, record.fields) == ("Won", None, {"Amount": "1234.5"})
     assert {entry.origin for entry in record.entries} == {EntryOrigin.HISTORY}
     assert not any(entry.is_approximate for entry in record.entries)
+
+
+async def test_a_deal_won_by_mistake_and_taken_back_within_one_second_is_not_won() -> None:
+    """By their instants alone the later stage would count, and money that nobody earned be reported."""
+    org = Org()
+    deal = org.put("Opportunity", 1, StageName="Open")
+    for name in ("Open", "Won", "Open"):
+        org.stage(deal, NOW - DAY, name)
+
+    record = await deal_of(org)
+
+    assert told(record) == [("Open", NOW - DAY), ("Won", NOW - DAY + AFTER), ("Open", NOW - DAY + 2 * AFTER)]
 
 
 async def test_a_deal_created_as_won_and_one_won_again_have_every_entry() -> None:
