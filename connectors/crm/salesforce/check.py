@@ -113,7 +113,7 @@ async def _tracking(api: SalesforceApi, org: OrgReading, kinds: frozenset[Object
     subject = f"history:{lead.name}.{STATUS}"
     if STATUS in tracked[ObjectKind.LEAD]:
         return [Finding(subject, FindingStatus.OK, "Salesforce keeps the history of a lead's Status")]
-    message = "Salesforce keeps no history of a lead's Status: its changes are dated by the poll that sees them, approximately"
+    message = "Salesforce shows no history of a lead's Status: its changes are dated by the poll that sees them, approximately"
     return [Finding(subject, FindingStatus.UNPROVEN, message, f"switch it on under {HOW_TO_TRACK}")]
 
 

@@ -10,7 +10,7 @@ from connectors.contract.records import EntryOrigin, ObjectKind, Record, RecordR
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Window
 from connectors.crm.salesforce.replies import long_id
-from tests.wire.salesforce.fake_org import LEADS, NOW, SELECTION, SINCE, Org, ids_in, org_id, read, stored
+from tests.wire.salesforce.fake_org import LEADS, NOW, SELECTION, SINCE, Org, ids_in, org_id, read, refusal, stored
 
 DAY = timedelta(days=1)
 MADE = NOW - 9 * DAY
@@ -61,6 +61,29 @@ async def test_an_untracked_status_is_dated_by_the_poll_and_flagged(*, has_histo
 
     assert (entry.value, entry.entered_at, entry.is_approximate) == ("Qualified", SINCE, True)
     assert entry.origin is EntryOrigin.OBSERVED
+
+
+async def test_a_status_is_not_dated_back_to_the_creation_where_its_tracking_is_unproven() -> None:
+    """An old lead that is qualified today would seem qualified before the mapping's start, and be lost."""
+    org = Org(choices={"LeadHistory": ["Status", "created"]})
+    org.on_request = lambda request: refusal(403, "INSUFFICIENT_ACCESS") if "tooling" in request.url.path else None
+    org.put("Lead", 1, Status="Qualified")
+
+    assert told(await lead_of(org)) == [("Qualified", SINCE, True)]
+
+
+async def test_a_lead_made_changed_and_converted_in_one_second_went_through_all_of_it() -> None:
+    """Automation does so: the order within the second is that of the history's rows."""
+    org = Org()
+    lead = org.put("Lead", 1, Status="Closed - Converted", IsConverted=True, ConvertedContactId=org_id("Contact", 1))
+    org.lead_change(lead, MADE, "Status", "Open", "Working")
+    org.lead_change(lead, MADE, "leadConverted")
+
+    entries = told(await lead_of(org, held=stored(known=True)))
+
+    assert [value for value, _, _ in entries] == ["Open", "Working", "Closed - Converted"]
+    assert [at - MADE for _, at, _ in entries] == [timedelta(0), timedelta(milliseconds=1), timedelta(milliseconds=2)]
+    assert not any(is_approximate for _, _, is_approximate in entries)
 
 
 async def test_a_status_that_changed_after_tracking_was_switched_off_is_still_seen() -> None:

@@ -36,7 +36,8 @@ def furnished(**more: Any) -> Org:
         for place, (name, closed, won, percent) in enumerate(stages)
     }
     org.rows["LeadStatus"] = {
-        name: {"ApiName": name, "MasterLabel": name, "SortOrder": place} for place, name in enumerate(("Open", "Qualified"))
+        name: {"ApiName": name, "MasterLabel": name, "SortOrder": place, "IsConverted": name == "Qualified"}
+        for place, name in enumerate(("Open", "Qualified"))
     }
     told = org._organization()[ORG] | {"DefaultCurrencyIsoCode": "USD"}
     org._organization = lambda: {ORG: told}  # type: ignore[method-assign]
@@ -67,6 +68,14 @@ async def test_describe_holds_what_a_form_needs() -> None:
     assert schema.record_urls[ObjectKind.DEAL] == f"{HOST}/lightning/r/Opportunity/{{id}}/view"
     assert schema.notices == ()
     assert sum(org.calls.values()) == 3
+
+
+async def test_the_statuses_of_converted_leads_are_won() -> None:
+    """So a first mapping finds what a qualified lead is, whatever the org calls it."""
+    schema = await furnished().source().describe()
+
+    (statuses,) = [one.stages for one in schema.pipelines if one.kind is ObjectKind.LEAD]
+    assert [(one.id, one.is_won, one.is_lost) for one in statuses] == [("Open", False, False), ("Qualified", True, False)]
 
 
 async def test_properties_have_type_history_and_currency() -> None:
@@ -121,9 +130,10 @@ async def test_what_the_org_lacks_is_noted_with_how_to_get_it() -> None:
     assert not schema.properties[ObjectKind.LEAD]["Status"].has_history
 
 
-async def test_tracking_is_taken_from_the_history_where_the_tooling_api_is_closed() -> None:
-    """It needs a permission that an integration user often lacks."""
+async def test_nothing_counts_as_tracked_where_the_tooling_api_is_closed() -> None:
+    """It needs a permission that an integration user often lacks; that a history could name a field does not prove its tracking."""
     org = furnished()
+    org.choices["LeadHistory"] = ["Status", "created"]
     org.on_request = lambda request: refusal(403, "INSUFFICIENT_ACCESS") if "tooling" in request.url.path else None
 
     schema = await org.source().describe()
