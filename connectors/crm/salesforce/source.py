@@ -27,7 +27,7 @@ from connectors.crm.salesforce.roles import RolesRead
 from connectors.crm.salesforce.schema import read_schema
 from connectors.crm.salesforce.settings import SalesforceSettings
 from connectors.crm.salesforce.soql import PAGE_ROWS
-from connectors.crm.salesforce.walk import First, Step, Stretch, Walk
+from connectors.crm.salesforce.walk import LOST, First, Step, Stretch, Walk
 from connectors.crm.salesforce.windows import Phase, Place
 from connectors.crm.salesforce.write_back import MOST_NOTES, write_notes
 from connectors.http.auth import Lock
@@ -184,7 +184,7 @@ class SalesforceSource:
         try:
             return (await self._firsts([window], selection)).get(window)
         except Unavailable as error:
-            if error.status is None:  # the answer was lost, perhaps for its size
+            if error.status in LOST:
                 self._stretches[window.kind].note_lost(to_ms(self._clock()) - self._start_ms(window))
             raise
 
