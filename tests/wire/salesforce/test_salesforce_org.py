@@ -131,7 +131,7 @@ async def test_what_the_org_lacks_is_noted_with_how_to_get_it() -> None:
 
 
 async def test_nothing_counts_as_tracked_where_the_tooling_api_is_closed() -> None:
-    """It needs a permission that an integration user often lacks; that a history could name a field does not prove its tracking."""
+    """An integration user often may not ask it; that a history could name a field does not prove its tracking."""
     org = furnished()
     org.choices["LeadHistory"] = ["Status", "created"]
     org.on_request = lambda request: refusal(403, "INSUFFICIENT_ACCESS") if "tooling" in request.url.path else None
