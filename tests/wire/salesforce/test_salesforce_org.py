@@ -304,6 +304,20 @@ async def test_a_record_with_several_notes_is_written_once() -> None:
     assert [record.get("AdSync_Status__c") for record in records] == ["new", "accepted"]
 
 
+async def test_notes_of_one_object_stand_together() -> None:
+    """Salesforce refuses a request in which the objects take turns more than ten times."""
+    kinds = [ObjectKind.LEAD, ObjectKind.DEAL, ObjectKind.CONTACT] * 20
+    notes = [StatusNote(RecordRef(kind, org_id("Lead", number)), "S__c", "accepted") for number, kind in enumerate(kinds)]
+    answers = [{"success": True}] * 20 + [failed("STRING_TOO_LONG")] * 20 + [{"success": True}] * 20
+    _, source, seen = answering(*answers)
+
+    written = await source.write_back(notes)
+
+    types = [one["attributes"]["type"] for one in json.loads(seen[0].content)["records"]]
+    assert types == ["Contact"] * 20 + ["Opportunity"] * 20 + ["Lead"] * 20
+    assert [one.outcome for one in written] == [NoteOutcome.WRITTEN, NoteOutcome.REFUSED, NoteOutcome.WRITTEN] * 20
+
+
 async def test_a_locked_record_is_written_later() -> None:
     """It passes; writing the others again is harmless."""
     _, source, _ = answering({"success": True}, failed("UNABLE_TO_LOCK_ROW"))
