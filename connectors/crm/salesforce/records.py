@@ -1,7 +1,7 @@
 """Salesforce's rows become records, entries and people (pure)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, PersonLink, Record, RecordRef, RecordState
@@ -40,11 +40,12 @@ def is_deleted(row: Json) -> bool:
 
 
 def record_of(plan: Plan, row: Json, beside: Belongings = Belongings()) -> Record:
-    """One row with what belongs to it; of a deleted one only what became of it."""
+    """One row with what belongs to it; of a deleted one only what became of it, and that a lead is its contact."""
     ref = RecordRef(plan.kind, row_id(row))
     at = modified_at(row, plan.stamp)
     if is_deleted(row):
-        return gone_record(ref, at, optional_id(row.get(MASTER), f"a row's `{MASTER}`"))
+        gone = gone_record(ref, at, optional_id(row.get(MASTER), f"a row's `{MASTER}`"))
+        return replace(gone, people=_people(plan, row, Belongings())) if converted_contact(row) else gone
     created = row.get(CREATED)
     created_at = instant(created, f"a row's `{CREATED}`") if created else None
     stage, company = plan.facts.stage, plan.facts.company

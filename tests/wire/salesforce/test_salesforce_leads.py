@@ -143,6 +143,18 @@ async def test_a_converted_lead_is_its_contact_which_comes_along() -> None:
     assert [link.ref for link in page.records[1].people or ()] == [RecordRef(ObjectKind.CONTACT, contact)]
 
 
+async def test_a_converted_lead_that_was_deleted_is_its_contact_all_the_same() -> None:
+    """Converted and deleted between two polls: the click id stands on nothing else."""
+    org = Org()
+    contact = org.put("Contact", 1)
+    org.put("Lead", 1, IsDeleted=True, IsConverted=True, ConvertedContactId=contact, Status="Closed - Converted")
+
+    record = await lead_of(org, held=stored(known=True))
+
+    assert record.state is RecordState.DELETED
+    assert [link.ref for link in record.people or ()] == [RecordRef(ObjectKind.CONTACT, contact)]
+
+
 async def test_an_unconverted_lead_is_nobody_else_where_people_were_asked_for() -> None:
     """None would mean that the people were not read."""
     org = Org()
