@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 
-from connectors.contract.records import ObjectKind
+from connectors.contract.records import ObjectKind, Record
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Page, Stored, Window
 from connectors.contract.tokens import Tokens
@@ -305,3 +305,10 @@ async def read(
 
 def ids_in(pages: Sequence[Page], kind: ObjectKind) -> list[str]:
     return [record.ref.external_id for page in pages for record in page.records if record.ref.kind is kind]
+
+
+async def deal_of(org: Org, **more: Any) -> Record:
+    """The one deal that a poll reads."""
+    pages = await read(org, DEALS, **more)
+    (found,) = [record for page in pages for record in page.records if record.ref.kind is ObjectKind.DEAL]
+    return found

@@ -247,6 +247,33 @@ async def test_fetch_of_deals_that_are_gone() -> None:
     assert [record.state for record in records] == [RecordState.DELETED] * 2
 
 
+async def test_a_stored_deal_that_sharing_hides_is_not_deleted() -> None:
+    """A deal goes to another territory, and a flow tells us of it: taken for deleted, its revenue would be taken back."""
+    org = Org()
+    hidden, deleted = org_id("Opportunity", 1), org_id("Opportunity", 2)
+    org.deleted["Opportunity"] = [(deleted, NOW - DAY)]
+    refs = [RecordRef(ObjectKind.DEAL, one) for one in (hidden, deleted)]
+
+    records = await org.source().fetch(refs, SELECTION, stored(known=True))
+
+    assert [(record.ref.external_id, record.state) for record in records] == [(deleted, RecordState.DELETED)]
+
+
+async def test_what_the_listing_names_is_deleted_without_asking_again() -> None:
+    """The daily listing may tell of deletions that are weeks old."""
+    org = Org()
+    old = org_id("Opportunity", 2)
+    org.deleted["Opportunity"] = [(old, NOW - 20 * DAY)]
+    source = org.source()
+
+    async for page in source.deleted(ObjectKind.DEAL, None):
+        asked = len(org.requests)
+        records = await source.fetch(page, SELECTION, stored(known=True))
+
+    assert [(record.ref.external_id, record.state) for record in records] == [(old, RecordState.DELETED)]
+    assert not any("deleted" in request.url.path for request in org.requests[asked:])
+
+
 async def test_short_and_long_ids_are_one_record() -> None:
     """Some doors give 15 characters, whose case counts; all that is stored has 18."""
     org = Org()
