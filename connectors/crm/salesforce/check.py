@@ -71,6 +71,9 @@ def _currency(org: OrgReading, settings: SalesforceSettings) -> Iterator[Finding
     if not code:
         message = "Salesforce does not tell the currency of this org"
         yield Finding("currency", FindingStatus.FAILED, message, "set `currency` (Setup > Company Information)")
+    elif org.currencies and code not in org.currencies:
+        message = f"the setting `currency` says {code}, the org {', '.join(org.currencies)}"
+        yield Finding("currency", FindingStatus.FAILED, message, "take `currency` out of the settings: Salesforce tells it")
 
 
 def _object(org: OrgReading, kind: ObjectKind, kinds: frozenset[ObjectKind]) -> Iterator[Finding]:

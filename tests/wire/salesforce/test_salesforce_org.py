@@ -116,6 +116,14 @@ async def test_a_currency_that_nobody_tells_is_asked_for() -> None:
     assert (await found(org))["currency"].status is FindingStatus.FAILED
 
 
+async def test_a_setting_that_contradicts_the_org_is_a_finding() -> None:
+    """Every amount would be sent in money that nobody paid."""
+    finding = (await found(furnished(), currency="EUR"))["currency"]
+
+    assert finding.status is FindingStatus.FAILED
+    assert all(word in finding.message for word in ("EUR", "USD"))
+
+
 async def test_what_the_org_lacks_is_noted_with_how_to_get_it() -> None:
     """History off, objects hidden: the form says so before somebody maps them."""
     org = furnished(tracked=set())
