@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, PersonLink, Record, RecordRef, RecordState
 from connectors.crm.salesforce.catalogue import DEAL_CONTACT, PERSON_ACCOUNT, Plan
-from connectors.crm.salesforce.objects import CONVERTED_CONTACT, CREATED, MASTER, STAGE_HISTORY_FIELDS
+from connectors.crm.salesforce.objects import CONVERTED_CONTACT, CREATED, IS_EARLY, MASTER, STAGE_HISTORY_FIELDS
 from connectors.crm.salesforce.replies import instant, json_object, optional_id, record_id, text, unexpected
 from connectors.http.strict_json import Json, is_true
 
@@ -52,7 +52,8 @@ def record_of(plan: Plan, row: Json, beside: Belongings = Belongings()) -> Recor
     company_id = optional_id(row.get(company), f"a row's `{company}`") if company and plan.chosen.with_company else None
     return Record(
         ref=ref,
-        modified_at=at,
+        # What was read too early is stored as a little older than it is, so that the next poll reads it again.
+        modified_at=at - WITHIN_ITS_SECOND if row.get(IS_EARLY) else at,
         created_at=created_at,
         fields={name: _value(row, name) for name in sorted(plan.chosen.fields)},
         entries=_entries(plan, row, beside, created_at, at),
