@@ -223,7 +223,8 @@ class CrmSource(Protocol):
     async def fetch(self, refs: Sequence[RecordRef], selection: Selection, stored: Stored) -> Sequence[Record]:
         """Read these records (with history and people). A ref that the CRM no longer shows comes back as DELETED.
 
-        The people on them that are not known come with them, before them.
+        Where a source can tell that it is only hidden from our user, it does not come back at all. The people on them that are
+        not known come with them, before them.
         """
         ...
 

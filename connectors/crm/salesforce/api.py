@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from connectors.contract.errors import ConnectorError
 from connectors.crm.salesforce.budget import DailyBudget
+from connectors.crm.salesforce.objects import IS_EARLY, MODIFIED
 from connectors.crm.salesforce.refusals import TOO_LARGE, error_within
-from connectors.crm.salesforce.replies import json_object, json_objects, record_id, unexpected
+from connectors.crm.salesforce.replies import instant, json_object, json_objects, record_id, unexpected
 from connectors.crm.salesforce.soql import Query
 from connectors.http.client import HttpClient, Params, Reply
 from connectors.http.strict_json import Json
@@ -16,6 +17,8 @@ from connectors.http.strict_json import Json
 QUERIES_A_COMPOSITE = 5
 PARTS_A_COMPOSITE = 25
 FAILED = 400
+# So long after an instant a change may still be stamped with it: the rest of its second, and as much for clocks that differ.
+STAMPS_ARE_OPEN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class SalesforceApi:
         """The first page of at most five queries in one request, each rows or its error, and the server's clock."""
         found, at = await self.parts([query_path(one) for one in queries])
         return [
-            one if isinstance(one, ConnectorError) else rows_of(one, query.limit)
+            one if isinstance(one, ConnectorError) else _dated(rows_of(one, query.limit), at)
             for one, query in zip(found, queries, strict=True)
         ], at
 
@@ -111,6 +114,18 @@ def rows_of(body: object, limit: int | None = None) -> Rows:
         raise unexpected("a query's answer has no `records` or does not say whether it is `done`")
     rows = json_objects(found["records"], "`records`")
     return Rows(rows, done and (limit is None or len(rows) < limit))
+
+
+def _dated(found: Rows, at: datetime | None) -> Rows:
+    """Marks rows that may change again without a new stamp, which has whole seconds."""
+    if at is None:
+        return found
+    oldest = at - STAMPS_ARE_OPEN
+    rows = [
+        {**row, IS_EARLY: True} if row.get(MODIFIED) and instant(row[MODIFIED], f"a row's `{MODIFIED}`") > oldest else row
+        for row in found.rows
+    ]
+    return Rows(rows, found.is_complete)
 
 
 def _part(answer: Json) -> object | ConnectorError:

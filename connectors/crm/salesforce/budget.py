@@ -36,6 +36,7 @@ class DailyBudget:
             self._steps.append((at, count + 1))
         else:
             self._steps.append((now, 1))
+            self._forget_old(now)
         told = headers.get(LIMIT_INFO, "")
         usage, own = _USAGE.search(told), _OF_THIS_APP.search(told)
         if usage is not None and int(usage.group(2)) > 0:
@@ -63,7 +64,9 @@ class DailyBudget:
         return interval * next((times for share, times in _STRETCHES if self.pressure >= share), 1)
 
     def _counted(self) -> int:
-        oldest = self._clock() - DAY
-        while self._steps and self._steps[0][0] < oldest:
-            self._steps.popleft()
+        self._forget_old(self._clock())
         return sum(count for _, count in self._steps)
+
+    def _forget_old(self, now: datetime) -> None:
+        while self._steps and self._steps[0][0] < now - DAY:
+            self._steps.popleft()

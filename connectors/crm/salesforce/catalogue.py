@@ -18,7 +18,6 @@ from connectors.crm.salesforce.objects import (
     ROLE,
     STAGE_HISTORY_FIELDS,
     Plan,
-    SalesforceObject,
 )
 from connectors.crm.salesforce.refusals import OBJECT_HIDDEN
 from connectors.crm.salesforce.replies import json_object, json_objects, text, unexpected
@@ -35,12 +34,11 @@ WHERE_FIELDS_ARE = "Setup > Permission Sets > the integration user's > Object Se
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The names of an object's fields, and the one that its windows go by. `values` are a history's fields, where told."""
+    """The names of an object's fields, and the one that its windows go by."""
 
     name: str
     fields: frozenset[str]
     stamp: str
-    values: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +179,14 @@ def described_of(raw: Json) -> Described:
     }
     if not fields:
         raise unexpected(f"the description of {name} has no `fields`")
-    choices = json_objects(fields.get("Field", {}).get("picklistValues"), f"the fields that {name} tracks")
-    return Described(
-        name=name,
-        fields=frozenset(fields),
-        stamp=_stamp(fields),
-        values=frozenset(str(one.get("value")) for one in choices),
-    )
+    return Described(name=name, fields=frozenset(fields), stamp=_stamp(fields))
 
 
 async def read_tracked(api: SalesforceApi, objects: Mapping[str, Described]) -> Mapping[ObjectKind, frozenset[str]]:
-    """By kind, the fields whose every change is kept, as the tooling API tells; else those that the history offers to name."""
+    """By kind, the fields whose every change is kept, as the tooling API tells; none where it does not tell.
+
+    The choices of a history's `Field` prove nothing: a status taken for tracked would be dated back to the lead's creation.
+    """
     names = [facts.name for facts in OBJECTS.values() if facts.history in objects]
     if not names:
         return {kind: frozenset() for kind in OBJECTS}
@@ -205,7 +200,7 @@ async def read_tracked(api: SalesforceApi, objects: Mapping[str, Described]) -> 
     try:
         found = json_object(await api.get("tooling/query", {"q": query.text()}), "the tracked fields")
     except (AuthenticationFailed, RequestRefused):
-        return {kind: _offered(objects, facts) for kind, facts in OBJECTS.items()}
+        return {kind: frozenset() for kind in OBJECTS}
     rows = json_objects(found.get("records"), "the tracked fields")
     tracked = [row for row in rows if is_true(row.get("IsFieldHistoryTracked"))]
     pairs = {(_entity(row), text(row.get("QualifiedApiName"), "a tracked field") or "") for row in tracked}
@@ -218,10 +213,6 @@ async def read_tracked(api: SalesforceApi, objects: Mapping[str, Described]) -> 
 def _entity(row: Json) -> str:
     entity = json_object(row.get("EntityDefinition") or {}, "a tracked field's object")
     return text(entity.get("QualifiedApiName"), "a tracked field's object") or ""
-
-
-def _offered(objects: Mapping[str, Described], facts: SalesforceObject) -> frozenset[str]:
-    return objects[facts.history].values if facts.history in objects else frozenset()
 
 
 def _stamp(fields: Mapping[str, Json]) -> str:

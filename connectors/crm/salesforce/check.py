@@ -71,6 +71,9 @@ def _currency(org: OrgReading, settings: SalesforceSettings) -> Iterator[Finding
     if not code:
         message = "Salesforce does not tell the currency of this org"
         yield Finding("currency", FindingStatus.FAILED, message, "set `currency` (Setup > Company Information)")
+    elif org.currencies and code not in org.currencies:
+        message = f"the setting `currency` says {code}, the org {', '.join(org.currencies)}"
+        yield Finding("currency", FindingStatus.FAILED, message, "take `currency` out of the settings: Salesforce tells it")
 
 
 def _object(org: OrgReading, kind: ObjectKind, kinds: frozenset[ObjectKind]) -> Iterator[Finding]:
@@ -113,7 +116,7 @@ async def _tracking(api: SalesforceApi, org: OrgReading, kinds: frozenset[Object
     subject = f"history:{lead.name}.{STATUS}"
     if STATUS in tracked[ObjectKind.LEAD]:
         return [Finding(subject, FindingStatus.OK, "Salesforce keeps the history of a lead's Status")]
-    message = "Salesforce keeps no history of a lead's Status: its changes are dated by the poll that sees them, approximately"
+    message = "Salesforce shows no history of a lead's Status: its changes are dated by the poll that sees them, approximately"
     return [Finding(subject, FindingStatus.UNPROVEN, message, f"switch it on under {HOW_TO_TRACK}")]
 
 

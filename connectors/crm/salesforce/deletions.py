@@ -1,6 +1,6 @@
 """Lists deleted records, hard-deleted ones too, from `/sobjects/X/deleted/`: the only place that still knows them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
 
 from connectors.contract.errors import RequestRefused
@@ -15,6 +15,8 @@ from connectors.crm.salesforce.soql import PAGE_ROWS, iso
 REACH = timedelta(days=30) - timedelta(hours=1)
 # Seconds are cut off, and a start that is not before the end is refused.
 SHORTEST = timedelta(minutes=2)
+# Older deletions come by the daily listing, which overlaps by as much.
+RECENT = timedelta(hours=72)
 
 
 async def list_deleted(
@@ -38,3 +40,11 @@ async def list_deleted(
         refs = [RecordRef(kind, record_id(row.get("id"), "a deleted record's `id`")) for row in rows]
         for place in range(0, max(len(refs), 1), PAGE_ROWS):
             yield refs[place : place + PAGE_ROWS]
+
+
+async def deleted_among(api: SalesforceApi, kind: ObjectKind, ids: Collection[str], now: datetime) -> frozenset[str]:
+    """Which of these were deleted lately. A record that sharing hides from our user looks like a deleted one, and is none."""
+    wanted, found = frozenset(ids), set[str]()
+    async for page in list_deleted(api, kind, now - RECENT, now):
+        found.update(ref.external_id for ref in page if ref.external_id in wanted)
+    return frozenset(found)

@@ -11,6 +11,8 @@ STAGE_HISTORY = "OpportunityHistory"
 MODIFIED = "SystemModstamp"
 CREATED = "CreatedDate"
 MASTER = "MasterRecordId"
+# Our own mark on a row that was read before its SystemModstamp's second was over.
+IS_EARLY = "leadloop.is_early"
 CURRENCY = "CurrencyIsoCode"
 STAGE_NAME = "StageName"
 STATUS = "Status"

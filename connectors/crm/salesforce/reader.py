@@ -9,6 +9,7 @@ from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.source import KnownLookup
 from connectors.crm.salesforce.api import QUERIES_A_COMPOSITE, SalesforceApi
 from connectors.crm.salesforce.catalogue import Plans
+from connectors.crm.salesforce.deletions import deleted_among
 from connectors.crm.salesforce.objects import (
     CONVERTED_CONTACT,
     CONVERTED_DEAL,
@@ -45,12 +46,13 @@ Rows = Mapping[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads records of one org for one selection."""
+    """Reads records of one org for one selection. `listed`: the ids that Salesforce has just listed as deleted."""
 
     api: SalesforceApi
     plans: Plans
     known: KnownLookup
     now: Callable[[], datetime]
+    listed: Collection[str] = ()
 
     async def complete(self, kind: ObjectKind, rows: Sequence[Json], beside: Collection[str] = ()) -> tuple[Record, ...]:
         """The records of these rows; before them come the people on them that are not known. `beside`: contacts read already."""
@@ -64,7 +66,11 @@ class Reader:
                 return await self._plain(kind, rows)
 
     async def by_ids(self, kind: ObjectKind, ids: Sequence[str], beside: Collection[str] = ()) -> tuple[Record, ...]:
-        """The records of these ids, people first; what Salesforce does not show is deleted, survivors of merges come along."""
+        """The records of these ids, people first; survivors of merges come along.
+
+        What Salesforce does not show is deleted, save for a stored record that it does not list as deleted: our user may see it
+        no more, and a conversion is taken back only for what is known.
+        """
         asked = {one: long_id(one) for one in dict.fromkeys(ids)}
         wanted = [one for one in dict.fromkeys(asked.values()) if is_record_id(one)]
         if kind is ObjectKind.DEAL:
@@ -73,9 +79,16 @@ class Reader:
             rows = await self._rows_with_survivors(kind, wanted)
             found = await self.complete(kind, rows, beside)
         shown = {record.ref.external_id for record in found if record.ref.kind is kind}
+        hidden = await self._hidden(kind, [one for one in wanted if one not in shown])
         now = self.now()
-        gone = [gone_record(RecordRef(kind, given), now) for given, one in asked.items() if one not in shown]
+        gone = [gone_record(RecordRef(kind, given), now) for given, one in asked.items() if one not in shown | hidden]
         return (*found, *gone)
+
+    async def _hidden(self, kind: ObjectKind, missing: Sequence[str]) -> frozenset[str]:
+        """Stored records that are not shown, and not deleted as far as Salesforce tells."""
+        unlisted = [one for one in missing if one not in self.listed]
+        held = await self.known(kind, unlisted) if unlisted else frozenset()
+        return held - await deleted_among(self.api, kind, held, self.now()) if held else held
 
     async def _rows_with_survivors(self, kind: ObjectKind, ids: Sequence[str]) -> list[Json]:
         plan = self.plans.of(kind)

@@ -1,14 +1,15 @@
 """Salesforce's rows become records, entries and people (pure)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, PersonLink, Record, RecordRef, RecordState
 from connectors.crm.salesforce.objects import (
     CONVERTED_CONTACT,
     CREATED,
     DEAL_CONTACT,
+    IS_EARLY,
     MASTER,
     PERSON_ACCOUNT,
     STAGE_HISTORY_FIELDS,
@@ -18,6 +19,8 @@ from connectors.crm.salesforce.replies import instant, json_object, optional_id,
 from connectors.http.strict_json import Json, is_true
 
 IDS_ONLY = "EntityId"
+# Salesforce's instants are whole seconds.
+WITHIN_ITS_SECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,20 @@ def is_deleted(row: Json) -> bool:
 
 
 def record_of(plan: Plan, row: Json, beside: Belongings = Belongings()) -> Record:
-    """One row with what belongs to it; of a deleted one only what became of it."""
+    """One row with what belongs to it; of a deleted one only what became of it, and that a lead is its contact."""
     ref = RecordRef(plan.kind, row_id(row))
     at = modified_at(row, plan.stamp)
     if is_deleted(row):
-        return gone_record(ref, at, optional_id(row.get(MASTER), f"a row's `{MASTER}`"))
+        gone = gone_record(ref, at, optional_id(row.get(MASTER), f"a row's `{MASTER}`"))
+        return replace(gone, people=_people(plan, row, Belongings())) if converted_contact(row) else gone
     created = row.get(CREATED)
     created_at = instant(created, f"a row's `{CREATED}`") if created else None
     stage, company = plan.facts.stage, plan.facts.company
     company_id = optional_id(row.get(company), f"a row's `{company}`") if company and plan.chosen.with_company else None
     return Record(
         ref=ref,
-        modified_at=at,
+        # What was read too early is stored as a little older than it is, so that the next poll reads it again.
+        modified_at=at - WITHIN_ITS_SECOND if row.get(IS_EARLY) else at,
         created_at=created_at,
         fields={name: _value(row, name) for name in sorted(plan.chosen.fields)},
         entries=_entries(plan, row, beside, created_at, at),
@@ -168,7 +173,7 @@ def _staged(name: str, rows: Sequence[Json]) -> list[Entry]:
     for row in _in_time(rows):
         value = text(row.get(name), f"`{name}` in a deal's history") or ""
         if not entries or entries[-1].value != value:
-            entries.append(Entry(name, value, _at(row), vendor_ref=row_id(row)))
+            entries.append(Entry(name, value, _behind(entries, _at(row)), vendor_ref=row_id(row)))
     return entries
 
 
@@ -186,7 +191,8 @@ def _tracked(plan: Plan, name: str, rows: Sequence[Json], held: str | None, crea
     for row in own:
         value = text(row.get("NewValue"), f"a new value of `{name}`") or ""
         if not entries or entries[-1].value != value:
-            entries.append(Entry(name, value, max(_at(row), created_at or _at(row)), vendor_ref=row_id(row)))
+            at = _behind(entries, max(_at(row), created_at or _at(row)))
+            entries.append(Entry(name, value, at, vendor_ref=row_id(row)))
     return entries
 
 
@@ -198,8 +204,13 @@ def _conversion(name: str, rows: Sequence[Json], held: str, told: Sequence[Entry
     if told and told[-1].value == held:
         return []
     converted = [row for row in _in_time(rows) if "convert" in str(row.get("Field")).lower()]
-    late = [row for row in converted if not told or _at(row) >= told[-1].entered_at]
-    return [Entry(name, held, _at(late[-1]), vendor_ref=row_id(late[-1]))] if late else []
+    late = [row for row in converted if not told or _at(row) >= told[-1].entered_at.replace(microsecond=0)]
+    return [Entry(name, held, _behind(told, _at(late[-1])), vendor_ref=row_id(late[-1]))] if late else []
+
+
+def _behind(told: Sequence[Entry], at: datetime) -> datetime:
+    """The instant of the next change. Of several in one second the order counts: a deal that was won and lost in it is lost."""
+    return max(at, told[-1].entered_at + WITHIN_ITS_SECOND) if told else at
 
 
 def _of_field(name: str, rows: Sequence[Json]) -> list[Json]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from connectors.crm.salesforce.objects import CREATED, MODIFIED
+from connectors.crm.salesforce.objects import CREATED, IS_EARLY, MODIFIED
 from connectors.crm.salesforce.records import role_deals, row_id
 from connectors.http.strict_json import Json
 
@@ -22,8 +22,11 @@ class RolesRead:
         return [deal for deal in role_deals(fresh) if deal not in read]
 
     def note(self, roles: Iterable[Json]) -> None:
-        """The deals of these roles were read after the roles were seen, and that reading is committed."""
-        for role in roles:
+        """The deals of these roles were read after the roles were seen, and that reading is committed.
+
+        One that may change again without a new stamp is not remembered.
+        """
+        for role in (one for one in roles if not one.get(IS_EARLY)):
             self._versions.pop(row_id(role), None)
             self._versions[row_id(role)] = _version(role)
         while len(self._versions) > ROLES_REMEMBERED:

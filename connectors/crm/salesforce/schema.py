@@ -52,7 +52,8 @@ _CURRENCIES = Query("CurrencyType", ("IsoCode", "IsCorporate"), order_by=(), lim
 _DEFAULT_CURRENCY = Query("Organization", ("DefaultCurrencyIsoCode",), order_by=(), limit=None)
 QUERIES = (_ORGANIZATION, _STAGES, _STATUSES, _CURRENCIES, _DEFAULT_CURRENCY)
 
-HOW_TO_TRACK = "Setup > Object Manager > Lead > Fields & Relationships > Set History Tracking: tick Lead Status"
+_TRACK = "Setup > Object Manager > Lead > Fields & Relationships > Set History Tracking: tick Lead Status"
+HOW_TO_TRACK = f"{_TRACK}; to read that it is on, the integration user needs `View Setup and Configuration`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def notices(org: OrgReading, tracked: Mapping[ObjectKind, frozenset[str]]) -> It
             yield f"{facts.name} records cannot be read; give read access under {WHERE_FIELDS_ARE}"
     if OBJECTS[ObjectKind.LEAD].name in org.objects and STATUS not in tracked.get(ObjectKind.LEAD, ()):
         yield (
-            "Salesforce keeps no history of a lead's Status, so its changes are dated by the poll that sees them; "
+            "Salesforce shows no history of a lead's Status, so its changes are dated by the poll that sees them; "
             f"switch it on under {HOW_TO_TRACK}"
         )
     if ROLE not in org.objects:
@@ -192,8 +193,10 @@ def _stage(raw: Json) -> StageSchema:
 
 
 def _status(raw: Json) -> StageSchema:
+    """A lead is won when it is converted; which statuses mean that it is lost Salesforce does not say."""
     name = text(raw.get("ApiName"), "a lead status's `ApiName`") or ""
-    return StageSchema(name, text(raw.get("MasterLabel"), "a lead status's `MasterLabel`") or name)
+    label = text(raw.get("MasterLabel"), "a lead status's `MasterLabel`") or name
+    return StageSchema(name, label, is_won=is_true(raw.get("IsConverted")))
 
 
 def _role_labels(role: Json | None) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from connectors.crm.salesforce.roles import RolesRead
 from connectors.crm.salesforce.schema import read_schema
 from connectors.crm.salesforce.settings import SalesforceSettings
 from connectors.crm.salesforce.soql import PAGE_ROWS
-from connectors.crm.salesforce.walk import First, Step, Stretch, Walk
+from connectors.crm.salesforce.walk import LOST, First, Step, Stretch, Walk
 from connectors.crm.salesforce.windows import Phase, Place
 from connectors.crm.salesforce.write_back import MOST_NOTES, write_notes
 from connectors.http.auth import Lock
@@ -84,6 +84,7 @@ class SalesforceSource:
         self._catalogue = Catalogue(self._api, clock)
         self._ahead: dict[Window, tuple[Selection, First]] = {}
         self._roles = RolesRead()
+        self._listed: frozenset[str] = frozenset()
         self._stretches = {kind: Stretch() for kind in ObjectKind}
 
     @classmethod
@@ -161,15 +162,18 @@ class SalesforceSource:
         for kind in (ObjectKind.COMPANY, ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL):
             ids = [ref.external_id for ref in refs if ref.kind is kind]
             if ids:
-                reading = _Fetching(self._api, kind, ids, contacts, stored, self._clock)
+                reading = _Fetching(self._api, kind, ids, contacts, stored, self._clock, self._listed)
                 found = await self._steady(selection, reading.records)
                 contacts |= {record.ref.external_id for record in found if record.ref.kind is ObjectKind.CONTACT}
                 records += found
         return records
 
-    def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
+    async def deleted(self, kind: ObjectKind, since: datetime | None) -> AsyncIterator[Sequence[RecordRef]]:
         """Yield what was deleted, hard deletions too; Salesforce tells of the last 30 days."""
-        return list_deleted(self._api, kind, since, self._clock())
+        async for page in list_deleted(self._api, kind, since, self._clock()):
+            self._listed = frozenset(ref.external_id for ref in page)
+            yield page
+        self._listed = frozenset()
 
     async def write_back(self, notes: Sequence[StatusNote]) -> Sequence[NoteResult]:
         """Write these properties, at most 200 notes; one result each, in order."""
@@ -184,7 +188,7 @@ class SalesforceSource:
         try:
             return (await self._firsts([window], selection)).get(window)
         except Unavailable as error:
-            if error.status is None:  # the answer was lost, perhaps for its size
+            if error.status in LOST:
                 self._stretches[window.kind].note_lost(to_ms(self._clock()) - self._start_ms(window))
             raise
 
@@ -278,7 +282,14 @@ class _Fetching:
     """Some records of one kind by id. `contacts` are read already."""
 
     def __init__(
-        self, api: SalesforceApi, kind: ObjectKind, ids: Sequence[str], contacts: frozenset[str], stored: Stored, clock: Clock
+        self,
+        api: SalesforceApi,
+        kind: ObjectKind,
+        ids: Sequence[str],
+        contacts: frozenset[str],
+        stored: Stored,
+        clock: Clock,
+        listed: frozenset[str],
     ) -> None:
         self._api = api
         self._kind = kind
@@ -286,10 +297,11 @@ class _Fetching:
         self._contacts = contacts
         self._stored = stored
         self._clock = clock
+        self._listed = listed
 
     async def records(self, plans: Plans) -> tuple[Record, ...]:
         """The records, people first."""
-        reader = Reader(self._api, plans, self._stored.known, self._clock)
+        reader = Reader(self._api, plans, self._stored.known, self._clock, self._listed)
         return await reader.by_ids(self._kind, self._ids, self._contacts)
 
 

@@ -23,6 +23,9 @@ SHORTEST_AFTER_LOSS_MS = 15 * 60_000
 ANSWERED_BEFORE_MORE = 4
 LONGEST_STRETCH_MS = 366 * 24 * 3_600_000
 INTERNAL_ERROR = 500
+GATEWAY_TIMED_OUT = 504
+# No answer, or one that says nothing but that the whole request failed: perhaps for its size.
+LOST = frozenset({None, INTERNAL_ERROR, GATEWAY_TIMED_OUT})
 # Roles that changed longer before the window's end than rows can become visible late were there when their deal was read.
 ROLES_REACH = timedelta(hours=72)
 
@@ -122,7 +125,7 @@ class Walk:
             try:
                 answer = await self._answer(place, end_ms, plans)
             except Unavailable as error:
-                if error.status is None:
+                if error.status in LOST:
                     self._stretch.note_lost(self._span_ms(place, end_ms))
                 raise
             if isinstance(answer, Rows):

@@ -22,7 +22,8 @@ async def write_notes(api: SalesforceApi, notes: Sequence[StatusNote]) -> Sequen
     if not notes:
         return ()
     changes: dict[RecordRef, dict[str, str]] = {}
-    for note in notes:
+    # Salesforce writes what stands together of one object at once, and takes ten such chunks in a request.
+    for note in sorted(notes, key=lambda one: one.ref.kind):
         changes.setdefault(note.ref, {})[note.property] = note.text
     records = [
         {"attributes": {"type": OBJECTS[ref.kind].name}, "id": ref.external_id, **fields} for ref, fields in changes.items()

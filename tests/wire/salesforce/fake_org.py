@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 
-from connectors.contract.records import ObjectKind
+from connectors.contract.records import ObjectKind, Record
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Page, Stored, Window
 from connectors.contract.tokens import Tokens
@@ -117,6 +117,7 @@ class Org:
     rows: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     tracked: set[tuple[str, str]] = field(default_factory=lambda: {("Lead", "Status")})
     deleted: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)
+    choices: dict[str, list[str]] = field(default_factory=dict)  # of a history's `Field`
     usage: str | None = "api-usage=18/100000"
     versions: tuple[str, ...] = ("66.0", "67.0", "68.0")
     page_rows: int = 2000
@@ -228,6 +229,8 @@ class Org:
             return 404, refused("NOT_FOUND", "The requested resource does not exist")
         named = {"custom": False, "updateable": True, "length": 0, "filterable": True, "sortable": True, "picklistValues": []}
         fields = [{"name": one, "label": one, "type": kind, **named} for one, kind in self.fields[of].items()]
+        named_fields = [{"value": one, "label": one} for one in self.choices.get(of, ())]
+        fields = [one | {"picklistValues": named_fields} if one["name"] == "Field" else one for one in fields]
         return 200, {"name": of, "label": of, "fields": fields}
 
     def _query(self, soql: str, *, with_deleted: bool) -> tuple[int, Any]:
@@ -302,3 +305,10 @@ async def read(
 
 def ids_in(pages: Sequence[Page], kind: ObjectKind) -> list[str]:
     return [record.ref.external_id for page in pages for record in page.records if record.ref.kind is kind]
+
+
+async def deal_of(org: Org, **more: Any) -> Record:
+    """The one deal that a poll reads."""
+    pages = await read(org, DEALS, **more)
+    (found,) = [record for page in pages for record in page.records if record.ref.kind is ObjectKind.DEAL]
+    return found

@@ -10,7 +10,7 @@ from connectors.contract.records import EntryOrigin, ObjectKind, Record, RecordR
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Window
 from connectors.crm.salesforce.replies import long_id
-from tests.wire.salesforce.fake_org import LEADS, NOW, SELECTION, SINCE, Org, ids_in, org_id, read, stored
+from tests.wire.salesforce.fake_org import LEADS, NOW, SELECTION, SINCE, Org, ids_in, org_id, read, refusal, stored
 
 DAY = timedelta(days=1)
 MADE = NOW - 9 * DAY
@@ -61,6 +61,29 @@ async def test_an_untracked_status_is_dated_by_the_poll_and_flagged(*, has_histo
 
     assert (entry.value, entry.entered_at, entry.is_approximate) == ("Qualified", SINCE, True)
     assert entry.origin is EntryOrigin.OBSERVED
+
+
+async def test_a_status_is_not_dated_back_to_the_creation_where_its_tracking_is_unproven() -> None:
+    """An old lead that is qualified today would seem qualified before the mapping's start, and be lost."""
+    org = Org(choices={"LeadHistory": ["Status", "created"]})
+    org.on_request = lambda request: refusal(403, "INSUFFICIENT_ACCESS") if "tooling" in request.url.path else None
+    org.put("Lead", 1, Status="Qualified")
+
+    assert told(await lead_of(org)) == [("Qualified", SINCE, True)]
+
+
+async def test_a_lead_made_changed_and_converted_in_one_second_went_through_all_of_it() -> None:
+    """Automation does so: the order within the second is that of the history's rows."""
+    org = Org()
+    lead = org.put("Lead", 1, Status="Closed - Converted", IsConverted=True, ConvertedContactId=org_id("Contact", 1))
+    org.lead_change(lead, MADE, "Status", "Open", "Working")
+    org.lead_change(lead, MADE, "leadConverted")
+
+    entries = told(await lead_of(org, held=stored(known=True)))
+
+    assert [value for value, _, _ in entries] == ["Open", "Working", "Closed - Converted"]
+    assert [at - MADE for _, at, _ in entries] == [timedelta(0), timedelta(milliseconds=1), timedelta(milliseconds=2)]
+    assert not any(is_approximate for _, _, is_approximate in entries)
 
 
 async def test_a_status_that_changed_after_tracking_was_switched_off_is_still_seen() -> None:
@@ -118,6 +141,18 @@ async def test_a_converted_lead_is_its_contact_which_comes_along() -> None:
 
     assert [record.ref.kind for record in page.records] == [ObjectKind.CONTACT, ObjectKind.LEAD]
     assert [link.ref for link in page.records[1].people or ()] == [RecordRef(ObjectKind.CONTACT, contact)]
+
+
+async def test_a_converted_lead_that_was_deleted_is_its_contact_all_the_same() -> None:
+    """Converted and deleted between two polls: the click id stands on nothing else."""
+    org = Org()
+    contact = org.put("Contact", 1)
+    org.put("Lead", 1, IsDeleted=True, IsConverted=True, ConvertedContactId=contact, Status="Closed - Converted")
+
+    record = await lead_of(org, held=stored(known=True))
+
+    assert record.state is RecordState.DELETED
+    assert [link.ref for link in record.people or ()] == [RecordRef(ObjectKind.CONTACT, contact)]
 
 
 async def test_an_unconverted_lead_is_nobody_else_where_people_were_asked_for() -> None:
@@ -210,6 +245,32 @@ async def test_fetch_of_deals_that_are_gone() -> None:
     records = await org.source().fetch(refs, SELECTION, stored())
 
     assert [record.state for record in records] == [RecordState.DELETED] * 2
+
+
+async def test_a_stored_deal_that_sharing_hides_is_not_deleted() -> None:
+    """A deal goes to another territory, and a flow tells us of it: taken for deleted, its revenue would be taken back."""
+    org = Org()
+    hidden, deleted = org_id("Opportunity", 1), org_id("Opportunity", 2)
+    org.deleted["Opportunity"] = [(deleted, NOW - DAY)]
+    refs = [RecordRef(ObjectKind.DEAL, one) for one in (hidden, deleted)]
+
+    records = await org.source().fetch(refs, SELECTION, stored(known=True))
+
+    assert [(record.ref.external_id, record.state) for record in records] == [(deleted, RecordState.DELETED)]
+
+
+async def test_what_the_listing_names_is_deleted_without_asking_again() -> None:
+    """The daily listing may tell of deletions that are weeks old."""
+    org = Org()
+    old = org_id("Opportunity", 2)
+    org.deleted["Opportunity"] = [(old, NOW - 20 * DAY)]
+    source = org.source()
+
+    pages = source.deleted(ObjectKind.DEAL, None)
+    records = await source.fetch(await anext(pages), SELECTION, stored(known=True))
+
+    assert [(record.ref.external_id, record.state) for record in records] == [(old, RecordState.DELETED)]
+    assert sum("deleted" in request.url.path for request in org.requests) == 1
 
 
 async def test_short_and_long_ids_are_one_record() -> None:

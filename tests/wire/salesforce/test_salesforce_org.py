@@ -36,7 +36,8 @@ def furnished(**more: Any) -> Org:
         for place, (name, closed, won, percent) in enumerate(stages)
     }
     org.rows["LeadStatus"] = {
-        name: {"ApiName": name, "MasterLabel": name, "SortOrder": place} for place, name in enumerate(("Open", "Qualified"))
+        name: {"ApiName": name, "MasterLabel": name, "SortOrder": place, "IsConverted": name == "Qualified"}
+        for place, name in enumerate(("Open", "Qualified"))
     }
     told = org._organization()[ORG] | {"DefaultCurrencyIsoCode": "USD"}
     org._organization = lambda: {ORG: told}  # type: ignore[method-assign]
@@ -67,6 +68,14 @@ async def test_describe_holds_what_a_form_needs() -> None:
     assert schema.record_urls[ObjectKind.DEAL] == f"{HOST}/lightning/r/Opportunity/{{id}}/view"
     assert schema.notices == ()
     assert sum(org.calls.values()) == 3
+
+
+async def test_the_statuses_of_converted_leads_are_won() -> None:
+    """So a first mapping finds what a qualified lead is, whatever the org calls it."""
+    schema = await furnished().source().describe()
+
+    (statuses,) = [one.stages for one in schema.pipelines if one.kind is ObjectKind.LEAD]
+    assert [(one.id, one.is_won, one.is_lost) for one in statuses] == [("Open", False, False), ("Qualified", True, False)]
 
 
 async def test_properties_have_type_history_and_currency() -> None:
@@ -107,6 +116,14 @@ async def test_a_currency_that_nobody_tells_is_asked_for() -> None:
     assert (await found(org))["currency"].status is FindingStatus.FAILED
 
 
+async def test_a_setting_that_contradicts_the_org_is_a_finding() -> None:
+    """Every amount would be sent in money that nobody paid."""
+    finding = (await found(furnished(), currency="EUR"))["currency"]
+
+    assert finding.status is FindingStatus.FAILED
+    assert all(word in finding.message for word in ("EUR", "USD"))
+
+
 async def test_what_the_org_lacks_is_noted_with_how_to_get_it() -> None:
     """History off, objects hidden: the form says so before somebody maps them."""
     org = furnished(tracked=set())
@@ -121,9 +138,10 @@ async def test_what_the_org_lacks_is_noted_with_how_to_get_it() -> None:
     assert not schema.properties[ObjectKind.LEAD]["Status"].has_history
 
 
-async def test_tracking_is_taken_from_the_history_where_the_tooling_api_is_closed() -> None:
-    """It needs a permission that an integration user often lacks."""
+async def test_nothing_counts_as_tracked_where_the_tooling_api_is_closed() -> None:
+    """An integration user often may not ask it; that a history could name a field does not prove its tracking."""
     org = furnished()
+    org.choices["LeadHistory"] = ["Status", "created"]
     org.on_request = lambda request: refusal(403, "INSUFFICIENT_ACCESS") if "tooling" in request.url.path else None
 
     schema = await org.source().describe()
@@ -292,6 +310,20 @@ async def test_a_record_with_several_notes_is_written_once() -> None:
     assert [one.outcome for one in written] == [NoteOutcome.WRITTEN] * 4
     records = json.loads(seen[0].content)["records"]
     assert [record.get("AdSync_Status__c") for record in records] == ["new", "accepted"]
+
+
+async def test_notes_of_one_object_stand_together() -> None:
+    """Salesforce refuses a request in which the objects take turns more than ten times."""
+    kinds = [ObjectKind.LEAD, ObjectKind.DEAL, ObjectKind.CONTACT] * 20
+    notes = [StatusNote(RecordRef(kind, org_id("Lead", number)), "S__c", "accepted") for number, kind in enumerate(kinds)]
+    answers = [{"success": True}] * 20 + [failed("STRING_TOO_LONG")] * 20 + [{"success": True}] * 20
+    _, source, seen = answering(*answers)
+
+    written = await source.write_back(notes)
+
+    types = [one["attributes"]["type"] for one in json.loads(seen[0].content)["records"]]
+    assert types == ["Contact"] * 20 + ["Opportunity"] * 20 + ["Lead"] * 20
+    assert [one.outcome for one in written] == [NoteOutcome.WRITTEN, NoteOutcome.REFUSED, NoteOutcome.WRITTEN] * 20
 
 
 async def test_a_locked_record_is_written_later() -> None:

@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
@@ -159,12 +161,15 @@ async def test_what_is_too_large_is_asked_in_smaller_stretches(code: str) -> Non
         assert Counter(ids_in([*pages[:count], *rest], ObjectKind.CONTACT)) == all_of(60)
 
 
-async def test_a_window_whose_answer_is_lost_is_smaller_the_next_time() -> None:
-    """Salesforce works on a query for minutes; we hang up before, and would do so for ever."""
+@pytest.mark.parametrize("status", [None, 500, 504])
+async def test_a_window_whose_answer_is_lost_is_smaller_the_next_time(status: int | None) -> None:
+    """Salesforce works on a query for minutes; we hang up before, or its edge does, and would do so for ever."""
     org = contacts(60, timedelta(seconds=59))
 
     def lose(request: httpx.Request) -> httpx.Response | None:
         if "Contact%20WHERE" in request.content.decode() and _span(_asked(request)) > timedelta(minutes=20):
+            if status is not None:
+                return httpx.Response(status, text="<html>Gateway Timeout</html>")
             raise httpx.ReadTimeout("too slow")
         return None
 
@@ -254,6 +259,30 @@ async def test_unchanged_rows_cost_no_further_read() -> None:
 
     assert (page.records, page.seen, page.is_last) == ((), 1, True)
     assert not any("FROM OpportunityHistory" in query for query in org.queries)
+
+
+async def test_a_row_that_changes_again_within_the_second_of_its_stamp_is_read_again() -> None:
+    """Stamps have whole seconds: automation behind a change leaves the stamp as it is, and the poll came in between."""
+    org = Org()
+    org.put("Contact", 1, NOW, Email="first@example.com")
+    source = org.source()
+    held: dict[str, datetime] = {}
+
+    async def unchanged(_: ObjectKind, rows: Mapping[str, datetime]) -> frozenset[str]:
+        return frozenset(one for one, at in rows.items() if held.get(one) == at)
+
+    async def poll() -> list[str | None]:
+        pages = await read(org, window(), source=source, held=replace(stored(), unchanged=unchanged))
+        records = [record for page in pages for record in page.records]
+        held.update((record.ref.external_id, record.modified_at) for record in records)
+        return [record.fields["Email"] for record in records]
+
+    first = await poll()
+    org.put("Contact", 1, NOW, Email="second@example.com")
+    org.now += timedelta(minutes=5)
+    second, third = await poll(), await poll()
+
+    assert (first, second, third) == (["first@example.com"], ["second@example.com"], [])
 
 
 async def test_windows_read_ahead_cost_one_request_for_all_kinds_and_are_used_once() -> None:
