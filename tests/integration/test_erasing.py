@@ -7,6 +7,7 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
+from app.config import ConnectionMode
 from app.connections import repository as connections
 from app.connections.repository import Role
 from app.db.session import Database
@@ -108,16 +109,18 @@ async def test_a_stranger_is_nobody_to_forget(database: Database) -> None:
     assert await _personal(database) == before
 
 
-@pytest.mark.parametrize("reason", [None, "needs_reauth"])
+@pytest.mark.parametrize("reason", [None, "needs_reauth", "mode"])
 async def test_a_plea_is_heard_though_the_crm_cannot_be_asked(database_url: str, tmp_path: Path, reason: str | None) -> None:
-    """Lost credentials must not keep us from forgetting."""
+    """Neither lost credentials nor an operator's pause must keep us from forgetting."""
     async with rig_on(tmp_path, database_url) as rig:
         ref = RecordRef(ObjectKind.CONTACT, rig.person())
         await rig.services.tick(only_due=False)
         (source,) = await rig.services.sources()
         database = rig.services.database
         async with database.write() as connection:
-            if reason is not None:
+            if reason == "mode":
+                await connections.set_mode(connection, Role.SOURCE, source.id, ConnectionMode.PAUSED)
+            elif reason is not None:
                 await connections.pause(connection, Role.SOURCE, source.id, reason, None)
             await put_marked_hints(connection, source.id, _pleas(ref), 0)
             assert (await waiting_hints(connection, source.id, 5))[0].erases
