@@ -110,7 +110,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     name = "tick" if roles == WORKING else f"tick.{'+'.join(sorted(roles))}"
 
     async def tick(_now: datetime) -> None:
-        await turns.take()
+        await turns.take(services.bell)
 
     jobs = [Job(name, TICK, tick)]
     if ProcessRole.SCHEDULER in roles:

@@ -310,6 +310,7 @@ async def test_a_tick_takes_one_turn_after_the_polls(rig: Rig) -> None:
     row, context = await rig.services.backfills.source("hubspot")
     await rig.services.backfills.ask(context, instant_of("2025-06-01"))
     await rig.services.bell.heard()
+    rig.services.bell.answer()
     rig.stage.portal.requests.clear()
 
     await rig.services.tick()
