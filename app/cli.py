@@ -131,7 +131,7 @@ def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources,
         services = await _services()
         try:
             report = await services.apply_file(file, actor="cli")
-            _print(str(report))
+            _print(report.text(), soft_wrap=True)
             return 0
         finally:
             await services.close()

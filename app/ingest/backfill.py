@@ -17,6 +17,7 @@ from app.ingest.poller import TURN, Pulled, people_first, summed
 from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorder
 from app.leases.repository import acquire, release
 from app.mapping.document import MappingDocument
+from app.telemetry.scrub import scrub
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import Selection
@@ -25,6 +26,7 @@ from connectors.contract.source import CrmSource, Page, Stored
 # At most so many pages in a turn, however fast the CRM answers: polls and uploads share its limits, and come first.
 PAGES_A_TURN = 100
 CONVERSIONS_A_BATCH = 500
+LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class Backfiller:
 
     async def _note(self, row: BackfillRow, error: ConnectorError) -> None:
         async with self._database.write() as connection:
-            await repository.note_failure(connection, row.source_id, row.run_id, row.kind, error.message)
+            await repository.note_failure(connection, row.source_id, row.run_id, row.kind, scrub(error.message)[:LONGEST_ERROR])
 
 
 class _Seen:
