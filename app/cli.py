@@ -48,7 +48,6 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database's schem
 cli.add_typer(database_commands, name="db")
 cli.add_typer(report_commands, name="report")
 cli.add_typer(spend_commands, name="spend")
-cli.command(name="init")(init_command)
 
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
@@ -92,9 +91,6 @@ async def _services() -> Services:
     return await open_services(settings, clock=_now, environ=os.environ, guards_clock=True)
 
 
-cli.command(name="backfill")(backfill_command(_services))
-
-
 def _print(text: str, *, soft_wrap: bool = False) -> None:
     """Print text that holds names and words of others, none of which is markup."""
     Console().print(escape(text), highlight=False, soft_wrap=soft_wrap)
@@ -121,6 +117,10 @@ async def _serve(app: FastAPI, host: str, port: int) -> None:
     with server.capture_signals():  # a signal during the start-up is heard too, and none cuts the end short
         async with app.router.lifespan_context(app):
             await server.serve()
+
+
+# Commands are listed in this order.
+cli.command(name="init")(init_command)
 
 
 @cli.command()
@@ -153,6 +153,9 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
             await services.close()
 
     _run(work())
+
+
+cli.command(name="backfill")(backfill_command(_services))
 
 
 @cli.command()
