@@ -72,6 +72,19 @@ async def test_a_forgotten_person_does_not_come_back_by_a_later_reading(database
     assert await _personal(database) == (0, [])
 
 
+async def test_who_turns_out_to_be_a_forgotten_person_is_forgotten_too(database: Database) -> None:
+    """A CRM lead that was read before it named its contact has an identity of its own, which must not come with it."""
+    world = await joined_world(database)
+    await world.record(contact("101", (2, "mql"), created=3, email="a@x.example"))
+    await world.record(crm_lead("9", created=1, email="a@x.example", GCLID__c="click"))
+    await _erase(world, JANE)
+
+    await world.record(crm_lead("9", people=("101",), created=1, modified=31, email="a@x.example", GCLID__c="click"))
+
+    assert await _personal(database) == (0, [])
+    assert await _fields(database) == {"contact:101": {}, "lead:9": {}}
+
+
 async def test_what_another_person_of_the_deal_may_stand_for_goes_on(database: Database) -> None:
     """A sale has two people; one of them is forgotten."""
     world = await world_of(database)
