@@ -48,7 +48,6 @@ database_commands = typer.Typer(no_args_is_help=True, help="The database's schem
 cli.add_typer(database_commands, name="db")
 cli.add_typer(report_commands, name="report")
 cli.add_typer(spend_commands, name="spend")
-cli.command(name="init")(init_command)
 
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
@@ -92,9 +91,6 @@ async def _services() -> Services:
     return await open_services(settings, clock=_now, environ=os.environ, guards_clock=True)
 
 
-cli.command(name="backfill")(backfill_command(_services))
-
-
 def _print(text: str, *, soft_wrap: bool = False) -> None:
     """Print text that holds names and words of others, none of which is markup."""
     Console().print(escape(text), highlight=False, soft_wrap=soft_wrap)
@@ -123,6 +119,10 @@ async def _serve(app: FastAPI, host: str, port: int) -> None:
             await server.serve()
 
 
+# Commands are listed in this order.
+cli.command(name="init")(init_command)
+
+
 @cli.command()
 def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources, destinations and mappings.")]) -> None:
     """Apply a config file: only sections that changed since they were last applied."""
@@ -131,7 +131,7 @@ def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources,
         services = await _services()
         try:
             report = await services.apply_file(file, actor="cli")
-            _print(str(report))
+            _print(report.text(), soft_wrap=True)
             return 0
         finally:
             await services.close()
@@ -153,6 +153,9 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
             await services.close()
 
     _run(work())
+
+
+cli.command(name="backfill")(backfill_command(_services))
 
 
 @cli.command()

@@ -17,13 +17,14 @@ from rich.table import Table
 
 from app.bootstrap.backfilling import BackfillRefused, BackfillState, told_date
 from app.bootstrap.past_sending import PastPlan, PastSending, sentence_of
+from app.bootstrap.rounds import CLOCK_IS_OFF
 from app.bootstrap.services import Services
 from app.bootstrap.serving import is_served
 from app.connections.repository import SourceRow
 from app.db.instants import optional_from_ms
 from app.ingest.context import SourceContext
 from app.ingest.poller import TURN, Pulled
-from app.ingest.recorder import LeaseLost
+from app.ingest.recorder import PULL_LEASE_MS, LeaseLost
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 
 FOLLOWS_EVERY_SECONDS = 1.0
@@ -31,6 +32,7 @@ TELLS_EVERY = timedelta(seconds=10)
 MOST_FAILURES = 5
 LONGEST_PAUSE = timedelta(minutes=10)
 INTERRUPTED = 130
+WAITS = f"this waits until it lets go, at most {PULL_LEASE_MS // 60_000} minutes after a kill"
 
 Since = Annotated[str, typer.Option(help="Read what was modified since this day or instant: 2025-01-01, 2025-01-01T09:00:00Z.")]
 Send = Annotated[bool, typer.Option("--send", help="Then show what of it could be sent, ask, and send it.")]
@@ -82,6 +84,8 @@ async def run_order(open_up: Callable[[], Awaitable[Services]], order: Order) ->
     since = instant_of(order.since)
     services = await open_up()
     try:
+        if services.guard is not None and not await services.guard.is_in_time():
+            raise BackfillRefused(CLOCK_IS_OFF)
         row, context = await services.backfills.source(order.source)
         asked = await services.backfills.ask(context, since, restarts=order.restarts)
         console = Console(highlight=False, markup=False)
@@ -139,6 +143,7 @@ class _Reading:
         self._console = console
         self._failures = 0
         self._pages = -1
+        self._has_told_busy = False
 
     async def to_the_end(self) -> str | None:
         """Until all is read: None, or why it is stuck."""
@@ -168,8 +173,15 @@ class _Reading:
             self._failures += 1
             return error.message if isinstance(error, AuthenticationFailed) else await self._wait_out(error.message)
         if pulled.is_busy:
+            self._tell_busy()
             await self._services.sleep(FOLLOWS_EVERY_SECONDS)
         return None
+
+    def _tell_busy(self) -> None:
+        """Once: a process that was killed keeps its lease for minutes, in which nothing is seen to move."""
+        if not self._has_told_busy:
+            self._has_told_busy = True
+            self._console.print(f"another process reads {self._row.name} now, or was killed as it did; {WAITS}", soft_wrap=True)
 
     async def _turn(self, shown: "_Shown") -> Pulled:
         """A turn of this process, seen while it runs; who stops the command stops it before its next page."""

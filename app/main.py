@@ -26,12 +26,14 @@ log = structlog.get_logger()
 
 WORKING = frozenset({ProcessRole.SCHEDULER, ProcessRole.WORKER})
 TICK = timedelta(seconds=10)
+RINGS, RINGS_RARELY = timedelta(seconds=1), timedelta(seconds=20)
 # How long a turn may go on after SIGTERM; it ends by itself after the page or the batch that is under way.
+# Together less than the half minute after which a container is killed.
 GRACE = timedelta(seconds=25)
+JOB_GRACE = timedelta(seconds=3)
 APPLY_AGAIN = timedelta(minutes=1)
 CHECK_PAUSED = timedelta(minutes=15)
 WRITE_BACK = timedelta(minutes=5)
-WRITE_BACK_RINGS = timedelta(seconds=30)
 DESCRIBE = timedelta(days=1)
 KEEP_WEBHOOKS = timedelta(hours=1)
 DESCRIPTION = (
@@ -108,22 +110,26 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     name = "tick" if roles == WORKING else f"tick.{'+'.join(sorted(roles))}"
 
     async def tick(_now: datetime) -> None:
-        await turns.take()
+        await turns.take(services.bell)
 
-    jobs, apart = [Job(name, TICK, tick)], list[Job]()
+    jobs = [Job(name, TICK, tick)]
     if ProcessRole.SCHEDULER in roles:
-        jobs += [Job("apply", APPLY_AGAIN, services.go_on_applying), Job("check", CHECK_PAUSED, services.check_paused)]
-        # Rung apart from the others, one of which runs after the other: a slow CRM must not hold up a delivery.
-        apart += [
+        jobs += [
+            Job("apply", APPLY_AGAIN, services.go_on_applying),
+            Job("check", CHECK_PAUSED, services.check_paused),
             Job("write_back", WRITE_BACK, services.write_backs().run),
             Job("describe", DESCRIBE, services.describe_sources),
             Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
         ]
-    table = JobTable(services.database, jobs, services.holder, _now, services.guard)
-    ringings = [Ringing(table, _now)]
-    if apart:
-        slow = JobTable(services.database, apart, services.holder, _now, services.guard)
-        ringings.append(Ringing(slow, _now, WRITE_BACK_RINGS))
+    # Each is rung apart: a CRM that is slow in one must hold up neither a delivery nor the check that ends a pause.
+    ringings = [
+        Ringing(
+            JobTable(services.database, [job], services.holder, _now, services.guard),
+            _now,
+            RINGS if job.every <= TICK else RINGS_RARELY,
+        )
+        for job in jobs
+    ]
     listening = asyncio.create_task(
         turns.follow(services.bell, lambda error: log.error("turn.failed", error=type(error).__name__, exc_info=error))
     )
@@ -135,7 +141,6 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
         for ringing in ringings:
             ringing.pause()
         await turns.end(GRACE)
-        for ringing in ringings:
-            await ringing.end()
+        await asyncio.gather(*(ringing.end(JOB_GRACE) for ringing in ringings))
         listening.cancel()
         await asyncio.wait({listening})

@@ -123,21 +123,27 @@ class Ringing:
         self._clock = clock
         self._call: asyncio.Task[object] | None = None
         self._scheduler = AsyncIOScheduler(timezone=UTC)
-        self._scheduler.add_job(self._ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=1)
+        # Two, of which the second does nothing: with one APScheduler warns at every ring during a long call.
+        self._scheduler.add_job(self._ring, "interval", seconds=every.total_seconds(), coalesce=True, max_instances=2)
         self._scheduler.start()
 
     def pause(self) -> None:
         """Call no more; the call that is running goes on."""
         self._scheduler.pause()
 
-    async def end(self) -> None:
-        """Call no more, and wait for the call that is running: shutting the scheduler down would cut it off."""
+    async def end(self, grace: timedelta) -> None:
+        """Call no more; wait for the call that is running, and cut it off where it takes longer than the grace."""
         self.pause()
         if self._call is not None:
-            await asyncio.wait({self._call})
+            _, late = await asyncio.wait({self._call}, timeout=grace.total_seconds())
+            for call in late:
+                call.cancel()
+                await asyncio.wait({call})
         self._scheduler.shutdown(wait=False)
 
     async def _ring(self) -> None:
+        if self._call is not None and not self._call.done():
+            return
         self._call = asyncio.current_task()
         with suppress(asyncio.CancelledError):  # a job that was cut off is told by whoever did it
             await self._table.run_due(self._clock())

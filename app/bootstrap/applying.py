@@ -20,8 +20,13 @@ from app.connections.repository import Role, SourceRow
 from app.connections.schema_codec import encode_schema
 from app.connections.settings import resolve_settings
 from app.db.session import Database
+from app.mapping.document import parse_document
+from app.mapping.labels import canonical
+from app.mapping.mistakes import DocumentInvalid
+from app.mapping.selection import selection_of
 from app.secrets import Keyring
 from connectors.contract.errors import ConnectorError
+from connectors.contract.selection import Selection
 from connectors.contract.source import SourceSchema
 
 log = structlog.get_logger()
@@ -99,7 +104,8 @@ class Applying:
             section = config.sources[name]
             settings = resolve_settings(section.settings, self.environ, allow_custom_base_urls=self.allows_custom_base_urls)
             can_write = self.openers.can_write_back(section.kind)
-            found = write_back_mistakes(settings.get(WRITE_BACK, ""), schema, can_write=can_write)
+            reads = _reads(config.mappings[name].data, schema)
+            found = write_back_mistakes(settings.get(WRITE_BACK, ""), schema, reads, can_write=can_write)
             mistakes += [Mistake(f"sources.{name}.{one.path}", one.message, one.nearest) for one in found]
         if mistakes:
             raise ConfigInvalid(mistakes)
@@ -138,3 +144,11 @@ class Applying:
 
 def _is_described(row: SourceRow | None, section: FileSection) -> bool:
     return row is not None and row.schema_json is not None and row.section_hash == section.section_hash
+
+
+def _reads(data: Mapping[str, object], schema: SourceSchema) -> Selection:
+    """What a mapping reads; nothing of one that is refused, as its own mistakes will tell."""
+    try:
+        return selection_of(parse_document(dict(canonical(data, schema).data)), schema)
+    except DocumentInvalid:
+        return Selection()

@@ -26,6 +26,9 @@ class Bell:
         """Wait until it rings, and a moment longer, so that a burst is heard as one."""
         await self._rung.wait()
         await asyncio.sleep(GATHER.total_seconds())
+
+    def answer(self) -> None:
+        """What it was rung for begins now."""
         self._rung.clear()
 
 
@@ -38,11 +41,13 @@ class Turns:
         self._running: asyncio.Task[object] | None = None
         self._is_over = False
 
-    async def take(self) -> None:
-        """Take a turn, after the one that is running; none any more after `end`."""
+    async def take(self, bell: Bell | None = None) -> None:
+        """Take a turn, after the one that is running, in answer to a bell; none any more after `end`."""
         async with self._lock:
             if self._is_over:
                 return
+            if bell is not None:
+                bell.answer()
             self._running = asyncio.create_task(self._work())
             await self._running
 
@@ -61,6 +66,6 @@ class Turns:
         while True:
             await bell.heard()
             try:
-                await self.take()
+                await self.take(bell)
             except Exception as error:  # noqa: BLE001 the next ring must be heard; `failed` tells of it
                 failed(error)

@@ -165,10 +165,7 @@ class Rounds:
             stands = row.mode is ConnectionMode.PAUSED or (row.id not in course.unread and row.is_paused(now_ms))
             if (Role.SOURCE, row.id) in course.failed:
                 continue
-            if not stands:
-                await self._source_turn(row, course)
-            elif row.mode is not ConnectionMode.PAUSED:
-                await self._stand(row, course)
+            await (self._stand(row, course) if stands else self._source_turn(row, course))
         if ProcessRole.WORKER not in course.roles:
             return
         now_ms = to_ms(self.clock())  # reading took its time, and what it found is due since then
@@ -199,12 +196,12 @@ class Rounds:
         course.summary.conversions += pulled.recorded.new_conversions
 
     async def _stand(self, row: SourceRow, course: _Course) -> None:
-        """A source that is paused by a fault: who asked to be forgotten is, and what needs a person is told."""
+        """A source that stands still: who asked to be forgotten is, and what needs a person is told."""
         try:
             course.has_moved |= await self.poller.erase(row.id, row.name)
         except Exception as error:  # noqa: BLE001 as above
             await self._failed(Role.SOURCE, row, error, course)
-        if row.pause_reason == NEEDS_REAUTH:
+        if row.pause_reason == NEEDS_REAUTH and row.mode is not ConnectionMode.PAUSED:
             course.summary.tell(f"{row.name} is paused: {REAUTH_MEND}")
 
     async def _backfill_turn(self, sources: Iterable[SourceRow], course: _Course) -> None:

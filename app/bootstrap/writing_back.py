@@ -143,8 +143,8 @@ class WriteBacks:
         if context is None:
             return None
         connector = self.openers.stored_source(row)
-        read = read_write_back(text, context.facts.schema)
-        for mistake in read.mistakes:  # the CRM has changed since it was applied
+        read = read_write_back(text, context.facts.schema, context.selection)
+        for mistake in read.mistakes:  # the CRM, or what is read of it, has changed since it was applied
             log.warning("write_back.refused", source=row.name, message=mistake.message)
         if not read.properties or not isinstance(connector, WritesBack):
             return None
@@ -187,14 +187,14 @@ class WriteBacks:
             since_ms = to_ms(self.clock() - lane.span)
             async with self.database.read() as connection:
                 seen = await notes.stretch(connection, desk.row.id, since_ms, progress.after.get(lane.name), STRETCH)
-            if not await self._tell(desk, seen, progress):
+            if not await self._tell(desk, seen, progress, lease):
                 return
             is_end = len(seen) < STRETCH
             progress.after[lane.name] = None if is_end else (seen[-1].occurred_at, seen[-1].id)
             if is_end:
                 return
 
-    async def _tell(self, desk: _Desk, seen: Sequence[Touched], progress: Progress) -> bool:
+    async def _tell(self, desk: _Desk, seen: Sequence[Touched], progress: Progress, lease: str) -> bool:
         """Write what changed of these conversions' records, in batches, each noted before the next; False where cut short."""
         if not seen:
             return True
@@ -209,7 +209,7 @@ class WriteBacks:
         due = list(_due(desk, records, ended, written))
         while due:
             most = progress.left(self.clock(), desk.most_a_day, desk.connector.most_notes)
-            if most == 0 or self.stopping.is_set():
+            if most == 0 or self.stopping.is_set() or not await self._hold(lease):
                 return False
             batch, due = due[:most], due[most:]
             progress.noted += len(batch)

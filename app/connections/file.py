@@ -47,6 +47,17 @@ class ApplyReport:
     missing: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
 
+    def text(self) -> str:
+        """For a terminal, a line for each outcome that there is."""
+        told = {
+            "created": self.created,
+            "changed": self.changed,
+            "unchanged": self.unchanged,
+            "not in this file, kept as they are": self.missing,
+            "left as they are until the CRM can be asked": self.waiting,
+        }
+        return "\n".join(f"{what}: {', '.join(names)}" for what, names in told.items() if names)
+
 
 async def apply_file(  # noqa: PLR0913 what is read of the world is read before the transaction, and passed in
     database: Database,

@@ -65,6 +65,12 @@ class Neighbourhood:
         """True where the person was forgotten: every lead that was read has a fingerprint of what was read."""
         return lead_id in self.leads and self.leads[lead_id].raw_hmac is None
 
+    @property
+    def joined_to_erased(self) -> set[int]:
+        """Leads that turn out to be forgotten people, and these: what one of them brought goes the same way."""
+        found = {old: new for old, new in self.merged_leads.items() if self.is_erased(new)}
+        return {*found.keys(), *found.values()}
+
     def unread_on_deals(self) -> list[RecordRef]:
         """Records of the people of touched deals of which only the name is known: they are worth a fetch."""
         on_deals = {self.principal_of(deal_id) for deal_id in self.links} & self.work_leads

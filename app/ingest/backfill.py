@@ -1,22 +1,22 @@
 """Backfilling a source: records of the past are read turn by turn, under the lease of its polls, beside its poll cursors."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from app.db.instants import to_ms
 from app.db.session import Database
 from app.ingest import backfill_repository as repository
 from app.ingest.backfill_repository import BackfillMove, BackfillRow
 from app.ingest.context import SourceContext
 from app.ingest.lookups import stored_of
 from app.ingest.poller import TURN, Pulled, people_first, summed
-from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorder
-from app.leases.repository import acquire, release
+from app.ingest.pull_lease import pull_lease
+from app.ingest.recorder import PullLease, Recorder
 from app.mapping.document import MappingDocument
+from app.telemetry.scrub import scrub
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import Selection
@@ -25,6 +25,7 @@ from connectors.contract.source import CrmSource, Page, Stored
 # At most so many pages in a turn, however fast the CRM answers: polls and uploads share its limits, and come first.
 PAGES_A_TURN = 100
 CONVERSIONS_A_BATCH = 500
+LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +71,9 @@ class Backfiller:
             await self._follow_mapping(source)
             return await self._read(source, crm, alike, lease, limits)
 
-    @asynccontextmanager
-    async def leased(self, source_id: int) -> AsyncIterator[PullLease | None]:
+    def leased(self, source_id: int) -> AbstractAsyncContextManager[PullLease | None]:
         """The lease under which all that a source tells is written; None inside where another has it."""
-        name = f"pull:{source_id}"
-        async with self._database.write() as connection:
-            fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
-        if fence is None:
-            yield None
-            return
-        try:
-            yield PullLease(name, self._holder, fence)
-        finally:
-            async with self._database.write() as connection:
-                await release(connection, name, self._holder)
+        return pull_lease(self._database, source_id, self._holder, self._clock())
 
     async def owe_past(
         self, source: SourceContext, since: datetime, after: tuple[int, int] | None, lease: PullLease
@@ -158,7 +148,7 @@ class Backfiller:
 
     async def _note(self, row: BackfillRow, error: ConnectorError) -> None:
         async with self._database.write() as connection:
-            await repository.note_failure(connection, row.source_id, row.run_id, row.kind, error.message)
+            await repository.note_failure(connection, row.source_id, row.run_id, row.kind, scrub(error.message)[:LONGEST_ERROR])
 
 
 class _Seen:

@@ -35,11 +35,8 @@ async def take_hints(
     wanted = [hint for hint in own if hint.ref.kind in kinds or hint.is_privacy_deletion]
     if own:
         async with database.write() as connection:
+            new = [NewHint(hint.ref, hint.merged_into, hint.is_privacy_deletion) for hint in wanted]
+            await put_marked_hints(connection, source_id, new, to_ms(now))
+            # After the hints, as a recording does: the other way round each would wait for the other's row.
             await note_hints(connection, source_id, len(own), to_ms(now))
-            await put_marked_hints(
-                connection,
-                source_id,
-                [NewHint(hint.ref, hint.merged_into, hint.is_privacy_deletion) for hint in wanted],
-                to_ms(now),
-            )
     return HintsTaken(len({hint.ref for hint in wanted}), len(hints) - len(own), len(own) - len(wanted))

@@ -33,6 +33,13 @@ class Erased:
     deliveries: int = 0
 
 
+async def erase_leads(connection: AsyncConnection, lead_ids: Sequence[int], now_ms: int) -> int:
+    """Delete the identities of these people and let nothing more go of them; how many deliveries waited."""
+    skipped = await outbox.erase_waiting(connection, lead_ids, now_ms)
+    await connection.execute(delete(identities).where(among(connection, identities.c.lead_id, lead_ids)))
+    return skipped
+
+
 async def erase_people(
     connection: AsyncConnection, keyring: Keyring, source_id: int, refs: Sequence[RecordRef], now_ms: int
 ) -> Erased:
@@ -57,8 +64,7 @@ async def erase_people(
         .where(among(connection, records.c.id, named), records.c.state != RecordState.MERGED.value)
         .values(state=RecordState.DELETED.value, modified_at=now_ms)
     )
-    skipped = await outbox.erase_waiting(connection, lead_ids, now_ms)
-    await connection.execute(delete(identities).where(among(connection, identities.c.lead_id, lead_ids)))
+    skipped = await erase_leads(connection, lead_ids, now_ms)
     await connection.execute(
         update(leads)
         .where(among(connection, leads.c.id, lead_ids))

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from sqlalchemy import Integer, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, delete_rows, insert_rows
+from app.db.bulk import Row, delete_rows, insert_rows, update_rows
 from app.db.ids import take_ids
 from app.db.tables import inbox
 from connectors.contract.records import ObjectKind, RecordRef
+
+_KEY = ("source_id", "object", "external_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,23 @@ async def put_marked_hints(connection: AsyncConnection, source_id: int, hints: S
     if not by_ref:
         return 0
     first = await take_ids(connection, len(by_ref))
-    rows: dict[tuple[str, ...], list[Row]] = {}
-    for place, ref in enumerate(sorted(by_ref)):
-        hint = by_ref[ref]
-        row = {
-            "source_id": source_id,
-            "object": ref.kind.value,
-            "external_id": ref.external_id,
+    rows = [
+        {
+            **_key(source_id, ref),
             "hint_at": now_ms,
             "seq": first + place,
-            "merged_into": _text(hint.merged_into),
-            "erases": hint.erases,
+            "merged_into": _text(by_ref[ref].merged_into),
+            "erases": by_ref[ref].erases,
         }
-        marks = (("merged_into",) if hint.merged_into else ()) + (("erases",) if hint.erases else ())
-        rows.setdefault(("seq", *marks), []).append(row)
-    key = ("source_id", "object", "external_id")
-    return sum([await insert_rows(connection, inbox, each, conflict=key, update=update) for update, each in rows.items()])
+        for place, ref in enumerate(sorted(by_ref))
+    ]
+    # All rows are locked here, in one order for every writer; only then are those marked that waited already.
+    written = await insert_rows(connection, inbox, rows, conflict=_KEY, update=("seq",))
+    merged = [{**_key(source_id, one.ref), "merged_into": _text(one.merged_into)} for one in by_ref.values() if one.merged_into]
+    erased = [{**_key(source_id, one.ref), "erases": True} for one in by_ref.values() if one.erases]
+    await update_rows(connection, inbox, merged, key=_KEY)
+    await update_rows(connection, inbox, erased, key=_KEY)
+    return written
 
 
 _OLDEST = (
@@ -92,6 +95,10 @@ async def _hints(
     ]
 
 
+def _key(source_id: int, ref: RecordRef) -> Row:
+    return {"source_id": source_id, "object": ref.kind.value, "external_id": ref.external_id}
+
+
 def _text(ref: RecordRef | None) -> str | None:
     return None if ref is None else f"{ref.kind.value}:{ref.external_id}"
 
@@ -105,8 +112,5 @@ def _ref(text: str | None) -> RecordRef | None:
 
 async def done_with(connection: AsyncConnection, source_id: int, hints: Sequence[WaitingHint]) -> None:
     """Delete hints that were fetched, each only at the sequence number that was read."""
-    rows = [
-        {"source_id": source_id, "object": hint.ref.kind.value, "external_id": hint.ref.external_id, "seq": hint.seq}
-        for hint in hints
-    ]
-    await delete_rows(connection, inbox, rows)
+    in_order = sorted(hints, key=lambda hint: hint.ref)  # as `put_marked_hints` locks them
+    await delete_rows(connection, inbox, [{**_key(source_id, hint.ref), "seq": hint.seq} for hint in in_order])

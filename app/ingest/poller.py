@@ -9,15 +9,15 @@ from typing import Protocol
 
 import structlog
 
-from app.db.instants import from_ms, to_ms
+from app.db.instants import from_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest.context import SourceContext
 from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, Sweep, cursors_of, next_window, note_deletions_listed
 from app.ingest.inbox import WaitingHint, erasing_hints, waiting_hints
 from app.ingest.lookups import stored_of
-from app.ingest.recorder import PULL_LEASE_MS, PullLease, Recorded, Recorder
-from app.leases.repository import acquire, release
+from app.ingest.pull_lease import pull_lease
+from app.ingest.recorder import PullLease, Recorded, Recorder
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.selection import Selection
@@ -131,15 +131,11 @@ class Poller:
         # A first look without the lease: an idle pull only reads. What is done is read again under it.
         if self._is_stopping() or not await self._due(source, crm, only_due=only_due):
             return Pulled()
-        lease = await self._acquire(source)
-        if lease is None:
-            return Pulled(is_busy=True)
-        try:
+        async with pull_lease(self._database, source.id, self._holder, self._clock()) as lease:
+            if lease is None:
+                return Pulled(is_busy=True)
             due = await self._due(source, crm, only_due=only_due)
             return await self._read(source, crm, due, lease, budget)
-        finally:
-            async with self._database.write() as connection:
-                await release(connection, lease.name, self._holder)
 
     async def _due(self, source: SourceContext, crm: CrmSource, *, only_due: bool) -> _Due:
         async with self._database.read() as connection:
@@ -171,15 +167,6 @@ class Poller:
                     pulled = summed(pulled, await self._deletions(source, crm, row, lease))
         refusals.tell()
         return pulled
-
-    async def _acquire(self, source: SourceContext) -> PullLease | None:
-        return await self._take(source.id)
-
-    async def _take(self, source_id: int) -> PullLease | None:
-        name = f"pull:{source_id}"
-        async with self._database.write() as connection:
-            fence = await acquire(connection, name, self._holder, to_ms(self._clock()), PULL_LEASE_MS)
-        return None if fence is None else PullLease(name, self._holder, fence)
 
     async def _revalue(self, source: SourceContext, lease: PullLease) -> Pulled:
         """When rates have come: value what waits for them, batch after batch.
@@ -276,15 +263,12 @@ class Poller:
         """Forget the people for whom that was asked, without asking the CRM; True where somebody was to forget."""
         async with self._database.read() as connection:
             hints = await erasing_hints(connection, source_id, HINTS_A_FETCH)
-        lease = await self._take(source_id) if hints else None
-        if lease is None:
+        if not hints:
             return False
-        try:
-            await self._erase(source_id, name, hints, lease)
-        finally:
-            async with self._database.write() as connection:
-                await release(connection, lease.name, self._holder)
-        return True
+        async with pull_lease(self._database, source_id, self._holder, self._clock()) as lease:
+            if lease is not None:
+                await self._erase(source_id, name, hints, lease)
+        return lease is not None
 
     async def _erase(self, source_id: int, name: str, hints: Sequence[WaitingHint], lease: PullLease) -> None:
         erased = await self._recorder.erase(source_id, hints, self._clock(), lease)

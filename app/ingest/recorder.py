@@ -21,7 +21,7 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
-from app.ingest.erasing import Erased, erase_people
+from app.ingest.erasing import Erased, erase_leads, erase_people
 from app.ingest.identities import LeadWriter, PeopleWritten
 from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
@@ -208,6 +208,9 @@ class Recorder:
             # A dispatcher claimed some of them since they were read: what it sends may need a correction.
             current = await self._stored(connection, source, near, people)
             await _write_owed(connection, source, owe(source, _refreshed(found, current), conversion_ids, (), now), ids)
+        joined = sorted(near.joined_to_erased)
+        if joined:
+            await erase_leads(connection, joined, to_ms(now))
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),

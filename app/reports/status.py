@@ -12,6 +12,7 @@ from app.connections import repository as connections
 from app.connections.repository import DestinationRow, SourceRow, TargetPause
 from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.db.session import Database
+from app.ingest.backfill_repository import BackfillRow, backfills_of
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, WebhookWatch, watches
 from app.reports import status_queries as queries
 
@@ -189,7 +190,8 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
     versions = await queries.active_versions(connection)
     cursors = await queries.all_cursors(connection)
     watched = await watches(connection)
-    backfills = await queries.open_backfills(connection)
+    backfills = sorted(await backfills_of(connection), key=lambda row: row.kind)
+    under_way = {row.source_id for row in backfills if not row.is_done}
     return [
         SourceStatus(
             name=row.name,
@@ -201,7 +203,7 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
             webhooks=_webhooks(watched.get(row.id)),
-            backfill=[_backfill(one, now) for one in backfills if one["source_id"] == row.id],
+            backfill=[_backfill(one, now) for one in backfills if one.source_id == row.id and row.id in under_way],
             webhook_url=webhook_url(row, webhooks),
         )
         for row in await connections.list_sources(connection)
@@ -241,18 +243,16 @@ def _poll(row: RowMapping) -> PollStatus:
     )
 
 
-def _backfill(row: RowMapping, now: datetime) -> BackfillStatus:
-    whole = (to_ms(now) if row["until"] is None else row["until"]) - row["since"]
-    done = 0 if row["position"] is None else row["position"] - row["since"]
+def _backfill(row: BackfillRow, now: datetime) -> BackfillStatus:
     return BackfillStatus(
-        object=row["object"],
-        since=from_ms(row["since"]),
-        share=1.0 if row["is_done"] else round(min(max(done / max(whole, 1), 0.0), 1.0), 4),
-        seen=row["seen"],
-        records=row["records"],
-        conversions=row["conversions"],
-        moved_at=optional_from_ms(row["moved_at"]),
-        failed=row["error"],
+        object=row.kind.value,
+        since=row.since,
+        share=round(row.share(now), 4),
+        seen=row.seen,
+        records=row.records,
+        conversions=row.conversions,
+        moved_at=row.moved_at,
+        failed=row.error,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.tables import backfills, cursors, deliveries, inbox, jobs, mapping_versions
+from app.db.tables import cursors, deliveries, inbox, jobs, mapping_versions
 
 MOST_COUNTED = 100_000
 # Written out, so that both databases see that the partial index serves.
@@ -17,13 +17,6 @@ Rows = Sequence[RowMapping]
 async def all_cursors(connection: AsyncConnection) -> Rows:
     """Where each object's polling stands."""
     statement = select(cursors).order_by(cursors.c.source_id, cursors.c.object)
-    return (await connection.execute(statement)).mappings().all()
-
-
-async def open_backfills(connection: AsyncConnection) -> Rows:
-    """The kinds of backfills that are not read to their end."""
-    mine = select(backfills.c.source_id).where(~backfills.c.is_done)
-    statement = select(backfills).where(backfills.c.source_id.in_(mine)).order_by(backfills.c.source_id, backfills.c.object)
     return (await connection.execute(statement)).mappings().all()
 
 

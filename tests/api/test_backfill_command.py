@@ -21,6 +21,9 @@ from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.lock import sqlite_lock
 from app.db.tables import jobs, mapping_versions, sources
+from app.ingest.recorder import PULL_LEASE_MS
+from app.leases.clock import ClockGuard
+from app.leases.repository import acquire
 from connectors.simulators.hubspot.portal import Portal
 from tests.api.rig import NOW, Rig, rig_on
 
@@ -175,6 +178,40 @@ async def test_the_server_reads_it_and_the_command_follows(
     assert kinds == {"pull", "backfill"}
 
 
+async def test_who_waits_for_a_killed_process_is_told(
+    rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9 the lease stays for minutes; a command that stands still without a word looks broken."""
+    row, _ = await rig.services.backfills.source("hubspot")
+    async with rig.services.database.write() as connection:
+        await acquire(connection, f"pull:{row.id}", "killed", to_ms(NOW), PULL_LEASE_MS)
+
+    async def sleep(seconds: float) -> None:
+        rig.stage.clock.now += timedelta(seconds=60 * seconds)
+
+    monkeypatch.setattr(rig.services, "sleep", sleep)
+
+    code = await run_order(opened(rig), ORDER)
+
+    told = capsys.readouterr().out
+    assert code == 0
+    assert told.count("another process reads hubspot now, or was killed as it did; this waits until it lets go") == 1
+    assert "contacts: 3 seen" in told
+
+
+async def test_a_clock_that_is_off_takes_no_lease(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is minutes ahead every lease has run out: it would take over what others hold."""
+
+    async def is_in_time(_guard: ClockGuard) -> bool:
+        return False
+
+    monkeypatch.setattr(ClockGuard, "is_in_time", is_in_time)
+    monkeypatch.setattr(rig.services, "guard", ClockGuard(rig.services.database, rig.services.clock))
+
+    with pytest.raises(BackfillRefused, match="clock differs"):
+        await run_order(opened(rig), ORDER)
+
+
 async def test_a_server_is_seen_by_its_lock_and_its_turns(rig: Rig) -> None:
     """A process that only sends, or that is no more, reads nothing: the command must not wait for it."""
     before = await is_served(rig.services)
@@ -273,6 +310,7 @@ async def test_a_tick_takes_one_turn_after_the_polls(rig: Rig) -> None:
     row, context = await rig.services.backfills.source("hubspot")
     await rig.services.backfills.ask(context, instant_of("2025-06-01"))
     await rig.services.bell.heard()
+    rig.services.bell.answer()
     rig.stage.portal.requests.clear()
 
     await rig.services.tick()

@@ -278,6 +278,7 @@ async def test_what_left_the_file_stays_and_is_shown(database: Database) -> None
 
     report = await _apply(database, FileConfig(sources={"a": _section("hubspot")}))
     assert report == ApplyReport(unchanged=("sources.a",), missing=("sources.b",))
+    assert report.text() == "unchanged: sources.a\nnot in this file, kept as they are: sources.b"
     assert (await _source(database, "b")).differs_from_file
 
     assert (await _apply(database, both)).changed == ("sources.b",)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import select, update
 
+from app.config import ConnectionMode
 from app.connections import repository as connections
 from app.connections.repository import Role
 from app.db.session import Database
@@ -74,6 +75,19 @@ async def test_a_forgotten_person_does_not_come_back_by_a_later_reading(database
     assert await _personal(database) == (0, [])
 
 
+async def test_who_turns_out_to_be_a_forgotten_person_is_forgotten_too(database: Database) -> None:
+    """A CRM lead that was read before it named its contact has an identity of its own, which must not come with it."""
+    world = await joined_world(database)
+    await world.record(contact("101", (2, "mql"), created=3, email="a@x.example"))
+    await world.record(crm_lead("9", created=1, email="a@x.example", GCLID__c="click"))
+    await _erase(world, JANE)
+
+    await world.record(crm_lead("9", people=("101",), created=1, modified=31, email="a@x.example", GCLID__c="click"))
+
+    assert await _personal(database) == (0, [])
+    assert await _fields(database) == {"contact:101": {}, "lead:9": {}}
+
+
 async def test_what_another_person_of_the_deal_may_stand_for_goes_on(database: Database) -> None:
     """A sale has two people; one of them is forgotten."""
     world = await world_of(database)
@@ -135,16 +149,18 @@ async def test_a_stranger_is_nobody_to_forget(database: Database) -> None:
     assert await _personal(database) == before
 
 
-@pytest.mark.parametrize("reason", [None, "needs_reauth"])
+@pytest.mark.parametrize("reason", [None, "needs_reauth", "mode"])
 async def test_a_plea_is_heard_though_the_crm_cannot_be_asked(database_url: str, tmp_path: Path, reason: str | None) -> None:
-    """Lost credentials must not keep us from forgetting."""
+    """Neither lost credentials nor an operator's pause must keep us from forgetting."""
     async with rig_on(tmp_path, database_url) as rig:
         ref = RecordRef(ObjectKind.CONTACT, rig.person())
         await rig.services.tick(only_due=False)
         (source,) = await rig.services.sources()
         database = rig.services.database
         async with database.write() as connection:
-            if reason is not None:
+            if reason == "mode":
+                await connections.set_mode(connection, Role.SOURCE, source.id, ConnectionMode.PAUSED)
+            elif reason is not None:
                 await connections.pause(connection, Role.SOURCE, source.id, reason, None)
             await put_marked_hints(connection, source.id, _pleas(ref), 0)
             assert (await waiting_hints(connection, source.id, 5))[0].erases

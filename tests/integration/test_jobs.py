@@ -1,15 +1,17 @@
 """The job table: a job belongs to one process at a time, and to another soon after that process ended."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import jobs as job_rows
 from app.leases.repository import acquire
-from app.scheduler import JOB_LEASES, Job, JobTable, free_jobs_of_others
+from app.scheduler import JOB_LEASES, Job, JobTable, Ringing, free_jobs_of_others
 from tests.integration.recorder_rig import day
 
 EVERY = timedelta(seconds=10)
@@ -125,3 +127,30 @@ async def test_a_starting_process_frees_the_jobs_of_dead_ones_and_nothing_else(d
         fences = [await acquire(connection, name, "new", now_ms + 1, 60_000) for name in names]
     assert fences == [2, None, None, None]
     assert JOB_LEASES == "job:"
+
+
+async def test_a_long_call_is_no_warning_a_second(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A backfill keeps turns long for hours: a warning at each ring would bury every other line of the log."""
+    work = Work()
+    ringing = Ringing(_table(database, work, "one"), lambda: NOW, timedelta(milliseconds=10))
+    await work.began.wait()
+
+    await asyncio.sleep(0.2)
+    work.may_end.set()
+    await ringing.end(timedelta(seconds=5))
+
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert work.runs == 1
+
+
+async def test_a_call_that_outlasts_the_grace_is_cut_off_and_still_due(database: Database) -> None:
+    """A CRM that does not answer must not keep a process from ending before it is killed, with its leases held."""
+    work = Work()
+    ringing = Ringing(_table(database, work, "one"), lambda: NOW, timedelta(milliseconds=10))
+    await work.began.wait()
+
+    await asyncio.wait_for(ringing.end(timedelta(milliseconds=50)), 5)
+
+    async with database.write() as connection:
+        assert await acquire(connection, "job:tick", "two", int(NOW.timestamp() * 1000), 60_000) is not None
+    assert await _row(database) is None

@@ -1,5 +1,6 @@
 """Webhooks that fall silent are told, and subscriptions that a CRM took away are made again, on both databases."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,6 +16,8 @@ from app.db.session import Database
 from app.db.tables import cursors, webhook_watch
 from app.ingest.cursors import CursorMove, Sweep
 from app.ingest.door import take_hints
+from app.ingest.inbox import put_hints
+from app.ingest.watch import count_untold
 from app.reports.status import WebhookAddress, read_status
 from connectors.contract.errors import RequestRefused
 from connectors.contract.findings import FindingStatus
@@ -206,3 +209,18 @@ async def test_a_new_stage_is_known_without_a_restart(rig: Rig) -> None:
     assert (same.schema_json, same.described_at) == (before.schema_json, before.described_at)
     assert "brand_new" in (after.schema_json or "")
     assert after.described_at == to_ms(rig.stage.clock.now)
+
+
+async def test_a_webhook_and_a_poll_of_one_record_wait_for_each_other_in_one_order(database: Database) -> None:
+    """Both note a hint and the watch: the other way round each would hold what the other waits for, and one would fail."""
+    world = await world_of(database)
+    await _hint(world)
+    async with database.write() as connection:
+        await put_hints(connection, 1, [RecordRef(CONTACT, "9")], to_ms(world.now))
+        knocking = asyncio.create_task(_hint(world))
+        await asyncio.sleep(1)
+        await count_untold(connection, 1, 1, to_ms(world.now))
+
+    await asyncio.wait_for(knocking, 10)
+
+    assert (await _watch(database))[:2] == (0, 1)

@@ -1,6 +1,7 @@
 """The sync status goes back into the CRM once for each text, holds up nothing, and makes no new conversion."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ from app.bootstrap.writing_back import Progress
 from app.config import ConfigInvalid
 from app.connections import repository as connections
 from app.connections.repository import Role
+from app.db.instants import to_ms
 from app.db.tables import conversions, deliveries, uploads, write_backs
+from app.leases.repository import acquire
 from app.outbox.note_repository import load_progress
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited
 from connectors.contract.records import ObjectKind
@@ -37,6 +40,7 @@ class Pen:
     calls: int = 0
     failure: ConnectorError | None = None
     answer: Callable[[StatusNote], NoteResult] = lambda _note: NoteResult(NoteOutcome.WRITTEN)
+    meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def write_back(self, notes: Sequence[StatusNote]) -> Sequence[NoteResult]:
         assert self.rig is not None
@@ -49,6 +53,8 @@ class Pen:
                 at = self.rig.stage.clock.now
                 self.rig.stage.portal.update(PLURALS[note.ref.kind], note.ref.external_id, {note.property: note.text}, at, "API")
         self.written += notes
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return [self.answer(note) for note in notes]
 
     def texts(self) -> dict[str, str]:
@@ -68,6 +74,12 @@ class Place:
 
     async def later(self, **span: float) -> None:
         self.rig.stage.clock.now += timedelta(**span)
+
+    async def lease_to_another(self) -> None:
+        await self.later(minutes=6)
+        async with self.rig.services.database.write() as connection:
+            now_ms = to_ms(self.rig.stage.clock.now)
+            assert await acquire(connection, "write_back:hubspot", "another", now_ms, 300_000) is not None
 
     async def turn(self) -> None:
         await self.rig.services.write_backs().turn()
@@ -268,6 +280,43 @@ async def test_a_property_that_is_not_there_is_a_mistake_at_apply(place: Place) 
 
     with pytest.raises(ConfigInvalid, match=r"sources\.hubspot\.write_back: the CRM has no deal property `leadloop_statsu`"):
         await place.rig.services.apply_file(place.file, actor="test")
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("deal.dealname", "`deal.dealname` is the CRM's own; make a text property"),
+        ("contact.ads_consent", "`contact.ads_consent` is read by the mapping; make a text property"),
+    ],
+)
+async def test_what_the_company_or_the_mapping_reads_is_not_written_over(place: Place, written: str, why: str) -> None:
+    """A slip of the pen would put our words in place of every deal's name, or take a person's consent for granted."""
+    place.apply(written)
+
+    with pytest.raises(ConfigInvalid, match=re.escape(f"sources.hubspot.write_back: {why}")):
+        await place.rig.services.apply_file(place.file, actor="test")
+
+
+async def test_a_mapping_cannot_begin_to_read_what_is_written(place: Place) -> None:
+    """The mapping may change without the source's section, and would take our words for the CRM's."""
+    text = place.file.read_text(encoding="utf-8")
+    place.file.write_text(text.replace("dimensions: {", f"dimensions: {{status: contact.{STATUS}, "), encoding="utf-8")
+
+    with pytest.raises(ConfigInvalid, match=rf"`contact\.{STATUS}` is read by the mapping"):
+        await place.rig.services.apply_file(place.file, actor="test")
+
+
+async def test_whoever_lost_the_lease_to_another_writes_no_more(place: Place) -> None:
+    """A CRM that answers after minutes outlasts the lease: two processes would spend its budget twice."""
+    for number in range(4):
+        place.rig.person(email=f"p{number}@example.com", lifecyclestage="salesqualifiedlead")
+    await place.rig.services.tick()
+    place.pen.meanwhile = place.lease_to_another
+
+    await place.turn()
+
+    assert place.pen.calls == 1
+    assert await place.stored() == {"written": None}
 
 
 async def test_all_of_a_crowd_is_told_in_bounded_stretches(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,27 @@ async def test_a_burst_is_one_turn_and_a_ring_during_a_turn_is_heard_after_it() 
     assert turns_taken == 2
 
 
+async def test_a_ring_during_any_turn_stands_until_its_own_begins() -> None:
+    """A turn of a backfill ends early where somebody rings; it must see that whoever took the turn."""
+    bell, free = Bell(), asyncio.Event()
+
+    async def work() -> None:
+        await free.wait()
+
+    turns = Turns(work)
+    by_the_clock = asyncio.create_task(turns.take())
+    following = asyncio.create_task(turns.follow(bell, lambda _error: None))
+    bell.ring()
+    await asyncio.sleep(0.3)
+    during = bell.is_rung
+    free.set()
+    await asyncio.sleep(0.3)
+    following.cancel()
+    await by_the_clock
+
+    assert (during, bell.is_rung) == (True, False)
+
+
 async def test_two_turns_never_run_at_once() -> None:
     """Leases know processes, not tasks: two pulls of one process would believe that they hold the same lease."""
     running = most = 0
