@@ -10,16 +10,17 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row
-from app.db.instants import from_ms, optional_from_ms, to_ms
+from app.db.instants import from_ms, to_ms
 from app.ingest import repository
+from app.ingest.opening import entry_row, known_record, unseen
 from app.ingest.repository import NEVER_READ, DealPersonRow, LeadRow, RecordRow, is_unread
-from app.ingest.storing import BECAME, PERSON_KINDS, Fields, PagePlan
+from app.ingest.storing import BECAME, PERSON_KINDS, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
 from app.mapping.document import MappingDocument
 from app.mapping.engine import principal
 from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
-from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordRef, RecordState
+from connectors.contract.records import ObjectKind, RecordRef, RecordState
 
 
 @dataclass(slots=True)
@@ -157,7 +158,8 @@ async def load_neighbourhood(
     _forget(near, plan, keyring)
     fresh = _apply_entries(near, plan, history)
     near.opened = {
-        row.id: _open(keyring, row, plan.fields.get(row.id), history.get(row.id, ()), fresh) for row in near.records.values()
+        row.id: known_record(keyring, row, plan.fields.get(row.id), history.get(row.id, ()), fresh)
+        for row in near.records.values()
     }
     for known in near.opened.values():
         lead_id = near.records[known.id].lead_id
@@ -284,42 +286,11 @@ def _apply_entries(
     fresh: dict[int, frozenset[EntryKey]] = {}
     for record_id, told in plan.entries.items():
         new = unseen(history.get(record_id, ()), told)
-        rows = [_entry_row(record_id, at, one) for (_, at, _), one in new.items()]
+        rows = [entry_row(record_id, at, one) for (_, at, _), one in new.items()]
         near.new_entries.extend(rows)
         history.setdefault(record_id, []).extend(rows)
         fresh[record_id] = frozenset((name, from_ms(at), value) for name, at, value in new)
     return fresh
-
-
-def unseen(stored: Sequence[Mapping[str, object]], told: Sequence[Entry]) -> dict[tuple[str, int, str], Entry]:
-    """The entries that are not stored yet. What a poll observed counts only where it differs from what was held before it."""
-    before = {(str(row["property"]), int(str(row["entered_at"])), str(row["value"])) for row in stored}
-    new: dict[tuple[str, int, str], Entry] = {}
-    held = [*before]
-    for one in sorted(told, key=lambda entry: (entry.origin is EntryOrigin.OBSERVED, entry.entered_at)):
-        key = (one.property, to_ms(one.entered_at), one.value)
-        if key in before:
-            continue
-        if one.origin is EntryOrigin.OBSERVED:
-            earlier = ((at, value) for name, at, value in held if name == one.property and at <= key[1])
-            if max(earlier, default=(0, ""))[1] == one.value:
-                continue
-        held.append(key)
-        new.setdefault(key, one)
-    return new
-
-
-def _entry_row(record_id: int, at: int, entry: Entry) -> dict[str, object]:
-    return {
-        "record_id": record_id,
-        "property": entry.property,
-        "entered_at": at,
-        "value": entry.value,
-        "pipeline": entry.pipeline,
-        "origin": entry.origin.value,
-        "approximate": entry.is_approximate,
-        "vendor_ref": entry.vendor_ref,
-    }
 
 
 def _apply_links(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPersonRow], links: Sequence[DealPersonRow]) -> None:
@@ -367,38 +338,3 @@ def _touch_by_deals(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPe
             on_deals.update(link.person_id for link in links)
     rows = (near.records[one] for one in on_deals if one in near.records)
     near.touched_leads |= {row.lead_id for row in rows if row.lead_id is not None}
-
-
-def _open(
-    keyring: Keyring,
-    row: RecordRow,
-    fields: Fields | None,
-    history: Sequence[Mapping[str, object]],
-    fresh: Mapping[int, frozenset[EntryKey]],
-) -> KnownRecord:
-    return KnownRecord(
-        id=row.id,
-        ref=row.ref,
-        state=RecordState(row.state),
-        modified_at=from_ms(row.modified_at),
-        created_at=optional_from_ms(row.created_at),
-        fields=orjson.loads(keyring.open(row.fields_sealed)) if fields is None else fields,
-        entries=tuple(map(_entry, history)),
-        pipeline=row.pipeline,
-        stage=row.stage,
-        company_ref=row.company_ref,
-        merged_into=row.merged_into,
-        fresh=fresh.get(row.id, frozenset()),
-    )
-
-
-def _entry(row: Mapping[str, object]) -> Entry:
-    return Entry(
-        property=str(row["property"]),
-        value=str(row["value"]),
-        entered_at=from_ms(int(str(row["entered_at"]))),
-        pipeline=None if row["pipeline"] is None else str(row["pipeline"]),
-        origin=EntryOrigin(str(row["origin"])),
-        is_approximate=bool(row["approximate"]),
-        vendor_ref=None if row["vendor_ref"] is None else str(row["vendor_ref"]),
-    )

@@ -1,18 +1,20 @@
 """One pull of many is bounded: a backfill or a flood of hints holds up nothing, and is read on where it was left."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import cursors, inbox
-from app.ingest.context import SourceContext
+from app.ingest import poller as poller_room
 from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
+from app.ingest.pull_lease import pull_lease
 from app.ingest.recorder import PullLease
 from app.leases.repository import release
 from app.outbox.policy import source_pause_until
@@ -198,7 +200,7 @@ async def test_a_page_that_takes_longer_than_the_lease_is_recorded(database: Dat
     assert await world.count() == (1, 2)
 
 
-async def test_what_another_process_read_meanwhile_is_not_read_again(database: Database) -> None:
+async def test_what_another_process_read_meanwhile_is_not_read_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between looking and holding the lease another may have read it all: its cursor would be set back under a newer fence."""
     world, crm = await world_of(database), SlowCrm()
     other = Poller(database, world.recorder, "two", lambda: crm.now)
@@ -207,19 +209,23 @@ async def test_what_another_process_read_meanwhile_is_not_read_again(database: D
     def clock() -> datetime:
         return crm.now
 
-    class Late(Poller):
-        """Looks, and is overtaken before it takes the lease."""
+    @asynccontextmanager
+    async def late(*asked: Any) -> AsyncIterator[PullLease | None]:
+        """It looked, and is overtaken before it takes the lease."""
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            await _let_go(database)
+            await other.pull(source, crm)
+        async with pull_lease(*asked) as lease:
+            yield lease
 
-        async def _acquire(self, source: SourceContext) -> PullLease | None:
-            nonlocal is_first
-            if is_first:
-                is_first = False
-                await _let_go(database)
-                await other.pull(source, crm)
-            return await super()._acquire(source)
+    source = world.source
+    monkeypatch.setattr(poller_room, "pull_lease", late)
 
-    await Late(database, world.recorder, LEASE.holder, clock).pull(world.source, crm, only_due=True)
+    await Poller(database, world.recorder, LEASE.holder, clock).pull(source, crm, only_due=True)
 
+    assert not is_first
     assert len(crm.read) == 9
     async with database.read() as connection:
         open_windows = list(await connection.scalars(select(cursors.c.object).where(cursors.c.window_end.is_not(None))))

@@ -9,6 +9,7 @@ from app.outbox.notes import LONGEST_NOTE, Outcome, status_text
 from app.outbox.states import DeliveryState
 from connectors.contract.conversions import DeliveryKind
 from connectors.contract.records import ObjectKind
+from connectors.contract.selection import Selection
 from connectors.contract.source import PropertySchema, PropertyType, SourceSchema
 
 DAY = datetime(2026, 11, 26, 23, 59, tzinfo=UTC)
@@ -90,18 +91,20 @@ def test_a_text_keeps_whole_parts_within_its_length() -> None:
 # The setting ----------------------------------------------------------------------------------------------------------
 
 _PROPERTIES = {
-    "leadloop_status": PropertySchema("leadloop_status", "Leadloop status", PropertyType.TEXT, is_writable=True),
-    "short": PropertySchema("short", "Short", PropertyType.TEXT, is_writable=True, max_length=40),
-    "long": PropertySchema("long", "Long", PropertyType.TEXT, is_writable=True, max_length=120),
-    "createdate": PropertySchema("createdate", "Created", PropertyType.DATETIME),
-    "amount": PropertySchema("amount", "Amount", PropertyType.MONEY, is_writable=True),
+    "leadloop_status": PropertySchema("leadloop_status", "Leadloop status", PropertyType.TEXT, is_writable=True, is_custom=True),
+    "short": PropertySchema("short", "Short", PropertyType.TEXT, is_writable=True, max_length=40, is_custom=True),
+    "long": PropertySchema("long", "Long", PropertyType.TEXT, is_writable=True, max_length=120, is_custom=True),
+    "createdate": PropertySchema("createdate", "Created", PropertyType.DATETIME, is_custom=True),
+    "amount": PropertySchema("amount", "Amount", PropertyType.MONEY, is_writable=True, is_custom=True),
 }
+NOTHING = Selection()
+_PROPERTIES["dealname"] = PropertySchema("dealname", "Name", PropertyType.TEXT, is_writable=True)
 SCHEMA = SourceSchema("a", "USD", "UTC", {ObjectKind.DEAL: _PROPERTIES, ObjectKind.CONTACT: _PROPERTIES})
 
 
 def test_the_setting_names_properties_of_kinds() -> None:
     """Each once, with what it holds."""
-    read = read_write_back(" contact.leadloop_status,deal.long, deal.long ,", SCHEMA)
+    read = read_write_back(" contact.leadloop_status,deal.long, deal.long ,", SCHEMA, NOTHING)
 
     assert read.properties == (
         NotedProperty(ObjectKind.CONTACT, "leadloop_status", 255),
@@ -120,11 +123,12 @@ def test_the_setting_names_properties_of_kinds() -> None:
         ("deal.createdate", "may not be written"),
         ("deal.amount", "is no text"),
         ("deal.short", "holds 40 characters"),
+        ("deal.dealname", "is the CRM's own"),
     ],
 )
 def test_a_property_that_cannot_take_it_is_a_mistake(text: str, told: str) -> None:
     """Better at apply than in a log at night; writing into the amount would be worse."""
-    (mistake,) = mistakes_of(text, SCHEMA, can_write=True)
+    (mistake,) = mistakes_of(text, SCHEMA, NOTHING, can_write=True)
 
     assert told in str(mistake)
     assert mistake.path == "write_back"
@@ -132,5 +136,5 @@ def test_a_property_that_cannot_take_it_is_a_mistake(text: str, told: str) -> No
 
 def test_a_crm_that_cannot_be_written_is_told() -> None:
     """A setting that does nothing must not look as if it did."""
-    assert len(mistakes_of("deal.leadloop_status", SCHEMA, can_write=False)) == 1
-    assert not mistakes_of("", SCHEMA, can_write=False)
+    assert len(mistakes_of("deal.leadloop_status", SCHEMA, NOTHING, can_write=False)) == 1
+    assert not mistakes_of("", SCHEMA, NOTHING, can_write=False)
