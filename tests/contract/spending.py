@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from connectors.contract.source import ReadsAhead, Window
 from tests.contract.crm_stage import Step
-from tests.contract.reading import CONTACT, DEAL, HOUR, LEAD, SECOND, Reading, later
+from tests.contract.reading import CONTACT, DEAL, HOUR, LEAD, MINUTE, SECOND, Reading, later
 
 DEALS = 1_000
 MOVED = 200
@@ -54,11 +54,14 @@ async def changed_deals(reading: Reading, deals: Sequence[str]) -> Spending:
             stage.move(deal, Step.OPPORTUNITY, later(stage, SECOND))
         else:
             stage.set_amount(deal, 100 + number, later(stage, SECOND))
-    later(stage)
+    later(stage, 5 * MINUTE)
+    await poll(reading, MINUTE)  # with what is due once an hour: metadata, archives
     return await poll(reading, stage.clock() - began_at)
 
 
 async def nothing(reading: Reading) -> Spending:
-    """An idle poll."""
+    """An idle poll, as there are twelve of in an hour."""
     later(reading.stage, 3 * HOUR)
-    return await poll(reading, timedelta(minutes=10))
+    await poll(reading, 10 * MINUTE)  # with what is due once an hour: metadata, archives
+    later(reading.stage, 5 * MINUTE)
+    return await poll(reading, 10 * MINUTE)
