@@ -7,9 +7,9 @@ from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.ingest.recorder import LeaseLost
 from app.mapping.mistakes import DocumentInvalid
-from app.reports.status import NEEDS_REAUTH, REAUTH_MEND
+from app.reports.status import REAUTH_MEND
 from app.secrets import SecretsUnreadable
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited, Unavailable
+from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, ConnectorError, RateLimited, Unavailable
 
 # Their messages are written for operators and hold no value of a record. Any other error may quote what it stumbled over.
 OPERATOR_ERRORS = (ConfigInvalid, ConnectionRefused, DocumentInvalid, ReferenceUnresolved, SecretsUnreadable, SettingsRefused)

@@ -26,8 +26,8 @@ from app.ingest.recorder import LeaseLost
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.policy import CONNECTION_PAUSE, source_pause_until
-from app.reports.status import NEEDS_REAUTH, REAUTH_MEND
-from connectors.contract.errors import ConnectorError
+from app.reports.status import REAUTH_MEND
+from connectors.contract.errors import NEEDS_REAUTH, ConnectorError
 
 log = structlog.get_logger()
 

@@ -15,11 +15,11 @@ from app.db.session import Database
 from app.ingest.backfill_repository import BackfillRow, backfills_of
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, WebhookWatch, watches
 from app.reports import status_queries as queries
+from connectors.contract.errors import NEEDS_REAUTH
 
 DAY = timedelta(days=1)
 CHECK_MEND = "run `leadloop check` and follow what it says; a clean check ends the pause"
 # The code of a refusal, and the reason of a pause, that only a person ends.
-NEEDS_REAUTH = "needs_reauth"
 REAUTH_MEND = (
     "connect again: its refresh token is no longer taken; authorize Leadloop anew as the README of its kind says, put the new "
     "token into its settings, and run `leadloop check`: a clean check ends the pause"

@@ -11,6 +11,9 @@ ConnectorError
 from datetime import timedelta
 from enum import StrEnum
 
+# The code of an AuthenticationFailed that only a person mends, by connecting again.
+NEEDS_REAUTH = "needs_reauth"
+
 
 class Effect(StrEnum):
     """Whether the platform may have acted on the request. Connect errors, 401, 429, 4xx: none. Lost answers: unknown."""

@@ -14,7 +14,7 @@ from typing import Protocol
 import httpx
 import jwt
 
-from connectors.contract.errors import AuthenticationFailed, Effect, RateLimited, Unavailable, UnexpectedReply
+from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, Effect, RateLimited, Unavailable, UnexpectedReply
 from connectors.contract.tokens import Tokens, TokenStore
 from connectors.http.reply import (
     READ_TIMEOUT,
@@ -37,8 +37,6 @@ LONGEST_LIFETIME = timedelta(days=3650)
 CLOCK_SKEW = timedelta(seconds=30)
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 INVALID_GRANT = "invalid_grant"
-# The code of a refusal that only a person mends, by connecting again.
-NEEDS_REAUTH = "needs_reauth"
 
 
 class Auth(Protocol):

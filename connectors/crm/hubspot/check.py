@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.contract.errors import AuthenticationFailed, RequestRefused
+from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, RequestRefused
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.records import ObjectKind
 from connectors.crm.hubspot.api import HubSpotApi
@@ -13,7 +13,6 @@ from connectors.crm.hubspot.refusals import MISSING_SCOPES, WHERE_SCOPES_ARE
 from connectors.crm.hubspot.replies import json_objects
 from connectors.crm.hubspot.schema import NO_SENSITIVE_DATA, NOT_OFFERED, OPTIONAL_KINDS, Account, read_account
 from connectors.crm.hubspot.search import Keyset
-from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.strict_json import Json, to_ms
 
 TOKEN_REFUSED = frozenset({401, 530})

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from connectors.contract.errors import AuthenticationFailed, RequestRefused
+from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, RequestRefused
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.records import ObjectKind
 from connectors.crm.pipedrive.api import PipedriveApi
@@ -10,7 +10,6 @@ from connectors.crm.pipedrive.budget import LITTLE_IS_LEFT, Call, TokenBudget
 from connectors.crm.pipedrive.refusals import UNPAID, WHERE_SCOPES_ARE
 from connectors.crm.pipedrive.schema import Account, read_account
 from connectors.crm.pipedrive.settings import HistoryMode, PipedriveSettings
-from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.strict_json import Json
 
 UNAUTHORIZED = 401

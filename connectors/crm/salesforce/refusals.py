@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from connectors.contract.errors import (
+    NEEDS_REAUTH,
     AuthenticationFailed,
     ConnectorError,
     Effect,
@@ -14,7 +15,6 @@ from connectors.contract.errors import (
     Unavailable,
 )
 from connectors.crm.salesforce.settings import AuthFlow
-from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.client import Reply
 from connectors.http.reply import vendor_message
 

@@ -12,12 +12,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, RateLimited, Unavailable, UnexpectedReply
+from connectors.contract.errors import (
+    NEEDS_REAUTH,
+    AuthenticationFailed,
+    ConnectorError,
+    RateLimited,
+    Unavailable,
+    UnexpectedReply,
+)
 from connectors.contract.records import ObjectKind
 from connectors.contract.tokens import Tokens
 from connectors.crm.salesforce.settings import AuthFlow, SalesforceSettings, is_salesforce_url
 from connectors.crm.salesforce.source import SalesforceSource
-from connectors.http.auth import NEEDS_REAUTH
 from tests.wire.salesforce.fake_org import HOST, NOW, SETTINGS, Org, no_lock, read, refusal
 
 REFRESH = {"client_id": "key", "refresh_token": "refresh-1"}

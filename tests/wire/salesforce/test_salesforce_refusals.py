@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from connectors.contract.errors import (
+    NEEDS_REAUTH,
     AuthenticationFailed,
     ConnectorError,
     Effect,
@@ -18,7 +19,6 @@ from connectors.contract.errors import (
 from connectors.contract.records import ObjectKind
 from connectors.crm.salesforce.budget import DailyBudget
 from connectors.crm.salesforce.refusals import classify, error_within
-from connectors.http.auth import NEEDS_REAUTH
 from connectors.http.client import Reply
 from tests.wire.salesforce.fake_org import NOW, Org, read, refusal, refused
 
