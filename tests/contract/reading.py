@@ -1,9 +1,8 @@
 """Reads a CRM source as the service does: windows, a store that knows what it has, tokens that are saved before their use."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import httpx
@@ -14,40 +13,12 @@ from connectors import registry
 from connectors.contract.records import Entry, ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.selection import Selection
 from connectors.contract.source import CrmSource, Held, Hint, Page, Stored, WebhookRefused, WebhookRequest, Window
-from connectors.contract.tokens import Tokens
 from connectors.http.client import Hooks
 from tests.contract.crm_stage import CrmStage
+from tests.memory_tokens import MemoryTokens
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 DEAL, CONTACT, LEAD = ObjectKind.DEAL, ObjectKind.CONTACT, ObjectKind.LEAD
-
-
-@dataclass
-class MemoryTokens:
-    """A TokenStore that behaves, with the lock that goes with it."""
-
-    tokens: Tokens | None = None
-    saves: int = 0
-
-    def __post_init__(self) -> None:
-        self._one = asyncio.Lock()
-
-    async def load(self) -> Tokens | None:
-        await asyncio.sleep(0)
-        return self.tokens
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        await asyncio.sleep(0)
-        if expected_version != (self.tokens.version if self.tokens else 0):
-            return None
-        self.saves += 1
-        self.tokens = replace(tokens, version=expected_version + 1)
-        return self.tokens
-
-    @asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        async with self._one:
-            yield
 
 
 @dataclass

@@ -1,9 +1,6 @@
 """Pipedrive's own OpenAPI documents take every request that the connector sends, and the answers that it was given."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,10 @@ from connectors import registry
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection
 from connectors.contract.source import CrmSource, KeepsWebhooks, StatusNote, Stored, Window, WritesBack
-from connectors.contract.tokens import Tokens
 from connectors.http.client import Hooks
 from tests.contract.crm_stage import HOOK, Clock, Step
 from tests.contract.pipedrive_stage import PipedriveStage
+from tests.memory_tokens import MemoryTokens
 from tests.referees.pipedrive_recorder import Recorder, judged
 
 pytest.importorskip("openapi_schema_validator", reason="the validator lives in an environment of its own (make test-referees)")
@@ -30,26 +27,6 @@ if "pipedrive" not in registry.SOURCES:
 SINCE = datetime(2026, 11, 20, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 KINDS = (ObjectKind.CONTACT, ObjectKind.LEAD, ObjectKind.DEAL)
-
-
-class MemoryTokens:
-    """A token store of one process."""
-
-    def __init__(self) -> None:
-        self._tokens: Tokens | None = None
-        self._one = asyncio.Lock()
-
-    async def load(self) -> Tokens | None:
-        return self._tokens
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        self._tokens = replace(tokens, version=expected_version + 1)
-        return self._tokens
-
-    @asynccontextmanager
-    async def lock(self) -> AsyncIterator[None]:
-        async with self._one:
-            yield
 
 
 def opened(stage: PipedriveStage, recorder: Recorder, *, oauth: bool) -> CrmSource:

@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
@@ -14,28 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, Effect, RateLimited, Unavailable
 from connectors.contract.tokens import Tokens
 from connectors.http.auth import ClientCredentials, Lock, OAuthRefresh, ServiceAccountJwt
+from tests.memory_tokens import MemoryTokens
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-class MemoryStore:
-    """A TokenStore that behaves: it refuses a save over a version that is not the newest."""
-
-    def __init__(self, tokens: Tokens | None = None) -> None:
-        self.tokens = tokens
-        self.saves = 0
-
-    async def load(self) -> Tokens | None:
-        await asyncio.sleep(0)
-        return self.tokens
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        await asyncio.sleep(0)
-        if expected_version != (self.tokens.version if self.tokens else 0):
-            return None
-        self.saves += 1
-        self.tokens = replace(tokens, version=expected_version + 1)
-        return self.tokens
 
 
 class Endpoint:
@@ -72,7 +52,7 @@ async def _held(lock: asyncio.Lock) -> AsyncIterator[None]:
 
 def oauth(
     endpoint: Endpoint,
-    store: MemoryStore,
+    store: MemoryTokens,
     *,
     lock: Lock | None = None,
     clock: Callable[[], datetime] = lambda: NOW,
@@ -99,7 +79,7 @@ def stored(access: str, left: timedelta, *, refresh: str | None = "kept", versio
 
 async def test_ten_callers_with_an_expired_token_refresh_once() -> None:
     """A rotating refresh token used twice is a dead connection."""
-    endpoint, store = Endpoint(), MemoryStore(stored("stale", timedelta(seconds=-1)))
+    endpoint, store = Endpoint(), MemoryTokens(stored("stale", timedelta(seconds=-1)))
     shared, asked = shared_lock(), []
 
     def lock() -> AbstractAsyncContextManager[None]:
@@ -118,7 +98,7 @@ async def test_ten_callers_with_an_expired_token_refresh_once() -> None:
 
 async def test_ten_processes_with_a_refused_token_refresh_once() -> None:
     """Replicas share only the lock and the store."""
-    endpoint, store, lock = Endpoint(), MemoryStore(stored("refused", timedelta(hours=1))), shared_lock()
+    endpoint, store, lock = Endpoint(), MemoryTokens(stored("refused", timedelta(hours=1))), shared_lock()
     replicas = [oauth(endpoint, store, lock=lock) for _ in range(10)]
     used = [await replica.headers() for replica in replicas]
 
@@ -133,7 +113,7 @@ async def test_a_good_stored_token_needs_no_request() -> None:
     """A restart must not burn a refresh."""
     endpoint = Endpoint()
 
-    headers = await oauth(endpoint, MemoryStore(stored("good", timedelta(seconds=61)))).headers()
+    headers = await oauth(endpoint, MemoryTokens(stored("good", timedelta(seconds=61)))).headers()
 
     assert headers == {"authorization": "Bearer good"}
     assert endpoint.forms == []
@@ -141,7 +121,7 @@ async def test_a_good_stored_token_needs_no_request() -> None:
 
 async def test_a_token_with_under_a_minute_left_is_renewed_and_the_new_refresh_token_saved_before_use() -> None:
     """A lost rotated refresh token means that a human has to connect again."""
-    endpoint, store = Endpoint(), MemoryStore(stored("late", timedelta(seconds=59)))
+    endpoint, store = Endpoint(), MemoryTokens(stored("late", timedelta(seconds=59)))
 
     await oauth(endpoint, store).headers()
 
@@ -160,7 +140,7 @@ async def test_a_token_with_under_a_minute_left_is_renewed_and_the_new_refresh_t
 async def test_a_refresh_token_that_is_not_rotated_is_kept() -> None:
     """Google sends none with a refresh."""
     endpoint = Endpoint(httpx.Response(200, json={"access_token": "a", "expires_in": "3599"}))
-    store = MemoryStore()
+    store = MemoryTokens()
 
     await oauth(endpoint, store).headers()
 
@@ -171,7 +151,7 @@ async def test_the_client_may_prove_itself_by_header() -> None:
     """Pipedrive takes client id and secret by Basic auth only."""
     endpoint = Endpoint()
 
-    await oauth(endpoint, MemoryStore(), client_in_header=True).headers()
+    await oauth(endpoint, MemoryTokens(), client_in_header=True).headers()
 
     assert endpoint.requests[0].headers["authorization"] == "Basic aWQ6aHVzaA=="
     assert "client_secret" not in endpoint.forms[0]
@@ -180,7 +160,7 @@ async def test_the_client_may_prove_itself_by_header() -> None:
 async def test_after_a_reconnect_the_configured_refresh_token_replaces_the_dead_stored_one() -> None:
     """The operator's new grant must win over what the store still has."""
     endpoint = Endpoint(httpx.Response(400, json={"error": "invalid_grant"}))
-    store = MemoryStore(stored("stale", timedelta(0), refresh="dead"))
+    store = MemoryTokens(stored("stale", timedelta(0), refresh="dead"))
 
     headers = await oauth(endpoint, store).headers()
 
@@ -193,7 +173,7 @@ async def test_a_dead_grant_says_so() -> None:
     dead = httpx.Response(400, json={"error": "invalid_grant", "error_description": "revoked for jane@example.com"})
 
     with pytest.raises(AuthenticationFailed) as caught:
-        await oauth(Endpoint(dead), MemoryStore()).headers()
+        await oauth(Endpoint(dead), MemoryTokens()).headers()
 
     assert caught.value.code == "needs_reauth"
     assert str(caught.value) == "Acme token endpoint: answered 400: revoked for [email]; connect again"
@@ -201,7 +181,7 @@ async def test_a_dead_grant_says_so() -> None:
 
 async def test_losing_the_race_for_the_store_uses_the_winner_s_tokens() -> None:
     """A lease may run out while its holder still works."""
-    store = MemoryStore(stored("stale", timedelta(0)))
+    store = MemoryTokens(stored("stale", timedelta(0)))
 
     def winner_saves() -> httpx.Response:
         store.tokens = stored("winner", timedelta(hours=1), version=4)
@@ -212,7 +192,7 @@ async def test_losing_the_race_for_the_store_uses_the_winner_s_tokens() -> None:
 
 async def test_a_grant_that_another_process_rotated_away_is_no_failure() -> None:
     """The loser of the race sees invalid_grant although the connection is well."""
-    store = MemoryStore(stored("stale", timedelta(0), refresh="configured"))
+    store = MemoryTokens(stored("stale", timedelta(0), refresh="configured"))
 
     def winner_rotated() -> httpx.Response:
         store.tokens = stored("winner", timedelta(hours=1), version=4)
@@ -236,7 +216,7 @@ async def test_a_failing_endpoint_has_no_effect_on_the_upload_that_waits(
 ) -> None:
     """The upload was not sent, so it must not count as a try of unknown effect."""
     with pytest.raises(kind) as caught:
-        await oauth(Endpoint(answer), MemoryStore()).headers()
+        await oauth(Endpoint(answer), MemoryTokens()).headers()
 
     assert caught.value.effect is Effect.NONE
 
@@ -245,7 +225,7 @@ async def test_a_failing_endpoint_has_no_effect_on_the_upload_that_waits(
 async def test_an_odd_lifetime_neither_fails_nor_renews_for_ever(expires_in: object) -> None:
     """Salesforce sends none at all."""
     endpoint = Endpoint(httpx.Response(200, json={"access_token": "a", "expires_in": expires_in}))
-    auth = oauth(endpoint, MemoryStore())
+    auth = oauth(endpoint, MemoryTokens())
 
     await auth.headers()
     await auth.headers()
@@ -255,7 +235,7 @@ async def test_an_odd_lifetime_neither_fails_nor_renews_for_ever(expires_in: obj
 
 async def test_client_credentials_need_no_refresh_token() -> None:
     """Salesforce's server-to-server grant is simply asked again."""
-    endpoint, store = Endpoint(), MemoryStore(stored("stale", timedelta(0), refresh=None))
+    endpoint, store = Endpoint(), MemoryTokens(stored("stale", timedelta(0), refresh=None))
     auth = ClientCredentials(
         httpx.AsyncClient(transport=httpx.MockTransport(endpoint)),
         vendor="Acme",
@@ -281,7 +261,7 @@ def service_account(endpoint: Endpoint, private_key: str) -> ServiceAccountJwt:
         audience="https://oauth2.googleapis.com/token",
         scope="https://www.googleapis.com/auth/datamanager",
         key_id="k1",
-        store=MemoryStore(),
+        store=MemoryTokens(),
         lock=shared_lock(),
         clock=lambda: NOW,
     )

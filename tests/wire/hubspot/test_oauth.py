@@ -17,11 +17,11 @@ from connectors.contract.findings import FindingStatus
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Page, Window
-from connectors.contract.tokens import Tokens
 from connectors.crm.hubspot.settings import HubSpotSettings
 from connectors.crm.hubspot.source import HubSpotSource
 from connectors.http.client import Hooks
 from connectors.simulators.hubspot import OAuthApp, Portal, create_hubspot
+from tests.memory_tokens import MemoryTokens
 from tests.wire.hubspot.fake_account import nothing_stored, refusal
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -31,29 +31,13 @@ SETTINGS = {"client_id": "client", "client_secret": "hush", "refresh_token": "re
 DEALS = Selection({ObjectKind.DEAL: ObjectSelection()})
 
 
-class MemoryStore:
-    """Tokens in memory, versioned like the stored ones."""
-
-    def __init__(self) -> None:
-        self.tokens: Tokens | None = None
-
-    async def load(self) -> Tokens | None:
-        return self.tokens
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        if expected_version != (self.tokens.version if self.tokens else 0):
-            return None
-        self.tokens = replace(tokens, version=expected_version + 1)
-        return self.tokens
-
-
 class World:
     """A portal with an app installed, a store, and a client that notes what is asked; `answers` come instead of HubSpot's."""
 
     def __init__(self, app: OAuthApp = APP) -> None:
         self.now = START
         self.portal = Portal(oauth=app, has_limits=False)
-        self.store = MemoryStore()
+        self.store = MemoryTokens()
         self.requests: list[httpx.Request] = []
         self.answers: dict[str, list[httpx.Response]] = {}
         self.searches = 0

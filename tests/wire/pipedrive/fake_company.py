@@ -15,9 +15,9 @@ import httpx
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Held, Page, Stored, Window, nothing_held
-from connectors.contract.tokens import Tokens
 from connectors.crm.pipedrive.settings import PipedriveSettings
 from connectors.crm.pipedrive.source import PipedriveSource
+from tests.memory_tokens import MemoryTokens
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
@@ -56,22 +56,6 @@ def lead_id(number: int) -> str:
 def change(key: str, old: object, new: object, at: datetime, source: str = "app") -> Row:
     written = at.strftime("%Y-%m-%d %H:%M:%S")
     return {"field_key": key, "old_value": old, "new_value": new, "time": written, "change_source": source, "actor_user_id": 1}
-
-
-@dataclass
-class MemoryTokens:
-    tokens: Tokens | None = None
-    saves: int = 0
-
-    async def load(self) -> Tokens | None:
-        return self.tokens
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        if (self.tokens.version if self.tokens else 0) != expected_version:
-            return None
-        self.saves += 1
-        self.tokens = Tokens(tokens.access_token, tokens.expires_at, tokens.refresh_token, expected_version + 1, tokens.endpoint)
-        return self.tokens
 
 
 @asynccontextmanager

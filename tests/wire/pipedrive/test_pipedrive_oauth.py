@@ -16,7 +16,8 @@ from connectors.contract.source import Window
 from connectors.contract.tokens import Tokens
 from connectors.crm.pipedrive.settings import PipedriveSettings
 from connectors.crm.pipedrive.source import PipedriveSource
-from tests.wire.pipedrive.fake_company import NOW, SELECTION, TOKEN, Company, MemoryTokens, ids_in, nothing_stored, read, refusal
+from tests.memory_tokens import MemoryTokens
+from tests.wire.pipedrive.fake_company import NOW, SELECTION, TOKEN, Company, ids_in, nothing_stored, read, refusal
 
 OAUTH = {"client_id": "id", "client_secret": "secret", "refresh_token": "first"}
 DEALS = Window(ObjectKind.DEAL, NOW - timedelta(days=1))

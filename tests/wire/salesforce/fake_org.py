@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,9 +15,9 @@ import httpx
 from connectors.contract.records import ObjectKind, Record
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import Page, Stored, Window
-from connectors.contract.tokens import Tokens
 from connectors.crm.salesforce.settings import SalesforceSettings
 from connectors.crm.salesforce.source import SalesforceSource
+from tests.memory_tokens import MemoryTokens
 from tests.wire.salesforce.soql_reading import matching
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -75,24 +75,6 @@ def iso(at: datetime) -> str:
 
 def org_id(of: str, number: int) -> str:
     return f"{_PREFIXES.get(of, '0Xx')}{number:012d}AAA"
-
-
-class MemoryTokens:
-    """A token store; `on_save` may fail as a kill would."""
-
-    def __init__(self, held: Tokens | None = None) -> None:
-        self.held = held
-        self.on_save: Callable[[], None] = lambda: None
-
-    async def load(self) -> Tokens | None:
-        return self.held
-
-    async def save(self, expected_version: int, tokens: Tokens) -> Tokens | None:
-        if (self.held.version if self.held else 0) != expected_version:
-            return None
-        self.held = replace(tokens, version=expected_version + 1)
-        self.on_save()
-        return self.held
 
 
 @asynccontextmanager

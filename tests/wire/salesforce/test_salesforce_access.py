@@ -116,7 +116,7 @@ def _die() -> None:
 async def test_ten_workers_and_an_expired_token_make_one_refresh() -> None:
     """With rotation a second refresh would lose the connection."""
     org = Org()
-    org.store.held = Tokens("old", NOW - timedelta(minutes=1), "refresh-1", version=1, endpoint=HOST)
+    org.store.tokens = Tokens("old", NOW - timedelta(minutes=1), "refresh-1", version=1, endpoint=HOST)
     one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
