@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.hubspot.associations import Associations
 from connectors.simulators.hubspot.catalogue import (
     DEFAULT_SCOPES,
@@ -25,7 +26,7 @@ from connectors.simulators.hubspot.records import Change, StoredRecord, Values, 
 from connectors.simulators.hubspot.shelf import Shelf
 from connectors.simulators.hubspot.tokens import OAuthApp, Tokens
 from connectors.simulators.hubspot.values import ValueReader
-from connectors.simulators.hubspot.webhooks import Disorder, Outbox, SignedRequest, Subscription, WebhookEvent
+from connectors.simulators.hubspot.webhooks import Outbox, SignedRequest, Subscription, WebhookEvent
 
 FIRST_ID = 20_000_000_001  # beyond 32 bits, as HubSpot's own ids are
 IndexLag = Callable[[str, str, datetime], timedelta]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.hubspot.catalogue import ObjectType
 from connectors.simulators.hubspot.errors import Json
 from connectors.simulators.hubspot.instants import millis
@@ -41,16 +42,6 @@ class Subscription:
     type: str
     object_type: str
     property: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Disorder:
-    """What happens to events on their way: shares lost and doubled, and whether they are shuffled. Fixed by the seed."""
-
-    seed: int = 0
-    loss: float = 0.0
-    duplication: float = 0.0
-    is_shuffled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

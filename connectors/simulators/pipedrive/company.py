@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.pipedrive import edits
 from connectors.simulators.pipedrive.catalogue import (
     FIELD_TYPES,
@@ -25,7 +26,7 @@ from connectors.simulators.pipedrive.merging import merge
 from connectors.simulators.pipedrive.rows import Deal, Kind, Lead, Organization, Person, Row
 from connectors.simulators.pipedrive.store import Moment, Store
 from connectors.simulators.pipedrive.tokens import OAuthApp, Tokens
-from connectors.simulators.pipedrive.webhooks import Disorder, Webhook, WebhookRequest, Webhooks
+from connectors.simulators.pipedrive.webhooks import Webhook, WebhookRequest, Webhooks
 from connectors.simulators.pipedrive.writer import Writer
 
 DEFAULT_SCOPES = frozenset(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.pipedrive.errors import Json
 from connectors.simulators.pipedrive.instants import instant, iso_millis, millis
 
@@ -21,16 +22,6 @@ RETRIES = (timedelta(seconds=3), timedelta(seconds=30), timedelta(seconds=150))
 BAN_AFTER = 10
 BAN = timedelta(minutes=30)
 REMOVAL = timedelta(days=3)
-
-
-@dataclass(frozen=True, slots=True)
-class Disorder:
-    """What happens to events on their way: shares lost and doubled, and whether they are shuffled. Fixed by the seed."""
-
-    seed: int = 0
-    loss: float = 0.0
-    duplication: float = 0.0
-    is_shuffled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

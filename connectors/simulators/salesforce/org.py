@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.salesforce import conversion, removal, setup
 from connectors.simulators.salesforce.catalogue import (
     DEFAULT_STAGES,
@@ -25,7 +26,7 @@ from connectors.simulators.salesforce.records import Records, Transaction
 from connectors.simulators.salesforce.schema import Schema
 from connectors.simulators.salesforce.sessions import ConnectedApp, Sessions
 from connectors.simulators.salesforce.table import Row, Value
-from connectors.simulators.salesforce.webhooks import Disorder, JsonOutbox, Outbox, SoapOutbox, WebhookRequest
+from connectors.simulators.salesforce.webhooks import JsonOutbox, Outbox, SoapOutbox, WebhookRequest
 
 Rule = Callable[[Mapping[str, Value]], bool]
 

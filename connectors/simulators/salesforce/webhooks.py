@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from connectors.simulators.disorder import Disorder
 from connectors.simulators.salesforce.envelopes import envelope, is_acknowledged
 from connectors.simulators.salesforce.ids import make_id
 from connectors.simulators.salesforce.instants import millis, moment
@@ -31,19 +32,6 @@ class WebhookRequest:
     headers: Mapping[str, str]
     body: bytes
     notifications: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Disorder:
-    """What happens to pushes on their way: shares lost and doubled, and whether they are shuffled. Fixed by the seed.
-
-    A callout that is lost is lost for good; an outbound message that is lost was never acknowledged and comes again.
-    """
-
-    seed: int = 0
-    loss: float = 0.0
-    duplication: float = 0.0
-    is_shuffled: bool = False
 
 
 class Outbox(Protocol):
