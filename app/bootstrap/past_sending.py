@@ -25,8 +25,7 @@ from app.outbox.policy import Decision, Send, Stop, Wait, decide
 from app.outbox.replay import STAYS_SENTENCES, Reopen, Stays, Stopped, judge_past
 from app.outbox.replay_repository import StoppedRow
 from app.outbox.repository import ClaimedRow, rows_as_claimed
-from app.outbox.states import REASON_SENTENCES, DeliveryState, Reason
-from connectors.contract.conversions import DeliveryKind
+from app.outbox.states import REASON_SENTENCES, Reason
 
 BATCH = 500
 SENDABLE = "sendable"
@@ -187,16 +186,7 @@ class PastSending:
     def _stopped(self, row: StoppedRow) -> Stopped:
         place = next((one for one in self._source.destinations if one.id == row.destination_id), None)
         deadline = row.deadline_at if place is None else row.occurred_at + place.limits.age_with_click
-        return Stopped(
-            state=DeliveryState(row.state),
-            reason=row.reason,
-            kind=DeliveryKind(row.kind),
-            is_live=row.is_live,
-            is_duplicate=row.is_duplicate,
-            is_frozen=row.is_frozen,
-            is_outdated=row.is_outdated,
-            has_unknown_try=row.has_unknown_try,
-            target=row.target,
+        return row.as_stopped(
             mapped_target=self._targets.get((row.destination_id, row.milestone)),
             latest_deadline=deadline,
             is_shadow=place is not None and place.mode == "shadow",

@@ -232,16 +232,7 @@ class _Work:
         deadline = row.deadline_at
         if row.kind == DeliveryKind.UPLOAD.value:
             deadline = row.occurred_at + self._services.openers.limits(destination.kind).age_with_click
-        return Stopped(
-            state=DeliveryState(row.state),
-            reason=row.reason,
-            kind=DeliveryKind(row.kind),
-            is_live=row.is_live,
-            is_duplicate=row.is_duplicate,
-            is_frozen=row.is_frozen,
-            is_outdated=row.is_outdated,
-            has_unknown_try=row.has_unknown_try,
-            target=row.target,
+        return row.as_stopped(
             mapped_target=self._targets.get((row.source_id, row.destination_id, row.milestone)),
             latest_deadline=deadline,
             is_shadow=destination.mode == "shadow",

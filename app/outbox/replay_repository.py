@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.bulk import among, update_rows
 from app.db.instants import from_ms, to_ms
 from app.db.tables import conversions, deliveries
-from app.outbox.replay import REPLAYED_BY_FILTER, Reopen
+from app.outbox.replay import REPLAYED_BY_FILTER, Reopen, Stopped
 from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import DeliveryKind
 
@@ -34,6 +34,23 @@ class StoppedRow:
     is_outdated: bool
     has_unknown_try: bool
     target: str
+
+    def as_stopped(self, *, mapped_target: str | None, latest_deadline: datetime, is_shadow: bool) -> Stopped:
+        """What is judged, with what the mapping and the destination say now."""
+        return Stopped(
+            state=DeliveryState(self.state),
+            reason=self.reason,
+            kind=DeliveryKind(self.kind),
+            is_live=self.is_live,
+            is_duplicate=self.is_duplicate,
+            is_frozen=self.is_frozen,
+            is_outdated=self.is_outdated,
+            has_unknown_try=self.has_unknown_try,
+            target=self.target,
+            mapped_target=mapped_target,
+            latest_deadline=latest_deadline,
+            is_shadow=is_shadow,
+        )
 
 
 async def stopped_rows(connection: AsyncConnection, ids: Sequence[int], *, lock: bool) -> list[StoppedRow]:
