@@ -113,7 +113,7 @@ class HttpClient:
         """
         self._client = client
         self._vendor = vendor
-        self._base_url = base_url
+        self._base_url = base_url if callable(base_url) else lambda: base_url
         self._auth = auth
         self._classify = classify
         self._rate_limits = rate_limits
@@ -207,7 +207,7 @@ class HttpClient:
             self._client,
             what,
             call.method,
-            (self._base_url if isinstance(self._base_url, str) else self._base_url()).rstrip("/") + call.path,
+            self._base_url().rstrip("/") + call.path,
             params=call.params,
             content=call.content,
             headers={**call.headers, **auth_headers},
