@@ -19,7 +19,6 @@ from connectors.contract.errors import NEEDS_REAUTH
 
 DAY = timedelta(days=1)
 CHECK_MEND = "run `leadloop check` and follow what it says; a clean check ends the pause"
-# The code of a refusal, and the reason of a pause, that only a person ends.
 REAUTH_MEND = (
     "connect again: its refresh token is no longer taken; authorize Leadloop anew as the README of its kind says, put the new "
     "token into its settings, and run `leadloop check`: a clean check ends the pause"

@@ -28,7 +28,6 @@ from tests.api.rig import NOW, Rig, rig_on
 STATUS = "leadloop_status"
 PLURALS = {ObjectKind.CONTACT: "contacts", ObjectKind.DEAL: "deals"}
 SETTING = f"contact.{STATUS}, deal.{STATUS}"
-HUBSPOT_WRITES = hasattr(HubSpotSource, "write_back")
 
 
 @dataclass(slots=True)
@@ -145,7 +144,6 @@ async def test_the_crm_is_told_and_converges_in_one_poll(place: Place) -> None:
     assert len(place.pen.written) == 2
 
 
-@pytest.mark.skipif(not HUBSPOT_WRITES, reason="this HubSpot connector does not write")
 async def test_hubspot_itself_is_told(tmp_path: Path, database_url: str) -> None:
     """With the connector's own requests, nothing in its place: told once, and converged in one poll."""
     async with rig_on(tmp_path, database_url, destinations=("google", "meta")) as rig:

@@ -21,8 +21,6 @@ from tests.memory_tokens import MemoryTokens
 from tests.referees.pipedrive_recorder import Recorder, judged
 
 pytest.importorskip("openapi_schema_validator", reason="the validator lives in an environment of its own (make test-referees)")
-if "pipedrive" not in registry.SOURCES:
-    pytest.skip("no connector of Pipedrive is registered", allow_module_level=True)
 
 SINCE = datetime(2026, 11, 20, 8, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

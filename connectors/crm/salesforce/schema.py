@@ -68,13 +68,6 @@ class OrgReading:
     statuses: Sequence[Json]
     currencies: tuple[str, ...]
 
-    @property
-    def has_multiple_currencies(self) -> bool:
-        """True where each record has a currency of its own."""
-        return any(
-            one.get("name") == CURRENCY for raw in self.objects.values() for one in json_objects(raw.get("fields"), "the fields")
-        )
-
 
 async def read_org(api: SalesforceApi) -> OrgReading:
     """Describe the objects and read the org itself, in one request."""
