@@ -73,7 +73,14 @@ def _methods(protocol: type) -> dict[str, object]:
 def test_registry_classes_keep_their_contract_by_signature() -> None:
     """A connector whose method differs from the Protocol would fail at a customer, not here."""
     from connectors import registry  # noqa: PLC0415 the house can be judged without it
-    from connectors.contract.destination import AdDestination, Confirms  # noqa: PLC0415 as above
+    from connectors.contract.destination import (  # noqa: PLC0415 as above
+        AdDestination,
+        Adjusts,
+        Confirms,
+        KnowsByContent,
+        SendsTestEvents,
+    )
+    from connectors.contract.provisioning import Provisions  # noqa: PLC0415 as above
     from connectors.contract.source import (  # noqa: PLC0415 as above
         CrmSource,
         KeepsWebhooks,
@@ -82,16 +89,19 @@ def test_registry_classes_keep_their_contract_by_signature() -> None:
         ReadsAhead,
         WritesBack,
     )
+    from connectors.contract.spend import ReportsSpend  # noqa: PLC0415 as above
 
     pairs: list[tuple[type, type]] = [(cls, CrmSource) for cls in registry.SOURCES.values()] + [
         (cls, AdDestination) for cls in registry.DESTINATIONS.values()
     ]
-    pairs += [(cls, Confirms) for cls in registry.DESTINATIONS.values() if hasattr(cls, "verdict")]
-    abilities: list[type] = [ListsDeleted, ReadsAhead, Paces, KeepsWebhooks, WritesBack]
-    pairs += [
-        (cls, one) for one in abilities for cls in registry.SOURCES.values() if any(hasattr(cls, name) for name in _methods(one))
-    ]
-    assert {protocol for _, protocol in pairs} == {CrmSource, AdDestination, Confirms, *abilities}
+    abilities: dict[type, list[type]] = {
+        CrmSource: [ListsDeleted, ReadsAhead, Paces, KeepsWebhooks, WritesBack],
+        AdDestination: [Confirms, Adjusts, KnowsByContent, SendsTestEvents, Provisions, ReportsSpend],
+    }
+    for whole, parts in abilities.items():
+        classes = [cls for cls, protocol in pairs if protocol is whole]
+        pairs += [(cls, one) for one in parts for cls in classes if any(hasattr(cls, name) for name in _methods(one))]
+    assert {protocol for _, protocol in pairs} <= {*abilities, *(one for parts in abilities.values() for one in parts)}
     for cls, protocol in pairs:
         for name, wanted in _methods(protocol).items():
             assert _signature(getattr(cls, name)) == _signature(wanted), f"{cls.__name__}.{name}"

@@ -185,7 +185,7 @@ class PastSending:
 
     def _stopped(self, row: StoppedRow) -> Stopped:
         place = next((one for one in self._source.destinations if one.id == row.destination_id), None)
-        deadline = row.deadline_at if place is None else row.occurred_at + place.limits.age_with_click
+        deadline = row.deadline_at if place is None else row.occurred_at + place.limits.longest_age
         return row.as_stopped(
             mapped_target=self._targets.get((row.destination_id, row.milestone)),
             latest_deadline=deadline,

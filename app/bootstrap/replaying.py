@@ -231,7 +231,7 @@ class _Work:
         destination = self._destinations[row.destination_id]
         deadline = row.deadline_at
         if row.kind == DeliveryKind.UPLOAD.value:
-            deadline = row.occurred_at + self._services.openers.limits(destination.kind).age_with_click
+            deadline = row.occurred_at + self._services.openers.limits(destination.kind).longest_age
         return row.as_stopped(
             mapped_target=self._targets.get((row.source_id, row.destination_id, row.milestone)),
             latest_deadline=deadline,

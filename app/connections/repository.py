@@ -70,6 +70,10 @@ class DestinationRow:
     section_hash: str | None = field(repr=False)
     differs_from_file: bool
     created_at: int
+    adaptive_rows: int | None = None
+    clean_requests: int = 0
+    spend_read_at: int | None = None
+    spend_error: str | None = None
 
     def is_paused(self, now_ms: int) -> bool:
         """True while a fault or an operator keeps it from working."""

@@ -63,6 +63,22 @@ destinations = Table(
     Column("section_hash", Text),
     Column("differs_from_file", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", BigInteger, nullable=False),
+    Column("adaptive_rows", Integer),
+    Column("clean_requests", Integer, nullable=False, server_default="0"),
+    Column("spend_read_at", BigInteger),
+    Column("spend_error", Text),
+)
+
+# Codes of a platform that its connector's table does not know: counted, so that somebody is told.
+unknown_codes = Table(
+    "unknown_codes",
+    metadata,
+    Column("destination_id", BigInteger, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("destination_id", "code"),
 )
 
 # One milestone's target at one destination that the platform refused: it alone waits until a check clears it.
@@ -124,7 +140,17 @@ spend = Table(
     Column("currency", Text, nullable=False),
     Column("clicks", BigInteger),
     Column("impressions", BigInteger),
+    Column("destination_id", BigInteger),
+    Column("time_zone", Text),
+    Column("read_at", BigInteger),
     PrimaryKeyConstraint("platform", "campaign_id", "day"),
+)
+Index(
+    "ix_spend_destination",
+    spend.c.destination_id,
+    spend.c.day,
+    sqlite_where=text("destination_id IS NOT NULL"),
+    postgresql_where=text("destination_id IS NOT NULL"),
 )
 
 fx_rates = Table(

@@ -112,7 +112,7 @@ class Dispatcher:
             )
             ready, waiting = await self._decide(connection, destination, rows, now)
             await outbox.put_back(connection, claim_id, waiting, to_ms(now))
-            size = min(limits.rows, destination.batch_rows or limits.usual_rows)
+            size = min(limits.rows, destination.batch_rows or limits.rows)
             work = batches([replace(one, upload_id=claim_id) for one in ready], most_rows=size, most_targets=limits.targets)
             opened = await self._open_upload(connection, destination, claim_id + 1, work.pop(0), now) if work else []
         summary.waiting += sum(due is not None for _, _, _, due in waiting)

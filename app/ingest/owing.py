@@ -162,7 +162,7 @@ def _opening(
 
 
 def _deadline(terms: DestinationTerms, state: ConversionState) -> int:
-    return to_ms(state.occurred_at + terms.limits.age_with_click)
+    return to_ms(state.occurred_at + terms.limits.longest_age)
 
 
 def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:

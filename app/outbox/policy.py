@@ -20,6 +20,7 @@ from connectors.contract.results import (
     Retry,
     TargetRefused,
     Unmatched,
+    Unsupported,
     UploadResult,
     VerdictResult,
 )
@@ -126,7 +127,8 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
     limits = terms.limits
     by_click = bool(chosen.has & _mask(limits.click_identifiers))
     clicked_at = chosen.clicked_at if by_click else None
-    window = limits.age_with_click if by_click else limits.age_without_click
+    aged = limits.click_identifiers if limits.age_identifiers is None else limits.age_identifiers
+    window = limits.age_with_click if chosen.has & _mask(aged) else limits.age_without_click
     if now - owed.occurred_at > window or (
         clicked_at is not None and now - clicked_at > (limits.click_age or limits.age_with_click)
     ):
@@ -284,6 +286,8 @@ def settle(
             return Settlement(DeliveryState.PENDING, Reason.RETRY, due_before, code, counts=False)
         case TargetRefused(code=code, message=message):
             return Settlement(DeliveryState.PENDING, Reason.PAUSED, now + TARGET_PAUSE, code, message, counts=False)
+        case Unsupported(code, message):
+            return Settlement(DeliveryState.SKIPPED, Reason.UNSUPPORTED, code=code, message=message)
         case ConnectorError():
             return _after_failure(counted, due_before, deadline, result, now)
         case _:

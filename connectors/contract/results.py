@@ -38,10 +38,11 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A passing or unknown fault of this row: again, with growing pauses."""
+    """A passing or unknown fault of this row: again, with growing pauses. `is_known`: the connector's table has its code."""
 
     code: str
     message: str = ""
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,15 @@ class TargetRefused:
     message: str = ""
 
 
-UploadResult = Accepted | AlreadyThere | Rejected | Later | Retry | NotProcessed | TargetRefused
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A correction that cannot be taken here, as the grant or the conversion does not allow it; what was uploaded stays."""
+
+    code: str
+    message: str = ""
+
+
+UploadResult = Accepted | AlreadyThere | Rejected | Later | Retry | NotProcessed | TargetRefused | Unsupported
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from connectors.contract.conversions import Target, UploadRow
 from connectors.contract.destination import DestinationLimits
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult
+from connectors.contract.versions import ApiVersion
 from tests.integration.recorder_rig import LIMITS, World, contact, deal, world_of
 
 PAGES = 10
@@ -33,6 +34,9 @@ class Platform:
 
     async def upload(self, rows: Sequence[UploadRow], now: datetime) -> Sequence[UploadResult]:
         return [Accepted()] * len(rows)
+
+    def api_versions(self) -> Sequence[ApiVersion]:
+        return ()
 
 
 class Desk:

@@ -27,7 +27,6 @@ START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LEASE = PullLease("pull:1", "me", 1)
 LIMITS = DestinationLimits(
     rows=1000,
-    usual_rows=1000,
     age_with_click=timedelta(days=90),
     age_without_click=timedelta(days=90),
     identifiers=frozenset({Identifier.EMAIL_SHA256}),

@@ -19,6 +19,7 @@ from connectors.contract.destination import FOREVER, DestinationLimits
 from connectors.contract.errors import Effect, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, NotProcessed, Rejected, Unnamed, UploadResult, VerdictReply, Verdicts
+from connectors.contract.versions import ApiVersion
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 IDENTIFIERS = {Identifier.EMAIL_SHA256: "aa"}
@@ -44,7 +45,6 @@ class Fake:
     kind: ClassVar[str] = "fake"
     limits: ClassVar[DestinationLimits] = DestinationLimits(
         rows=1000,
-        usual_rows=1000,
         age_with_click=timedelta(days=90),
         age_without_click=timedelta(days=90),
         identifiers=frozenset(IDENTIFIERS),
@@ -62,6 +62,9 @@ class Fake:
     async def upload(self, rows: Sequence[UploadRow], now: datetime) -> Sequence[UploadResult]:
         self.sent.append([row.conversion_id for row in rows])
         return self.answer(rows)
+
+    def api_versions(self) -> Sequence[ApiVersion]:
+        return ()
 
 
 class World:

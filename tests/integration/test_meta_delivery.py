@@ -33,7 +33,7 @@ async def test_one_bad_row_in_a_thousand_costs_its_neighbours_some_requests_only
     async with owed_to_meta(database, 1000) as (owed, platform):
         owed.batch_rows = batch_rows
         platform.refuses[uid_of(bad)] = GraphError("Invalid parameter", 100, 2804048)
-        without = 1 if batch_rows else 1000 // owed.connector.limits.usual_rows
+        without = 1 if batch_rows else 1000 // owed.connector.limits.rows
 
         summary = await owed.drain()
 

@@ -20,6 +20,7 @@ from connectors.contract.results import (
     Rejected,
     Retry,
     TargetRefused,
+    Unsupported,
     UploadResult,
 )
 from connectors.http.auth import Auth, StaticToken
@@ -123,7 +124,7 @@ def _target(name: str, action: str, result: UploadResult | None) -> Finding:
             return Finding(subject, FindingStatus.UNPROVEN, f"Google waits ({code}); uploads wait by themselves, some six hours")
         case Rejected(code, said):
             return Finding(subject, FindingStatus.FAILED, f"Google refuses every event: {_words(code, said)}", EVENT_MEND)
-        case Retry(code) | NotProcessed(code):
+        case Retry(code) | NotProcessed(code) | Unsupported(code):
             return Finding(subject, FindingStatus.UNPROVEN, f"Google gave no judgement: {code}", WAIT_MEND)
         case _:
             assert_never(result)

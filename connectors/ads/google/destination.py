@@ -20,6 +20,7 @@ from connectors.contract.errors import Effect, UnexpectedReply
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult, VerdictLost, VerdictReply
 from connectors.contract.tokens import TokenStore
+from connectors.contract.versions import ApiVersion
 from connectors.http.auth import Auth, Lock, OAuthRefresh, ServiceAccountJwt, StaticToken
 from connectors.http.client import Clock, Hooks, HttpClient, Sleep
 from connectors.http.rate_limit import Rate, RateLimits
@@ -133,6 +134,10 @@ class GoogleDestination:
             return draft.results(read_refusal(reply, draft, now))
         receipt = _receipt(reply)
         return draft.results([Accepted(receipt, position) for position in range(len(draft.rows))])
+
+    def api_versions(self) -> Sequence[ApiVersion]:
+        """The Data Manager API; Google has named no last day of v1."""
+        return [ApiVersion("Google Data Manager API", self._settings.api_version)]
 
     async def verdict(self, receipt: str, sent: int, now: datetime) -> VerdictReply:
         """What became of the `sent` rows accepted under this receipt. Raises ConnectorError where the call failed."""

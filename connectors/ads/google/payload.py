@@ -28,7 +28,6 @@ MOST_DESTINATIONS = 10
 
 LIMITS = DestinationLimits(
     rows=2000,
-    usual_rows=500,
     # Google takes more, but does not say whether a verdict's indices count the request's events or each destination's.
     targets=1,
     age_with_click=timedelta(days=90),

@@ -17,7 +17,6 @@ from connectors.ads.google.errors import (
     refusal,
 )
 from connectors.ads.google.payload import Draft
-from connectors.ads.google.replies import as_list, as_object, as_text
 from connectors.contract.errors import (
     AuthenticationFailed,
     ConnectorError,
@@ -30,6 +29,7 @@ from connectors.contract.errors import (
 from connectors.contract.results import Later, NotProcessed, Rejected, Retry, TargetRefused, UploadResult
 from connectors.http.reply import Reply, retry_after
 from connectors.http.scrub import scrub
+from connectors.upload.json_values import as_list, as_object, as_text
 
 # Google writes `events[3].x`, and in places `events.events[3].x`; destinations alike.
 _EVENT = re.compile(r"(?:^|\.)events\[(\d+)\]")

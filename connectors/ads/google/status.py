@@ -6,7 +6,6 @@ from datetime import datetime
 
 from connectors.ads.google.errors import TOO_RECENT_DELAY, Meaning, late, late_code
 from connectors.ads.google.payload import action_of
-from connectors.ads.google.replies import as_list, as_object, as_text, as_whole
 from connectors.contract.errors import Effect, UnexpectedReply
 from connectors.contract.results import (
     AlreadyThere,
@@ -21,6 +20,7 @@ from connectors.contract.results import (
     VerdictResult,
     Verdicts,
 )
+from connectors.upload.json_values import as_list, as_object, as_text, as_whole
 
 # Google's guide says FAILURE where its enum says FAILED.
 _FAILED = frozenset({"FAILED", "FAILURE"})

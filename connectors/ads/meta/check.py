@@ -7,12 +7,12 @@ from http import HTTPStatus
 from connectors.ads.meta.errors import APP_MEND, DATASET_MEND, PERMISSION_MEND, TOKEN_MEND, Meaning, meaning_of, mend_of
 from connectors.ads.meta.payload import EVENT_NAME, PURCHASE, LocalCode, is_event_name
 from connectors.ads.meta.refusals import read_fault
-from connectors.ads.meta.replies import as_text
 from connectors.ads.meta.settings import MetaSettings, Mode
 from connectors.contract.conversions import Target
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.http.reply import Reply
+from connectors.upload.json_values import as_text
 
 OK, FAILED, UNPROVEN = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
 FIELDS = "id,name,is_crm,is_consolidated_container,is_unavailable,last_fired_time,owner_business"

@@ -11,7 +11,6 @@ import httpx
 from connectors.ads.meta.check import check_dataset
 from connectors.ads.meta.payload import LIMITS, build
 from connectors.ads.meta.refusals import failure_of, read_refusal
-from connectors.ads.meta.replies import as_whole
 from connectors.ads.meta.settings import MetaSettings, TokenPlace
 from connectors.ads.meta.usage import pause_asked
 from connectors.contract.conversions import Target, UploadRow
@@ -20,9 +19,11 @@ from connectors.contract.errors import Effect, RateLimited, UnexpectedReply
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult
 from connectors.contract.tokens import TokenStore
+from connectors.contract.versions import ApiVersion
 from connectors.http.auth import Auth, Lock, StaticToken
 from connectors.http.client import Clock, Hooks, HttpClient, Sleep
 from connectors.http.reply import Reply
+from connectors.upload.json_values import as_whole
 
 __all__ = ["MetaDestination", "MetaSettings"]
 
@@ -107,6 +108,10 @@ class MetaDestination:
             return draft.results(read_refusal(reply, draft))
         _check_count(reply, len(draft.rows))
         return draft.results([Accepted()] * len(draft.rows))
+
+    def api_versions(self) -> Sequence[ApiVersion]:
+        """The Graph API of the Conversions API."""
+        return [ApiVersion("Meta Graph API", self._settings.api_version)]
 
     def _stay_away_while_asked(self, now: datetime) -> None:
         """The reply before said that the allowance is nearly used: wait before Meta throttles."""

@@ -44,7 +44,6 @@ _TOO_BROAD = (frozenset({"ct", "st", "zp", "country"}), frozenset({"fn"}), froze
 # Using the API, payload specification and deduplication pages of the Conversions API (2026-11).
 LIMITS = DestinationLimits(
     rows=1000,
-    usual_rows=200,
     targets=1000,
     age_with_click=timedelta(days=7),
     age_without_click=timedelta(days=7),

@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 from connectors.ads.meta.errors import BLOCK_PAUSE, THROTTLE_PAUSE, Meaning, code_text, mend_of, refusal
 from connectors.ads.meta.payload import Draft
-from connectors.ads.meta.replies import as_list, as_object, as_text, as_whole, parsed
 from connectors.ads.meta.usage import regain_of
 from connectors.contract.errors import (
     AuthenticationFailed,
@@ -21,6 +20,7 @@ from connectors.contract.errors import (
 from connectors.contract.results import NotProcessed, Rejected, Retry, UploadResult
 from connectors.http.reply import Reply, retry_after
 from connectors.http.scrub import scrub
+from connectors.upload.json_values import as_list, as_object, as_text, as_whole, parsed
 
 # Fields of ours beside `data`: where one of these is blamed, no row is at fault.
 _REQUEST_FIELDS = frozenset({"test_event_code", "access_token", "appsecret_proof", "partner_agent"})

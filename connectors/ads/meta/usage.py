@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from connectors.ads.meta.errors import LONGEST_PAUSE, THROTTLE_PAUSE
-from connectors.ads.meta.replies import as_list, as_object, as_whole, parsed
+from connectors.upload.json_values import as_list, as_object, as_whole, parsed
 
 # From here on Meta may throttle at any time.
 ENOUGH_PERCENT = 80

@@ -59,7 +59,6 @@ YES, NO, UNKNOWN = (Consent(state, state) for state in (ConsentState.GRANTED, Co
 
 LIMITS = DestinationLimits(
     rows=1000,
-    usual_rows=1000,
     age_with_click=90 * DAY,
     age_without_click=60 * DAY,
     identifiers=frozenset({Identifier.EMAIL_SHA256, Identifier.GCLID}),
