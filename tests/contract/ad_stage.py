@@ -106,7 +106,7 @@ class AdStage(Protocol):
         ...
 
     def clicked(self, number: int, at: datetime) -> None:
-        """This person's click (or lead form) was at this instant; ten days before the stage's first instant without it."""
+        """The click (or lead form) of a person was at this instant; ten days before the stage's first instant without it."""
         ...
 
     def refuse(self, row: UploadRow, code: str) -> None:
