@@ -8,6 +8,7 @@ from typing import Protocol
 import httpx
 
 from connectors.ads.google.destination import GoogleDestination
+from connectors.ads.linkedin.destination import LinkedInDestination
 from connectors.ads.meta.destination import MetaDestination
 from connectors.contract.destination import AdDestination
 from connectors.contract.source import CrmSource, WebhookParser, WebhookReply, WebhookRequest
@@ -80,6 +81,7 @@ SOURCES: Mapping[str, type[OpenableSource]] = {
 }
 DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
     GoogleDestination.kind: GoogleDestination,
+    LinkedInDestination.kind: LinkedInDestination,
     MetaDestination.kind: MetaDestination,
 }
 

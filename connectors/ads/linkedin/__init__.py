@@ -1,0 +1,1 @@
+"""LinkedIn through its Conversions API: conversions of CRM leads, spend, conversion rules."""
