@@ -106,10 +106,12 @@ class HttpClient:
         clock: Clock,
         sleep: Sleep = asyncio.sleep,
         is_stale_token: Callable[[Reply], bool] | None = None,
+        is_readers: Callable[[Reply], bool] | None = None,
     ) -> None:
         """`base_url` is asked for each request, after the token is known, where it is a function.
 
-        `is_stale_token` names replies other than 401 that mean an expired token (none of them has any effect).
+        `is_stale_token` names replies other than 401 that mean an expired token (none of them has any effect), `is_readers`
+        refusals that concern single rows or targets, whatever their status: they are handed to the vendor's code.
         """
         self._client = client
         self._vendor = vendor
@@ -121,6 +123,7 @@ class HttpClient:
         self._clock = clock
         self._sleep = sleep
         self._is_stale_token = is_stale_token
+        self._is_readers = is_readers
 
     async def read(
         self,
@@ -229,6 +232,8 @@ class HttpClient:
             error = self._classify(reply)
             if error is not None:
                 return error
+        if reply.status >= httpx.codes.BAD_REQUEST and self._is_readers is not None and self._is_readers(reply):
+            return None
         words = vendor_message(reply)
         answer = f"{self._what(call.method, call.path)}: answered {reply.status}" + (f": {words}" if words else "")
         code = vendor_code(reply)

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.contract.ad_stage import AdStage
+from tests.contract.ad_stages import AD_STAGES
 from tests.contract.crm_stage import Clock, CrmStage
 from tests.contract.reading import Reading
 from tests.contract.stages import STAGES
@@ -24,3 +26,9 @@ async def reading(stage: CrmStage) -> Reading:
     await made.select()
     stage.clock.go_on(timedelta(0))
     return made
+
+
+@pytest.fixture(params=sorted(AD_STAGES))
+def ad(request: pytest.FixtureRequest) -> AdStage:
+    """An ad account that has counted nothing yet."""
+    return AD_STAGES[request.param](Clock(BEGINS_AT))

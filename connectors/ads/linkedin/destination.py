@@ -12,7 +12,7 @@ from connectors.ads.linkedin import provision, spend
 from connectors.ads.linkedin.api import Api
 from connectors.ads.linkedin.check import check_account
 from connectors.ads.linkedin.payload import LIMITS, build
-from connectors.ads.linkedin.refusals import failure_of, judge_element, read_refusal, read_statuses
+from connectors.ads.linkedin.refusals import failure_of, is_of_rows, judge_element, read_refusal, read_statuses
 from connectors.ads.linkedin.settings import LinkedInSettings
 from connectors.ads.linkedin.versions import API, sunset_of
 from connectors.contract.conversions import Target, UploadRow
@@ -76,6 +76,7 @@ class LinkedInDestination:
             base_url=settings.base_url,
             auth=auth,
             classify=lambda reply: failure_of(reply, clock()),
+            is_readers=is_of_rows,
             rate_limits=RateLimits({"general": REQUESTS}, clock, sleep),
             hooks=hooks,
             clock=clock,

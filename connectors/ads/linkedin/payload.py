@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from connectors.contract.conversions import DeliveryKind, Identifier, Money, UploadRow
+from connectors.contract.conversions import MICROS, DeliveryKind, Identifier, Money, UploadRow
 from connectors.contract.destination import DestinationLimits
 from connectors.contract.results import NotProcessed, Rejected, TargetRefused, UploadResult
 from connectors.upload.draft import Draft, Json
@@ -119,6 +119,7 @@ def _milliseconds(at: datetime) -> int:
 
 
 def _amount(money: Money) -> str:
-    """A decimal string with two decimals at most: more are not documented, so a third (KWD) is rounded."""
-    value = money.quantised()
-    return str(min((value, value.quantize(_CENT)), key=lambda one: len(str(one))))
+    """A decimal string with two decimals at most: more are not documented, so a third (KWD) is rounded away, once."""
+    exact = money.quantised()
+    cents = (Decimal(money.amount_micros) / MICROS).quantize(_CENT)
+    return str(exact if len(str(exact)) <= len(str(cents)) else cents)

@@ -79,6 +79,11 @@ def failure_of(reply: Reply, now: datetime) -> ConnectorError | None:
             return None
 
 
+def is_of_rows(reply: Reply) -> bool:
+    """True where a refusal concerns events or their rules: LinkedIn says 403 and 404 of a rule too."""
+    return read_fault(reply).meaning in (Meaning.ROW, Meaning.TARGET, Meaning.SIZE)
+
+
 def read_refusal(reply: Reply, draft: Draft) -> Sequence[UploadResult]:
     """One result for each event of a refused upload that is no failure of the whole call: LinkedIn takes all or none.
 

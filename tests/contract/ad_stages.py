@@ -1,0 +1,21 @@
+"""Which simulated ad platforms there are: what passes on one must pass on all."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from tests.contract.ad_stage import AdAbility, AdStage
+from tests.contract.crm_stage import Clock
+from tests.contract.linkedin_stage import LinkedInStage
+
+
+class MakesAnAdStage(Protocol):
+    """A class of stages."""
+
+    abilities: frozenset[AdAbility]
+
+    def __call__(self, clock: Clock) -> AdStage: ...
+
+
+AD_STAGES: Mapping[str, MakesAnAdStage] = {
+    "linkedin": LinkedInStage,
+}
