@@ -6,6 +6,7 @@ from typing import Protocol
 from tests.contract.ad_stage import AdAbility, AdStage
 from tests.contract.crm_stage import Clock
 from tests.contract.linkedin_stage import LinkedInStage
+from tests.contract.tiktok_stage import TikTokStage
 
 
 class MakesAnAdStage(Protocol):
@@ -18,4 +19,5 @@ class MakesAnAdStage(Protocol):
 
 AD_STAGES: Mapping[str, MakesAnAdStage] = {
     "linkedin": LinkedInStage,
+    "tiktok": TikTokStage,
 }
