@@ -26,6 +26,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[0-9A-Fa-f]{32,}"), "[digest]"),
     (re.compile(r"(?<![A-Za-z0-9_+~-])(?=[A-Za-z_+~-]*\d)[A-Za-z0-9_+~-]{24,}=*"), "[token]"),
     (re.compile(r"(?<![A-Za-z0-9_+~-])(?![A-Z_]+\b)[A-Za-z0-9_+~-]{40,}=*"), "[token]"),
+    # Shorter ids of clicks and leads: lower case letters and five digits or more in one word.
+    (re.compile(r"(?<![\w.-])(?=[\w.-]*[a-z])(?=(?:[\w.-]*[0-9]){5})[\w.-]{12,}"), "[token]"),
     (re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|\b[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){4,7}\b"), "[ip]"),
     (re.compile(r"\+?\d(?:[\s().\-/\u2010-\u2015]{0,3}\d){6,}"), "[number]"),
 )
