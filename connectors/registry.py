@@ -10,6 +10,7 @@ import httpx
 from connectors.ads.google.destination import GoogleDestination
 from connectors.ads.linkedin.destination import LinkedInDestination
 from connectors.ads.meta.destination import MetaDestination
+from connectors.ads.microsoft.destination import MicrosoftDestination
 from connectors.ads.tiktok.destination import TikTokDestination
 from connectors.contract.destination import AdDestination
 from connectors.contract.source import CrmSource, WebhookParser, WebhookReply, WebhookRequest
@@ -84,6 +85,7 @@ DESTINATIONS: Mapping[str, type[OpenableDestination]] = {
     GoogleDestination.kind: GoogleDestination,
     LinkedInDestination.kind: LinkedInDestination,
     MetaDestination.kind: MetaDestination,
+    MicrosoftDestination.kind: MicrosoftDestination,
     TikTokDestination.kind: TikTokDestination,
 }
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from tests.contract.ad_stage import AdAbility, AdStage
 from tests.contract.crm_stage import Clock
 from tests.contract.linkedin_stage import LinkedInStage
+from tests.contract.microsoft_stage import MicrosoftStage
 from tests.contract.tiktok_stage import TikTokStage
 
 
@@ -19,5 +20,6 @@ class MakesAnAdStage(Protocol):
 
 AD_STAGES: Mapping[str, MakesAnAdStage] = {
     "linkedin": LinkedInStage,
+    "microsoft": MicrosoftStage,
     "tiktok": TikTokStage,
 }
