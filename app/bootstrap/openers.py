@@ -117,6 +117,8 @@ class Openers:
             connector=self.stored_destination(row),
             is_shadow=row.mode == "shadow",
             batch_rows=row.batch_rows,
+            adaptive_rows=row.adaptive_rows,
+            clean_requests=row.clean_requests,
             paused_targets=frozenset(pause.target for pause in pauses.get(destination_id, ())),
         )
 

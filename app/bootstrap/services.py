@@ -198,7 +198,9 @@ async def open_services(
         openers=openers,
         contexts=contexts,
         poller=poller,
-        dispatcher=Dispatcher(database, openers, keyring, clock, holder, contexts, sleep, is_stopping=stopping.is_set),
+        dispatcher=Dispatcher(
+            database, openers, keyring, clock, holder, contexts, sleep, fingerprint=fingerprints.of, is_stopping=stopping.is_set
+        ),
         verdicts=VerdictCollector(database, openers, clock),
         holder=holder,
         http=http,

@@ -207,6 +207,13 @@ async def set_batch_rows(connection: AsyncConnection, destination_id: int, batch
     await connection.execute(update(destinations).where(destinations.c.id == destination_id).values(batch_rows=batch_rows))
 
 
+async def set_adaptive_rows(connection: AsyncConnection, destination_id: int, rows: int | None, clean: int) -> None:
+    """Remember how many rows of a request a platform takes now, and how many requests in a row were clean."""
+    await connection.execute(
+        update(destinations).where(destinations.c.id == destination_id).values(adaptive_rows=rows, clean_requests=clean)
+    )
+
+
 async def pause(connection: AsyncConnection, role: Role, connection_id: int, reason: str, until_ms: int | None) -> None:
     """Stop a connection because of a fault, until an instant or (None) until a check clears it; never for less than before."""
     table = _table(role)

@@ -18,6 +18,11 @@ class Batchable(Protocol):
         ...
 
     @property
+    def form(self) -> str:
+        """Only rows of one form go together."""
+        ...
+
+    @property
     def most_together(self) -> int | None:
         """The most rows of a request in which it may go, where a late verdict named no row; None: no such bound."""
         ...
@@ -27,7 +32,7 @@ Row = TypeVar("Row", bound=Batchable)
 
 
 def batches(rows: Sequence[Row], *, most_rows: int, most_targets: int) -> list[list[Row]]:
-    """Fill requests in order, rows with a bound of their own first; a row that does not fit opens the next request.
+    """Fill requests in order, form by form, rows with a bound of their own first; what does not fit opens the next request.
 
     Where a request holds one target, the rows of a target stand together, so that turns of targets do not cut requests short.
     """
@@ -38,14 +43,14 @@ def batches(rows: Sequence[Row], *, most_rows: int, most_targets: int) -> list[l
     made: list[list[Row]] = []
     targets: set[str] = set()
     keys: set[tuple[str, str]] = set()
-    bound: int | None = None
-    for row in sorted(rows, key=lambda one: (one.most_together or most_rows, firsts.get(one.target, 0))):
-        key = (row.key, row.target)
-        is_full = not made or row.most_together != bound or len(made[-1]) >= min(most_rows, bound or most_rows)
+    like: tuple[str, int | None] | None = None
+    for row in sorted(rows, key=lambda one: (one.form, one.most_together or most_rows, firsts.get(one.target, 0))):
+        key, kind = (row.key, row.target), (row.form, row.most_together)
+        is_full = kind != like or len(made[-1]) >= min(most_rows, row.most_together or most_rows)
         if is_full or key in keys or (row.target not in targets and len(targets) >= most_targets):
             made.append([])
             targets, keys = set(), set()
-            bound = row.most_together
+            like = kind
         made[-1].append(row)
         targets.add(row.target)
         keys.add(key)

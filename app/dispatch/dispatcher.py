@@ -15,17 +15,31 @@ from app.db.ids import take_ids
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.batching import batches, halves
+from app.dispatch.instants import Fingerprint, moved_apart
 from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready, SourceTerms
 from app.dispatch.model import Terms as MappingTerms
 from app.dispatch.people import candidates_of, sealed_identities, with_survivors
-from app.dispatch.rows import chosen, content, identifiers, identity, owed, target, terms, upload_row
+from app.dispatch.rows import chosen, identifiers, identity, made_ready, owed, terms, upload_row
+from app.dispatch.sizing import Size
 from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
+from app.outbox.code_repository import count_unknown
 from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
 from app.outbox.repository import ClaimedRow
 from app.outbox.states import DeliveryState, Reason
+from connectors.contract.conversions import DeliveryKind
+from connectors.contract.destination import Adjusts, KnowsByContent
 from connectors.contract.errors import ConnectorError, Effect, UnexpectedReply
-from connectors.contract.results import Accepted, AlreadyThere, NotProcessed, Rejected, Retry, TargetRefused, UploadResult
+from connectors.contract.results import (
+    Accepted,
+    AlreadyThere,
+    NotProcessed,
+    Rejected,
+    Retry,
+    TargetRefused,
+    Unsupported,
+    UploadResult,
+)
 
 log = structlog.get_logger()
 
@@ -46,17 +60,26 @@ class Opener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A drainer's turn: the fence of the lease under which it claimed, and what came of the drain so far."""
+    """A drainer's turn: the fence of the lease under which it claimed, what came of the drain, how many rows go together."""
 
     destination: OpenDestination
     fence: int
     summary: DrainSummary
+    size: Size
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of one request. `is_part`: of a request that was refused, so that it says nothing of a good size."""
+
+    rows: list[Ready]
+    is_part: bool = False
 
 
 class Dispatcher:
     """Drains destinations. One drainer per destination at a time (lease `drain:<id>`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is a seam of its own
         self,
         database: Database,
         destinations: Destinations,
@@ -66,6 +89,7 @@ class Dispatcher:
         terms: MappingTerms,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
+        fingerprint: Fingerprint,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
@@ -75,6 +99,7 @@ class Dispatcher:
         self._holder = holder
         self._terms = terms
         self._sleep = sleep
+        self._fingerprint = fingerprint
         self._is_stopping = is_stopping
 
     async def drain(self, destination_id: int) -> DrainSummary:
@@ -100,7 +125,8 @@ class Dispatcher:
             if fence is None:
                 summary.is_busy = True
                 return False
-            turn = Turn(destination, fence, summary)
+            size = Size.of(limits.rows, destination.batch_rows, destination.adaptive_rows, destination.clean_requests)
+            turn = Turn(destination, fence, summary, size)
             claim_id = await take_ids(connection, 2)
             rows = await outbox.claim(
                 connection,
@@ -112,24 +138,27 @@ class Dispatcher:
             )
             ready, waiting = await self._decide(connection, destination, rows, now)
             await outbox.put_back(connection, claim_id, waiting, to_ms(now))
-            size = min(limits.rows, destination.batch_rows or limits.rows)
-            work = batches([replace(one, upload_id=claim_id) for one in ready], most_rows=size, most_targets=limits.targets)
-            opened = await self._open_upload(connection, destination, claim_id + 1, work.pop(0), now) if work else []
+            going = [replace(one, upload_id=claim_id) for one in ready]
+            work = [Batch(rows) for rows in batches(going, most_rows=size.rows, most_targets=limits.targets)]
+            opened = Batch([])
+            if work:
+                opened.rows = await self._open_upload(connection, destination, claim_id + 1, work.pop(0).rows, now)
         summary.waiting += sum(due is not None for _, _, _, due in waiting)
         summary.stopped += sum(due is None for _, _, _, due in waiting)
         await self._work_off(turn, opened, work)
         return len(rows) == limits.rows and not summary.failure and not summary.is_busy
 
-    async def _work_off(self, turn: Turn, opened: list[Ready], work: list[list[Ready]]) -> None:
+    async def _work_off(self, turn: Turn, opened: Batch, work: list[Batch]) -> None:
         """Send batch after batch; the first one's upload was opened with the claim."""
-        while (opened or work) and not turn.summary.is_busy:
-            if opened:
+        while (opened.rows or work) and not turn.summary.is_busy:
+            if opened.rows:
                 work[:0] = await self._send(turn, opened)
-                opened = []
+                opened = Batch([])
             elif turn.summary.failure or self._is_stopping():
-                await self._give_back(turn, work.pop(0))
+                await self._give_back(turn, work.pop(0).rows)
             else:
-                opened = await self._begin(turn, work.pop(0))
+                batch = work.pop(0)
+                opened = Batch(await self._begin(turn, batch.rows), batch.is_part)
 
     async def _holds(self, connection: AsyncConnection, turn: Turn, unsent: int) -> bool:
         """Renew this turn's very lease; False where it ran out or another drainer took over, whose rows must not be touched."""
@@ -152,6 +181,8 @@ class Dispatcher:
         self, connection: AsyncConnection, destination: OpenDestination, upload_id: int, batch: Sequence[Ready], now: datetime
     ) -> list[Ready]:
         """What is about to be sent is written first: the upload, and the frozen content of each row that is still ours."""
+        if isinstance(destination.connector, KnowsByContent):
+            batch = await moved_apart(connection, destination.id, destination.connector, batch, self._fingerprint)
         ours = await outbox.freeze(connection, [chosen(one) for one in batch], upload_id, to_ms(now + LEASE))
         carried = [replace(one, upload_id=upload_id) for one in batch if one.row.id in ours]
         if carried:
@@ -200,13 +231,12 @@ class Dispatcher:
             except Exception:  # noqa: BLE001 whatever is wrong with it, it is this row's alone
                 unreadable.append(row)
                 continue
-            source = sources[row.source_id]
-            ready.append(Ready(row, target(row, destination, source), person, why, content(row), known, source.kind))
+            ready.append(made_ready(row, person, why, known, destination, sources[row.source_id]))
         return ready, unreadable
 
-    async def _send(self, turn: Turn, batch: Sequence[Ready]) -> list[list[Ready]]:
+    async def _send(self, turn: Turn, sent: Batch) -> list[Batch]:
         """One request; what is left to send of it, split, where the platform processed nothing because of a neighbour."""
-        destination = turn.destination
+        destination, batch = turn.destination, sent.rows
         turn.summary.requests += 1
         results: Sequence[UploadResult]
         try:
@@ -219,15 +249,21 @@ class Dispatcher:
         if len(again) == 1 and not named:
             code = next(result.code for result in results if isinstance(result, NotProcessed))
             results, again = [Retry(code or "not_processed")], []
-        await self._settle(turn, batch, results)
+        await self._settle(turn, batch, results, learns=not sent.is_part)
         if not again:
             return []
-        return [again] if named else halves(again)
+        return [Batch(rows, is_part=True) for rows in ([again] if named else halves(again))]
 
     async def _upload(self, destination: OpenDestination, batch: Sequence[Ready]) -> Sequence[UploadResult]:
         """Exactly one result for each row, or a ConnectorError, whatever the connector does."""
+        rows, connector = [upload_row(one) for one in batch], destination.connector
         try:
-            results = await destination.connector.upload([upload_row(one) for one in batch], self._clock())
+            if rows[0].kind is DeliveryKind.UPLOAD:
+                results = await connector.upload(rows, self._clock())
+            elif isinstance(connector, Adjusts):
+                results = await connector.adjust(rows, self._clock())
+            else:
+                results = [Unsupported("correction_unsupported")] * len(rows)
         except ConnectorError:
             raise
         except Exception as error:
@@ -239,7 +275,7 @@ class Dispatcher:
             raise UnexpectedReply(message, effect=Effect.UNKNOWN)
         return results
 
-    async def _settle(self, turn: Turn, batch: Sequence[Ready], results: Sequence[UploadResult]) -> None:
+    async def _settle(self, turn: Turn, batch: Sequence[Ready], results: Sequence[UploadResult], *, learns: bool) -> None:
         destination, summary, upload_id, now = turn.destination, turn.summary, batch[0].upload_id, self._clock()
         pairs = [(one, result) for one, result in zip(batch, results, strict=True) if not isinstance(result, NotProcessed)]
         settled = [
@@ -249,6 +285,8 @@ class Dispatcher:
         rejected = sum(isinstance(result, Rejected) for _, result in pairs)
         receipt = next((one.receipt for one in results if isinstance(one, Accepted) and one.receipt is not None), None)
         after = destination.connector.limits.verdict_after
+        unknown = [result.code for _, result in pairs if isinstance(result, Retry) and not result.is_known]
+        has_learnt = learns and turn.size.learn(results)
 
         async def write(connection: AsyncConnection) -> int:
             await outbox.close_upload(
@@ -263,8 +301,13 @@ class Dispatcher:
             for one, result in pairs:
                 if isinstance(result, TargetRefused):
                     await connections.pause_target(connection, destination.id, one.target, result.code, to_ms(now))
+            if has_learnt:
+                await connections.set_adaptive_rows(connection, destination.id, turn.size.adaptive, turn.size.clean)
+            await count_unknown(connection, destination.id, unknown, to_ms(now))
             return await outbox.settle(connection, upload_id, settled, to_ms(now))
 
+        if unknown:
+            log.error("code.unknown", destination=destination.name, codes=sorted(set(unknown)), rows=len(unknown))
         self._note_lost(turn, await self._surely(write), len(settled))
         summary.sent += len(pairs)
         summary.accepted += accepted

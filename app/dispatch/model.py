@@ -30,6 +30,8 @@ class OpenDestination:
     connector: AdDestination
     is_shadow: bool = False
     batch_rows: int | None = None
+    adaptive_rows: int | None = None
+    clean_requests: int = 0
     paused_targets: frozenset[str] = frozenset()
 
 
@@ -59,7 +61,10 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A row that goes, with its frozen content. `upload_id`: the claim or upload under which it stands, its fence."""
+    """A row that goes, with its frozen content. `upload_id`: the claim or upload under which it stands, its fence.
+
+    `form`: rows of different forms never share a request (conversions and corrections; what the platform wants apart).
+    """
 
     row: ClaimedRow
     target: str
@@ -67,8 +72,11 @@ class Ready:
     why: str
     money: Money | None
     identifiers: Mapping[Identifier, str] = field(repr=False)
+    sent_at: datetime
     source_kind: str = ""
     upload_id: int = 0
+    vendor_key: str | None = None
+    form: str = ""
 
     @property
     def key(self) -> str:

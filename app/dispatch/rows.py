@@ -1,5 +1,8 @@
 """From a claimed row to what is decided on, frozen and sent (pure)."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 import orjson
 
 from app.dispatch.model import MilestoneTerms, OpenDestination, Ready, SourceTerms
@@ -23,6 +26,7 @@ def owed(row: ClaimedRow) -> Owed:
         is_frozen=row.is_frozen,
         frozen_person=row.person_id if row.is_frozen else None,
         first_unknown_at=row.first_unknown_at,
+        unknown_tries=row.unknown_tries,
         upload=row.upload,
     )
 
@@ -50,8 +54,15 @@ def target(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) -
 
 
 def identity(row: ClaimedRow, person: Candidate) -> int | None:
-    """The identity that is sent: frozen at the first try, the person's latest before."""
-    return row.identity_id if row.is_frozen else person.identity_id
+    """The identity that is sent: frozen at the first try, the person's latest before; a correction has its upload's."""
+    if row.is_frozen:
+        return row.identity_id
+    return person.identity_id if row.upload_identity_id is None else row.upload_identity_id
+
+
+def instant(row: ClaimedRow) -> datetime:
+    """The instant that is sent: frozen at the first try, the conversion's before; a correction has its upload's."""
+    return (row.sent_at if row.is_frozen else None) or row.upload_sent_at or row.occurred_at
 
 
 def content(row: ClaimedRow) -> Money | None:
@@ -76,6 +87,8 @@ def chosen(one: Ready) -> Chosen:
         identity_id=identity(one.row, one.person),
         amount_micros=one.money.amount_micros if one.money else None,
         currency=one.money.currency if one.money else None,
+        sent_at=one.sent_at,
+        vendor_key=one.vendor_key,
     )
 
 
@@ -86,10 +99,34 @@ def upload_row(one: Ready) -> UploadRow:
         conversion_id=one.row.conversion_uid,
         milestone=one.row.milestone,
         target=Target.of(orjson.loads(one.target)),
-        occurred_at=one.row.occurred_at,
+        occurred_at=one.sent_at,
         identifiers=one.identifiers,
         consent=one.person.consent,
         money=one.money,
         clicked_at=one.person.clicked_at,
         source_kind=one.source_kind,
+    )
+
+
+def made_ready(
+    row: ClaimedRow,
+    person: Candidate,
+    why: str,
+    known: Mapping[Identifier, str],
+    destination: OpenDestination,
+    source: SourceTerms,
+) -> Ready:
+    """A row that goes, as it stands before it is frozen."""
+    apart = destination.connector.limits.apart
+    return Ready(
+        row=row,
+        target=target(row, destination, source),
+        person=person,
+        why=why,
+        money=content(row),
+        identifiers=known,
+        sent_at=instant(row),
+        source_kind=source.kind,
+        vendor_key=row.vendor_key,
+        form=f"{row.kind}/{'apart' if apart & known.keys() else ''}",
     )

@@ -16,7 +16,7 @@ from app.mapping.document import parse_document
 from app.mapping.mistakes import DocumentInvalid
 from app.mapping.repository import active
 from app.mapping.selection import identity_on_deals
-from app.outbox import repository as outbox
+from app.outbox import erasure_repository as outbox
 from app.secrets import Keyring
 from connectors.contract.conversions import Consent, ConsentState
 from connectors.contract.records import RecordRef, RecordState

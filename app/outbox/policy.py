@@ -64,6 +64,7 @@ class Owed:
     is_frozen: bool = False
     frozen_person: int | None = None
     first_unknown_at: datetime | None = None
+    unknown_tries: int = 0
     upload: tuple[DeliveryState, Reason] | None = None
 
 
@@ -141,11 +142,8 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
 def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     """What stops or delays a delivery whoever it is for."""
     unknown = owed.first_unknown_at
-    if unknown is not None:
-        window = terms.limits.dedup_window
-        is_past_dedup = window is None or now - unknown >= window - SENDING_TAKES
-        if is_past_dedup or now >= owed.deadline_at:
-            return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
+    if unknown is not None and (now >= owed.deadline_at or not _may_repeat(owed.unknown_tries, unknown, terms.limits, now)):
+        return Stop(DeliveryState.UNCERTAIN, Reason.UNKNOWN_EFFECT)
     if not terms.is_mapped:
         return Stop(DeliveryState.SKIPPED, Reason.UNMAPPED)
     is_correction = owed.kind is not DeliveryKind.UPLOAD
@@ -171,6 +169,13 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
     if owed.kind is DeliveryKind.RETRACT or owed.is_frozen:
         return None
     return _by_value(owed, terms, now)
+
+
+def _may_repeat(unknown_tries: int, first_at: datetime, limits: DestinationLimits, now: datetime) -> bool:
+    """After a lost answer: inside the platform's dedup window, or as often as is dared where it documents none."""
+    if limits.dedup_window is None:
+        return max(1, unknown_tries) <= limits.unproven_repeats
+    return now - first_at < limits.dedup_window - SENDING_TAKES
 
 
 def _before_upload(owed: Owed, terms: Terms, now: datetime) -> Decision | None:

@@ -15,15 +15,14 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
-    or_,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among, insert_rows, is_sqlite, listed, lists, update_rows
-from app.db.instants import from_ms, optional_from_ms, optional_ms
-from app.db.tables import conversions, deal_people, deliveries, destinations, records, tries, uploads
+from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
+from app.db.tables import conversions, deliveries, destinations, tries, uploads
 from app.outbox.policy import Settlement
 from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import DeliveryKind
@@ -33,7 +32,10 @@ UPLOAD = DeliveryKind.UPLOAD.value
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
-    """A claimed delivery with its conversion. `upload`: state and reason of the upload that a correction is about."""
+    """A claimed delivery with its conversion. `sent_at`: the instant that is sent, frozen at the first try.
+
+    `upload`: state and reason of the upload that a correction is about; `upload_sent_at`, `upload_identity_id`: how it was sent.
+    """
 
     id: int
     source_id: int
@@ -60,8 +62,13 @@ class ClaimedRow:
     identity_id: int | None
     person_id: int | None
     first_unknown_at: datetime | None
+    unknown_tries: int = 0
+    sent_at: datetime | None = None
+    vendor_key: str | None = None
     most_together: int | None = None
     upload: tuple[DeliveryState, Reason] | None = None
+    upload_sent_at: datetime | None = None
+    upload_identity_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class Chosen:
     identity_id: int | None
     amount_micros: int | None
     currency: str | None
+    sent_at: datetime
+    vendor_key: str | None = None
 
 
 async def claim(
@@ -134,7 +143,14 @@ def _claimed_rows(*, for_sqlite: bool) -> Select[Any]:
         first.c.kind == UPLOAD,
     )
     return (
-        select(deliveries, conversions, first.c.state.label("upload_state"), first.c.reason.label("upload_reason"))
+        select(
+            deliveries,
+            conversions,
+            first.c.state.label("upload_state"),
+            first.c.reason.label("upload_reason"),
+            first.c.sent_at.label("upload_sent_at"),
+            first.c.identity_id.label("upload_identity_id"),
+        )
         .join(conversions, conversions.c.id == deliveries.c.conversion_id)
         .outerjoin(first, corrected)
         .where(listed(deliveries.c.id, "ids", for_sqlite=for_sqlite))
@@ -159,6 +175,7 @@ async def _count_lost_tries(connection: AsyncConnection, lost: Sequence[Any], no
             .where(among(connection, deliveries.c.id, [row.id for row in tried]))
             .values(
                 first_unknown_at=func.coalesce(deliveries.c.first_unknown_at, upload.started_at),
+                unknown_tries=deliveries.c.unknown_tries + 1,
                 tries=deliveries.c.tries + 1,
                 counted=deliveries.c.counted + 1,
             )
@@ -204,8 +221,13 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         identity_id=optional("deliveries_identity_id"),
         person_id=optional("deliveries_person_id"),
         first_unknown_at=optional_from_ms(optional("deliveries_first_unknown_at")),
+        unknown_tries=number("deliveries_unknown_tries"),
+        sent_at=optional_from_ms(optional("deliveries_sent_at")),
+        vendor_key=words("deliveries_vendor_key"),
         most_together=optional("deliveries_most_together"),
         upload=None if (state := words("upload_state")) is None else (DeliveryState(state), Reason(str(row["upload_reason"]))),
+        upload_sent_at=optional_from_ms(optional("upload_sent_at")),
+        upload_identity_id=optional("upload_identity_id"),
     )
 
 
@@ -269,6 +291,8 @@ async def freeze(connection: AsyncConnection, chosen: Sequence[Chosen], upload_i
             "identity_id": one.identity_id,
             "sent_amount_micros": one.amount_micros,
             "sent_currency": one.currency,
+            "sent_at": to_ms(one.sent_at),
+            "vendor_key": one.vendor_key,
             "frozen": True,
             "upload_id": upload_id,
             "due_at": lease_end_ms,
@@ -315,6 +339,7 @@ async def settle(
                 "counted": row.counted + outcome.counts,
                 "frozen": row.is_frozen or outcome.had_effect,
                 "first_unknown_at": optional_ms(unknown) if unknown or not outcome.is_unknown else started_ms,
+                "unknown_tries": row.unknown_tries + outcome.is_unknown,
                 "position": outcome.position,
                 "most_together": most_together or row.most_together,
                 "settled_at": None if outcome.due_at is not None else now_ms,
@@ -357,40 +382,3 @@ async def put_back(
         for row, state, reason, due_at in decided
     ]
     return await update_rows(connection, deliveries, rows, key=("id",), where=_MINE)
-
-
-async def erase_waiting(connection: AsyncConnection, lead_ids: Sequence[int], now_ms: int) -> int:
-    """What waits to be sent of forgotten people alone goes no more; of a deal with another person on it, theirs goes on.
-
-    What a platform may have after a lost answer is `uncertain`: that it may be counted must be heard, and it is not sent again.
-    """
-    others = (
-        select(deal_people.c.deal_id)
-        .join(records, records.c.id == deal_people.c.person_id)
-        .where(records.c.lead_id.is_not(None), ~among(connection, records.c.lead_id, lead_ids))
-        .where(deal_people.c.deal_id == conversions.c.record_id)
-    )
-    theirs = select(conversions.c.id).where(
-        among(connection, conversions.c.lead_id, lead_ids), or_(conversions.c.scope_kind != "deal", ~exists(others))
-    )
-    bound = and_(deliveries.c.frozen, among(connection, deliveries.c.person_id, lead_ids))
-    mine = (
-        select(deal_people.c.deal_id)
-        .join(records, records.c.id == deal_people.c.person_id)
-        .where(among(connection, records.c.lead_id, lead_ids))
-    )
-    on_deals = select(conversions.c.id).where(conversions.c.record_id.in_(mine))
-    near = select(conversions.c.id).where(among(connection, conversions.c.lead_id, lead_ids)).union(on_deals)
-    waiting = (
-        deliveries.c.state == DeliveryState.PENDING.value,
-        deliveries.c.conversion_id.in_(near),
-        or_(deliveries.c.conversion_id.in_(theirs), bound),
-    )
-    settled = {"due_at": None, "settled_at": now_ms, "identity_id": None}
-    unknown = {"state": DeliveryState.UNCERTAIN.value, "reason": Reason.UNKNOWN_EFFECT.value, **settled}
-    erased = {"state": DeliveryState.SKIPPED.value, "reason": Reason.ERASED.value, **settled}
-    first = await connection.execute(
-        update(deliveries).where(*waiting, deliveries.c.first_unknown_at.is_not(None)).values(unknown)
-    )
-    second = await connection.execute(update(deliveries).where(*waiting).values(erased))
-    return first.rowcount + second.rowcount

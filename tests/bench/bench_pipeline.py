@@ -17,6 +17,7 @@ from connectors.contract.destination import DestinationLimits
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, UploadResult
 from connectors.contract.versions import ApiVersion
+from tests.fingerprints import told
 from tests.integration.recorder_rig import LIMITS, World, contact, deal, world_of
 
 PAGES = 10
@@ -121,5 +122,5 @@ async def _drain(world: World, desk: Desk, clock: Callable[[], datetime]) -> tup
     async with world.database.write() as connection:  # the rig holds every lease when it records
         await connection.execute(text("UPDATE leases SET until = 0 WHERE name LIKE 'drain:%'"))
     started = time.perf_counter()
-    drained = await Dispatcher(world.database, desk, keyring, clock, "bench", desk).drain(1)
+    drained = await Dispatcher(world.database, desk, keyring, clock, "bench", desk, fingerprint=told).drain(1)
     return drained, time.perf_counter() - started

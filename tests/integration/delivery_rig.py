@@ -24,6 +24,7 @@ from connectors.http.auth import StaticToken
 from connectors.simulators.faults import FaultPlan, FaultyTransport
 from connectors.simulators.google import Account, Click, ConversionAction, GooglePlatform, create_google
 from connectors.simulators.meta import Dataset, MetaPlatform, Token, create_meta
+from tests.fingerprints import told
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CLICKED_AT = NOW - timedelta(days=2)
@@ -78,7 +79,7 @@ class Owed:
 
     async def drain(self) -> DrainSummary:
         """Send what is due."""
-        return await Dispatcher(self.database, self, self, self.clock, "one", self).drain(1)
+        return await Dispatcher(self.database, self, self, self.clock, "one", self, fingerprint=told).drain(1)
 
     async def found(self) -> dict[str, Found]:
         """How each conversion's delivery stands."""

@@ -20,6 +20,7 @@ from connectors.contract.errors import Effect, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding
 from connectors.contract.results import Accepted, NotProcessed, Rejected, Unnamed, UploadResult, VerdictReply, Verdicts
 from connectors.contract.versions import ApiVersion
+from tests.fingerprints import told
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 IDENTIFIERS = {Identifier.EMAIL_SHA256: "aa"}
@@ -86,7 +87,7 @@ class World:
         return sealed
 
     async def drain(self, holder: str = "one") -> DrainSummary:
-        return await Dispatcher(self.database, self, self, self.clock, holder, self, self.wait).drain(1)
+        return await Dispatcher(self.database, self, self, self.clock, holder, self, self.wait, fingerprint=told).drain(1)
 
     async def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -260,8 +261,8 @@ async def test_a_drainer_that_lost_its_lease_sends_nothing_more(database: Databa
     world.fake.answer = slow
     original = Dispatcher._settle
 
-    async def taken_over(self: Dispatcher, *given: object) -> None:
-        await original(self, *given)  # type: ignore[arg-type]  # as it was called
+    async def taken_over(self: Dispatcher, *given: object, learns: bool) -> None:
+        await original(self, *given, learns=learns)  # type: ignore[arg-type]  # as it was called
         until = to_ms(world.clock.now + LEASE)
         async with database.write() as connection:
             await connection.execute(update(leases).values(holder="two", until=until))

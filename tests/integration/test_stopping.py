@@ -9,6 +9,7 @@ from app.db.tables import leases
 from app.dispatch.dispatcher import Dispatcher
 from app.ingest.poller import Poller
 from connectors.contract.records import ObjectKind
+from tests.fingerprints import told
 from tests.integration.delivery_rig import owed_to_google
 from tests.integration.recorder_rig import LEASE, world_of
 from tests.integration.test_turns import SlowCrm
@@ -18,7 +19,9 @@ async def test_a_stopping_dispatcher_sends_no_further_batch_and_keeps_no_claim(d
     """Rows that stay claimed by a process that is gone wait for minutes, and then count as a try of unknown effect."""
     async with owed_to_google(database, 5) as (owed, platform):
         owed.batch_rows = 2
-        drainer = Dispatcher(database, owed, owed, owed.clock, "one", owed, is_stopping=lambda: len(platform.received()) > 0)
+        drainer = Dispatcher(
+            database, owed, owed, owed.clock, "one", owed, fingerprint=told, is_stopping=lambda: len(platform.received()) > 0
+        )
 
         summary = await drainer.drain(1)
         again = await drainer.drain(1)

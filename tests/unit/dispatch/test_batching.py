@@ -8,6 +8,7 @@ class Row:
     key: str
     target: str = "lead"
     most_together: int | None = None
+    form: str = ""
 
 
 def keys(made: list[list[Row]]) -> list[list[str]]:
@@ -47,3 +48,10 @@ def test_halves_of_one_row_are_itself() -> None:
     """A single row cannot be split further."""
     assert keys(halves([Row("a"), Row("b"), Row("c")])) == [["a"], ["b", "c"]]
     assert keys(halves([Row("a")])) == [["a"]]
+
+
+def test_forms_never_share_a_request() -> None:
+    """A correction goes to another address than a conversion, and a platform's own leads to another event set."""
+    rows = [Row("a", form="upload"), Row("b", form="retract"), Row("c", form="upload"), Row("d", form="upload/apart")]
+
+    assert keys(batches(rows, most_rows=9, most_targets=9)) == [["b"], ["a", "c"], ["d"]]
