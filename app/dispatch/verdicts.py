@@ -12,6 +12,7 @@ from app.db.instants import optional_ms, to_ms
 from app.db.session import Database
 from app.dispatch.model import Destinations, OpenDestination
 from app.outbox import verdict_repository as outbox
+from app.outbox.code_repository import count_unknown
 from app.outbox.policy import pause_until, settle_verdict
 from app.outbox.verdict_repository import DueVerdict
 from connectors.contract.destination import Confirms
@@ -96,6 +97,8 @@ class VerdictCollector:
             outcomes = [(row, settle_verdict(result, row.counted, row.deadline_at, now)) for row, result in results]
             halved = max(1, upload.sent // 2) if isinstance(reply, Unnamed) else None
             await outbox.settle_verdicts(connection, upload.id, outcomes, to_ms(now), most_together=halved)
+            unknown = [result.code for _, result in results if isinstance(result, Retry) and not result.is_known]
+            await count_unknown(connection, destination.id, unknown, to_ms(now))
             for row, result in results:
                 if isinstance(result, TargetRefused):
                     await connections.pause_target(connection, destination.id, row.target, result.code, to_ms(now))

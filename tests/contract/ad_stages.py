@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tests.contract.ad_stage import AdAbility, AdStage
 from tests.contract.crm_stage import Clock
+from tests.contract.google_stage import GoogleStage
 from tests.contract.linkedin_stage import LinkedInStage
 from tests.contract.microsoft_stage import MicrosoftStage
 from tests.contract.tiktok_stage import TikTokStage
@@ -19,6 +20,7 @@ class MakesAnAdStage(Protocol):
 
 
 AD_STAGES: Mapping[str, MakesAnAdStage] = {
+    "google": GoogleStage,
     "linkedin": LinkedInStage,
     "microsoft": MicrosoftStage,
     "tiktok": TikTokStage,

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import assert_never
 
 from connectors.ads.google.errors import ACCOUNT_MEND, MENDS, TARGET_MEND, TOKEN_CODES, TOKEN_MEND
-from connectors.ads.google.payload import CONVERSION_ACTION, LocalCode, is_action_id
+from connectors.ads.google.payload import CONVERSION_ACTION, is_action_id
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Target, UploadRow
 from connectors.contract.errors import AuthenticationFailed, ConnectorError, RequestRefused
 from connectors.contract.findings import Finding, FindingStatus
@@ -24,6 +24,7 @@ from connectors.contract.results import (
     UploadResult,
 )
 from connectors.http.auth import Auth, StaticToken
+from connectors.upload.judging import LocalCode
 
 EVENT_AGE = timedelta(hours=1)
 # Belongs to nobody: the domain is reserved for examples (RFC 2606).
@@ -106,9 +107,7 @@ def _target(name: str, action: str, result: UploadResult | None) -> Finding:
     """What Google said of the made-up event; None where it was not asked."""
     subject = f"target:{name}"
     if not is_action_id(action):
-        message = (
-            f"{LocalCode.INVALID_CONVERSION_ACTION_ID}: a conversion action's id is a number (ctId in the account's address)"
-        )
+        message = f"{LocalCode.TARGET_INVALID}: a conversion action's id is a number (ctId in the account's address)"
         return Finding(subject, FindingStatus.FAILED, message, TARGET_MEND)
     match result:
         case None:

@@ -3,15 +3,14 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 from connectors.ads.google.settings import Encoding, GoogleSettings
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, UploadRow
-from connectors.contract.currencies import CURRENCIES
 from connectors.contract.destination import FOREVER, DestinationLimits
-from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
+from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, Unsupported, UploadResult
+from connectors.upload.draft import Draft, Json
+from connectors.upload.judging import LocalCode, is_digest, refused_consent, refused_money
 
 CONVERSION_ACTION = "conversion_action"
 REFERENCE_PREFIX = "action-"
@@ -28,8 +27,8 @@ MOST_DESTINATIONS = 10
 
 LIMITS = DestinationLimits(
     rows=2000,
-    # Google takes more, but does not say whether a verdict's indices count the request's events or each destination's.
-    targets=1,
+    requests_per_minute=300,
+    targets=MOST_DESTINATIONS,
     age_with_click=timedelta(days=90),
     age_without_click=timedelta(days=63),
     identifiers=frozenset(_SINGLE) | _ADDRESS,
@@ -39,6 +38,7 @@ LIMITS = DestinationLimits(
     dedup_window=FOREVER,
     verdict_after=timedelta(minutes=30),
     restates=True,
+    retracts=True,
     correction_after=timedelta(hours=24),
     correction_within=timedelta(days=54),
     target_settings=frozenset({CONVERSION_ACTION}),
@@ -46,86 +46,49 @@ LIMITS = DestinationLimits(
 
 _TRANSACTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~/+-]{1,63}")
 _ACTION_ID = re.compile(r"[0-9]{1,20}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CLICK_ID = re.compile(r"[A-Za-z0-9._~=+/%-]{2,512}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _POSTAL_CODE = re.compile(r"(?=[A-Za-z -]*[0-9])[A-Za-z0-9][A-Za-z0-9 -]{1,11}")
 _PLACEHOLDERS = frozenset({"null", "undefined", "none", "nan", "n/a", "na", "test", "gclid", "transactionid", "transaction_id"})
 
-Json = dict[str, object]
 
+def build(
+    rows: Sequence[UploadRow],
+    settings: GoogleSettings,
+    now: datetime,
+    *,
+    kind: DeliveryKind = DeliveryKind.UPLOAD,
+    validate_only: bool = False,
+) -> Draft:
+    """The request for all rows of a kind (uploads or restatements) that may be sent together.
 
-class LocalCode(StrEnum):
-    """Why a row was not sent, decided here; Google's own word where it has one."""
-
-    EVENT_TOO_OLD = "EVENT_TOO_OLD"
-    EVENT_IN_FUTURE = "EVENT_IN_FUTURE"
-    TOO_RECENT_CONVERSION = "TOO_RECENT_CONVERSION"
-    CONVERSION_EXPIRED = "CONVERSION_EXPIRED"
-    INVALID_TRANSACTION_ID = "INVALID_TRANSACTION_ID"
-    INVALID_CONVERSION_ACTION_ID = "INVALID_CONVERSION_ACTION_ID"
-    INVALID_CURRENCY_CODE = "INVALID_CURRENCY_CODE"
-    NEGATIVE_VALUE = "NEGATIVE_VALUE"
-    REQUIRED_FIELD_MISSING = "REQUIRED_FIELD_MISSING"
-    INVALID_CLICK_ID = "INVALID_CLICK_ID"
-    INVALID_SHA256_FORMAT = "INVALID_SHA256_FORMAT"
-    NO_IDENTIFIERS_PROVIDED = "NO_IDENTIFIERS_PROVIDED"
-    DENIED_CONSENT = "DENIED_CONSENT"
-    UNKNOWN_CONSENT = "UNKNOWN_CONSENT"
-    WBRAID_NOT_ADJUSTABLE = "WBRAID_NOT_ADJUSTABLE"
-    RETRACTION_NOT_SUPPORTED = "RETRACTION_NOT_SUPPORTED"
-    DUPLICATE_IN_REQUEST = "DUPLICATE_IN_REQUEST"
-    TOO_MANY_EVENTS = "TOO_MANY_EVENTS"
-    TOO_MANY_DESTINATIONS = "TOO_MANY_DESTINATIONS"
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A request, and what became of the rows that are not in it.
-
-    `rows` and `actions` hold, for each of `events[]`, its row's place and its conversion action; `destinations` holds the
-    conversion action of each of `destinations[]`; `local` the results by row.
+    Events stand by destination, those of destinations with more events first. Google does not say whether a
+    verdict's indices count the events of the request or those of the destination. In this order
+    the two readings of an index never fit the same destination, but for the first, where they are one.
     """
-
-    body: Json = field(repr=False)
-    rows: tuple[int, ...]
-    actions: tuple[str, ...]
-    destinations: tuple[str, ...]
-    local: Mapping[int, UploadResult]
-
-    def results(self, of_events: Sequence[UploadResult]) -> list[UploadResult]:
-        """One result for each row, in order, from those of the events."""
-        by_row = {**self.local, **dict(zip(self.rows, of_events, strict=True))}
-        return [by_row[row] for row in range(len(by_row))]
-
-
-def build(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime, *, validate_only: bool = False) -> Draft:
-    """The request for all rows that may be sent together."""
-    events: list[Json] = []
-    sent: list[tuple[int, str]] = []
     local: dict[int, UploadResult] = {}
-    destinations: dict[str, Json] = {}
+    events: dict[str, list[tuple[int, Json]]] = {}
     keys: set[tuple[str, str]] = set()
     for place, row in enumerate(rows):
         action = row.target.get(CONVERSION_ACTION) or ""
         key = (row.conversion_id, action)
-        event = _refused(row, action, now) or _event(row, action, settings, now)
+        event = _refused(row, action, kind, now) or _event(row, action, settings, now)
         if isinstance(event, dict):
-            event = _unfit(key, keys, destinations, len(events)) or event
+            event = _unfit(key, keys, events) or event
         if not isinstance(event, dict):
             local[place] = event
             continue
-        events.append(event)
-        sent.append((place, action))
+        events.setdefault(action, []).append((place, event))
         keys.add(key)
-        destinations.setdefault(action, _destination(action, settings))
+    order = sorted(events, key=lambda action: -len(events[action]))
     body: Json = {
-        "destinations": list(destinations.values()),
-        "events": events,
+        "destinations": [_destination(action, settings) for action in order],
+        "events": [event for action in order for _, event in events[action]],
         "encoding": settings.encoding.value,
         "validateOnly": validate_only,
     }
-    return Draft(body, tuple(row for row, _ in sent), tuple(action for _, action in sent), tuple(destinations), local)
+    places = tuple(place for action in order for place, _ in events[action])
+    return Draft(body, places, tuple(action for action in order for _ in events[action]), local)
 
 
 def is_action_id(action: str) -> bool:
@@ -141,14 +104,16 @@ def action_of(destination: Mapping[str, object]) -> str:
     return reference.removeprefix(REFERENCE_PREFIX) if isinstance(reference, str) else ""
 
 
-def _unfit(key: tuple[str, str], keys: set[tuple[str, str]], destinations: Mapping[str, Json], sent: int) -> NotProcessed | None:
+def _unfit(
+    key: tuple[str, str], keys: set[tuple[str, str]], events: Mapping[str, Sequence[tuple[int, Json]]]
+) -> NotProcessed | None:
     """Why a good row must wait for another request: Google refuses both of two equal ones, and all of too many."""
     if key in keys:
         return NotProcessed(LocalCode.DUPLICATE_IN_REQUEST)
-    if sent >= LIMITS.rows:
-        return NotProcessed(LocalCode.TOO_MANY_EVENTS)
-    if key[1] not in destinations and len(destinations) >= MOST_DESTINATIONS:
-        return NotProcessed(LocalCode.TOO_MANY_DESTINATIONS)
+    if len(keys) >= LIMITS.rows:
+        return NotProcessed(LocalCode.TOO_MANY_ROWS)
+    if key[1] not in events and len(events) >= MOST_DESTINATIONS:
+        return NotProcessed(LocalCode.TOO_MANY_TARGETS)
     return None
 
 
@@ -163,51 +128,38 @@ def _destination(action: str, settings: GoogleSettings) -> Json:
     return destination
 
 
-def _refused(row: UploadRow, action: str, now: datetime) -> UploadResult | None:
+def _refused(row: UploadRow, action: str, kind: DeliveryKind, now: datetime) -> UploadResult | None:
     """What bars a row whatever its identifiers are."""
-    if row.kind is DeliveryKind.RETRACT:
-        return Rejected(LocalCode.RETRACTION_NOT_SUPPORTED, "the Data Manager API documents no retraction")
+    if row.kind is not kind:
+        return Rejected(LocalCode.CORRECTION_UNSUPPORTED, f"{row.kind} goes by another request than {kind}")
     if not is_action_id(action):
-        return TargetRefused(action, LocalCode.INVALID_CONVERSION_ACTION_ID, "a conversion action's id is a number")
+        return TargetRefused(action, LocalCode.TARGET_INVALID, "a conversion action's id is a number")
     # A purely numeric or one-character id fails the whole request live, and validateOnly does not notice (2026-08).
     is_placeholder = row.conversion_id.lower() in _PLACEHOLDERS or row.conversion_id.isdigit()
     if is_placeholder or not _TRANSACTION_ID.fullmatch(row.conversion_id):
-        return Rejected(LocalCode.INVALID_TRANSACTION_ID, "the conversion's id is none that Google takes")
-    return _refused_consent(row.consent) or _refused_time(row, now) or _refused_money(row)
+        return Rejected(LocalCode.EVENT_ID_INVALID, "the conversion's id is none that Google takes")
+    return refused_consent(row.consent) or _refused_time(row, now) or _refused_value(row)
 
 
-def _refused_consent(consent: Consent) -> Rejected | None:
-    if consent.allows_sending:
-        return None
-    is_denied = ConsentState.DENIED in (consent.ad_user_data, consent.ad_personalization)
-    return Rejected(LocalCode.DENIED_CONSENT if is_denied else LocalCode.UNKNOWN_CONSENT)
-
-
-def _refused_time(row: UploadRow, now: datetime) -> Later | Rejected | None:
+def _refused_time(row: UploadRow, now: datetime) -> Later | Unsupported | None:
     if row.occurred_at > now:
         return Later(row.occurred_at, LocalCode.EVENT_IN_FUTURE)
     if row.kind is not DeliveryKind.RESTATE:
         return None
     if now - row.occurred_at < LIMITS.correction_after:
-        return Later(row.occurred_at + LIMITS.correction_after, LocalCode.TOO_RECENT_CONVERSION)
+        return Later(row.occurred_at + LIMITS.correction_after, LocalCode.CORRECTION_TOO_EARLY)
     if now - row.occurred_at > LIMITS.correction_within:
-        return Rejected(LocalCode.CONVERSION_EXPIRED, "Google restates conversions of the last 54 days")
+        return Unsupported(LocalCode.CORRECTION_TOO_LATE, "Google restates conversions of the last 54 days")
     return None
 
 
-def _refused_money(row: UploadRow) -> Rejected | None:
-    if row.money is None:
-        if row.kind is DeliveryKind.RESTATE:
-            return Rejected(LocalCode.REQUIRED_FIELD_MISSING, "a restatement needs its new value")
-        return None
-    if row.money.amount_micros < 0:
-        return Rejected(LocalCode.NEGATIVE_VALUE, "a conversion's value is not below zero")
-    if row.money.currency not in CURRENCIES:
-        return Rejected(LocalCode.INVALID_CURRENCY_CODE, "the currency is none of ISO 4217")
-    return None
+def _refused_value(row: UploadRow) -> Rejected | None:
+    if row.money is None and row.kind is DeliveryKind.RESTATE:
+        return Rejected(LocalCode.VALUE_MISSING, "a restatement needs its new value")
+    return refused_money(row.money)
 
 
-def _event(row: UploadRow, action: str, settings: GoogleSettings, now: datetime) -> Json | Rejected:
+def _event(row: UploadRow, action: str, settings: GoogleSettings, now: datetime) -> Json | Rejected | Unsupported:
     """The event, without the identifiers that would sink the request; refused where none is left."""
     click = _click_id(row.identifiers)
     people = _user_identifiers(row.identifiers, settings.encoding)
@@ -216,7 +168,7 @@ def _event(row: UploadRow, action: str, settings: GoogleSettings, now: datetime)
     if _is_too_old(row, now, has_click=click is not None):
         return Rejected(LocalCode.EVENT_TOO_OLD, "older than Google takes")
     if row.kind is DeliveryKind.RESTATE and click is not None and click[0] is Identifier.WBRAID:
-        return Rejected(LocalCode.WBRAID_NOT_ADJUSTABLE, "Google restates no conversion of a wbraid click")
+        return Unsupported(LocalCode.CORRECTION_UNSUPPORTED, "Google restates no conversion of a wbraid click")
     event: Json = {
         "destinationReferences": [REFERENCE_PREFIX + action],
         "transactionId": row.conversion_id,
@@ -241,12 +193,12 @@ def _click_id(identifiers: Mapping[Identifier, str]) -> tuple[Identifier, str] |
 def _user_identifiers(identifiers: Mapping[Identifier, str], encoding: Encoding) -> list[Json]:
     found: list[Json] = []
     for name, one in (("emailAddress", Identifier.EMAIL_GOOGLE_SHA256), ("phoneNumber", Identifier.PHONE_SHA256)):
-        if _DIGEST.fullmatch(identifiers.get(one, "")):
+        if is_digest(identifiers.get(one, "")):
             found.append({name: _encoded(identifiers[one], encoding)})
     postal_code, country = identifiers.get(Identifier.POSTAL_CODE, ""), identifiers.get(Identifier.COUNTRY, "")
     names = [identifiers.get(one, "") for one in _NAMES]
     # An incomplete or unreadable address fails the request, so it stays out as a whole.
-    if all(map(_DIGEST.fullmatch, names)) and _POSTAL_CODE.fullmatch(postal_code) and _COUNTRY.fullmatch(country):
+    if all(map(is_digest, names)) and _POSTAL_CODE.fullmatch(postal_code) and _COUNTRY.fullmatch(country):
         given, family = (_encoded(name, encoding) for name in names)
         address: Json = {"givenName": given, "familyName": family, "regionCode": country, "postalCode": postal_code}
         found.append({"address": address})
@@ -259,11 +211,8 @@ def _encoded(digest: str, encoding: Encoding) -> str:
 
 def _nothing_left(identifiers: Mapping[Identifier, str]) -> LocalCode:
     """What was wrong with the only identifiers there were."""
-    if any(identifiers.get(one) for one in CLICK_IDS):
-        return LocalCode.INVALID_CLICK_ID
-    if any(identifiers.get(one) for one in (Identifier.EMAIL_GOOGLE_SHA256, Identifier.PHONE_SHA256)):
-        return LocalCode.INVALID_SHA256_FORMAT
-    return LocalCode.NO_IDENTIFIERS_PROVIDED
+    is_bad = any(identifiers.get(one) for one in _SINGLE)
+    return LocalCode.IDENTIFIERS_INVALID if is_bad else LocalCode.IDENTIFIERS_INSUFFICIENT
 
 
 def _is_too_old(row: UploadRow, now: datetime, *, has_click: bool) -> bool:

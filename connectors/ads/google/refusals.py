@@ -16,7 +16,6 @@ from connectors.ads.google.errors import (
     Meaning,
     refusal,
 )
-from connectors.ads.google.payload import Draft
 from connectors.contract.errors import (
     AuthenticationFailed,
     ConnectorError,
@@ -29,6 +28,7 @@ from connectors.contract.errors import (
 from connectors.contract.results import Later, NotProcessed, Rejected, Retry, TargetRefused, UploadResult
 from connectors.http.reply import Reply, retry_after
 from connectors.http.scrub import scrub
+from connectors.upload.draft import Draft
 from connectors.upload.json_values import as_list, as_object, as_text
 
 # Google writes `events[3].x`, and in places `events.events[3].x`; destinations alike.
@@ -173,17 +173,18 @@ def _raise_where_nobody_can_pass(fault: Fault, status: int) -> None:
 def _named(violations: Sequence[Violation], draft: Draft, now: datetime) -> dict[int, UploadResult]:
     """Results of the events that the violations name, by themselves or by their destination."""
     named: dict[int, UploadResult] = {}
+    destinations = tuple(dict.fromkeys(draft.targets))
     for violation in violations:
         event = violation.index(_EVENT, len(draft.rows))
-        place = violation.index(_DESTINATION, len(draft.destinations))
+        place = violation.index(_DESTINATION, len(destinations))
         if event is None and place is None:
             continue
-        action = draft.actions[event] if event is not None else draft.destinations[place or 0]
+        action = draft.targets[event] if event is not None else destinations[place or 0]
         result = result_of(violation, action, now)
         if event is not None and not isinstance(result, TargetRefused):
             concerned = [event]
         else:
-            concerned = [other for other, its_action in enumerate(draft.actions) if its_action == action]
+            concerned = [other for other, its_action in enumerate(draft.targets) if its_action == action]
         for one in concerned:
             if one not in named or _weight(result) > _weight(named[one]):
                 named[one] = result
@@ -194,8 +195,8 @@ def _unnamed(violation: Violation, draft: Draft, now: datetime) -> list[UploadRe
     """Nobody is named: the dispatcher halves the request until a single row, or a single target, stands alone."""
     count = len(draft.rows)
     is_of_target = violation.meaning in (Meaning.TARGET, Meaning.LATER)
-    if count == 1 or (is_of_target and len(draft.destinations) == 1):
-        return [result_of(violation, draft.destinations[0], now)] * count
+    if count == 1 or (is_of_target and len(set(draft.targets)) == 1):
+        return [result_of(violation, draft.targets[0], now)] * count
     return [NotProcessed(violation.code)] * count
 
 
@@ -208,6 +209,8 @@ def result_of(violation: Violation, action: str, now: datetime) -> UploadResult:
             return TargetRefused(action, violation.code, violation.message)
         case Meaning.LATER:
             return Later(now + TOO_RECENT_DELAY, violation.code)
+        case Meaning.UNKNOWN:
+            return Retry(violation.code, violation.message, is_known=False)
         case _:
             return Retry(violation.code, violation.message)
 

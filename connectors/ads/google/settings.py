@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from connectors.ads.google.versions import ADS_VERSION, DATA_MANAGER_VERSION
+from connectors.upload.text_settings import TextSettings
+
 BASE_URL = "https://datamanager.googleapis.com"
+ADS_BASE_URL = "https://googleads.googleapis.com"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 an address
-API_VERSION = "v1"
+API_VERSION = DATA_MANAGER_VERSION
 
 CREDENTIAL_SETTINGS = ("service_account_json", "client_id", "client_secret", "refresh_token", "access_token")
 KNOWN_SETTINGS = (
@@ -21,6 +25,8 @@ KNOWN_SETTINGS = (
     "event_source",
     "encoding",
     "record_indices_base",
+    "ads_api_version",
+    "retractions",
 )
 
 _ACCOUNT_ID = re.compile(r"[0-9]{3,20}")
@@ -36,6 +42,20 @@ class EventSource(StrEnum):
     PHONE = "PHONE"
     MESSAGE = "MESSAGE"
     OTHER = "OTHER"
+
+
+class Retractions(StrEnum):
+    """AUTO: by the Google Ads API where the grant reaches it. OFF: none."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class IndexBase(StrEnum):
+    """The first index in a status reply."""
+
+    ZERO = "0"
+    ONE = "1"
 
 
 class Encoding(StrEnum):
@@ -90,27 +110,31 @@ class GoogleSettings:
     event_source: EventSource = EventSource.WEB
     encoding: Encoding = Encoding.HEX
     record_indices_base: int = 0
+    ads_base_url: str = ADS_BASE_URL
+    ads_api_version: str = ADS_VERSION
+    retracts: bool = True
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> "GoogleSettings":
         """Read text settings; ValueError names the key that is missing, unknown or unreadable, never its value."""
-        unknown = sorted(set(values) - set(KNOWN_SETTINGS))
-        if unknown:
-            raise ValueError(f"Google has no setting `{unknown[0]}`; there are {', '.join(KNOWN_SETTINGS)}")
-        given = {name: value.strip() for name, value in values.items() if value.strip()}
-        account_id = _account_id(given, "account_id")
+        texts = TextSettings("Google", values, KNOWN_SETTINGS)
+        account_id = _account_id(texts, "account_id")
         if account_id is None:
             raise ValueError("Google needs the setting `account_id`")
+        base_url = texts.url("base_url", BASE_URL)
         return cls(
             account_id=account_id,
-            credentials=_credentials(given),
-            login_account_id=_account_id(given, "login_account_id"),
-            base_url=_url(given, "base_url", BASE_URL),
-            token_url=_url(given, "token_url", TOKEN_URL),
-            api_version=_matching(given, "api_version", API_VERSION, _API_VERSION),
-            event_source=EventSource(_choice(given, "event_source", EventSource.WEB, list(EventSource))),
-            encoding=Encoding(_choice(given, "encoding", Encoding.HEX, list(Encoding))),
-            record_indices_base=int(_choice(given, "record_indices_base", "0", ["0", "1"])),
+            credentials=_credentials(texts.given),
+            login_account_id=_account_id(texts, "login_account_id"),
+            base_url=base_url,
+            ads_base_url=ADS_BASE_URL if base_url == BASE_URL else base_url,
+            token_url=texts.url("token_url", TOKEN_URL),
+            api_version=texts.matching("api_version", API_VERSION, _API_VERSION, f"a version such as {API_VERSION}"),
+            ads_api_version=texts.matching("ads_api_version", ADS_VERSION, _API_VERSION, f"a version such as {ADS_VERSION}"),
+            event_source=texts.choice("event_source", EventSource.WEB),
+            encoding=texts.choice("encoding", Encoding.HEX),
+            record_indices_base=int(texts.choice("record_indices_base", IndexBase.ZERO)),
+            retracts=texts.choice("retractions", Retractions.AUTO) is Retractions.AUTO,
         )
 
 
@@ -141,32 +165,11 @@ def _service_account(text: str) -> ServiceAccount:
     return ServiceAccount(email, private_key, key_id)
 
 
-def _account_id(given: Mapping[str, str], name: str) -> str | None:
+def _account_id(texts: TextSettings, name: str) -> str | None:
     """Google's screens write 123-456-7890, its API takes the digits."""
-    if name not in given:
+    if name not in texts:
         return None
-    digits = given[name].replace("-", "").replace(" ", "")
+    digits = texts.text(name).replace("-", "").replace(" ", "")
     if not _ACCOUNT_ID.fullmatch(digits):
-        raise ValueError(f"Google's setting `{name}` is a customer id such as 123-456-7890")
+        raise texts.wrong(name, "a customer id such as 123-456-7890")
     return digits
-
-
-def _url(given: Mapping[str, str], name: str, default: str) -> str:
-    url = given.get(name, default).rstrip("/")
-    if not url.startswith(("https://", "http://")):
-        raise ValueError(f"Google's setting `{name}` is a URL")
-    return url
-
-
-def _matching(given: Mapping[str, str], name: str, default: str, pattern: re.Pattern[str]) -> str:
-    text = given.get(name, default)
-    if not pattern.fullmatch(text):
-        raise ValueError(f"Google's setting `{name}` looks like {default}")
-    return text
-
-
-def _choice(given: Mapping[str, str], name: str, default: str, choices: list[str] | list[EventSource] | list[Encoding]) -> str:
-    text = given.get(name, default).upper()
-    if text not in choices:
-        raise ValueError(f"Google's setting `{name}` is one of {', '.join(choices)}")
-    return text

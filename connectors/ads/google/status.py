@@ -1,8 +1,9 @@
 """From Google's status reply to the late verdict of each row (pure)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 
 from connectors.ads.google.errors import TOO_RECENT_DELAY, Meaning, late, late_code
 from connectors.ads.google.payload import action_of
@@ -29,13 +30,24 @@ _FINAL = frozenset({"SUCCESS", "PARTIAL_SUCCESS"}) | _FAILED
 
 @dataclass(frozen=True, slots=True)
 class _Failures:
-    """So many events of one destination failed for one reason. `positions` is None where Google does not say which."""
+    """So many events of one destination failed for one reason. `positions` is None where Google does not say which.
 
-    destination: int
+    `is_misfit`: it does say, and that fits none of the destination's events.
+    """
+
     code: str
     result: VerdictResult
     rows: int | None
     positions: frozenset[int] | None
+    is_misfit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a destination's events stand in the request."""
+
+    start: int
+    count: int
 
 
 def read_verdict(body: Mapping[str, object], *, sent: int, now: datetime, index_base: int = 0) -> VerdictReply:
@@ -46,8 +58,9 @@ def read_verdict(body: Mapping[str, object], *, sent: int, now: datetime, index_
     if any(entry.get("requestStatus") not in _FINAL for entry in entries):
         return StillProcessing()
     has_all_failed = all(entry.get("requestStatus") in _FAILED for entry in entries)
-    failures = [one for place, entry in enumerate(entries) for one in _failures(place, entry, sent, now, index_base)]
-    named, loose = _sorted_out(failures)
+    failures = _read_failures(entries, sent, now, index_base)
+    named = _strongest_by_position(failures)
+    loose = [one for one in failures if one.positions is None]
     if has_all_failed and len(named) < sent:
         loose = loose or failures
     if not loose:
@@ -63,24 +76,46 @@ def read_verdict(body: Mapping[str, object], *, sent: int, now: datetime, index_
     return Unnamed(sent if is_unknown else min(sent, len(named) + total), loose[0].code)
 
 
-def _sorted_out(failures: Sequence[_Failures]) -> tuple[dict[int, VerdictResult], list[_Failures]]:
-    """What is known by position, and the failures without one.
+def _read_failures(entries: Sequence[Mapping[str, object]], sent: int, now: datetime, index_base: int) -> list[_Failures]:
+    """All failures, by the one reading of indices that fits all of them: over the request's events, or each destination's.
 
-    Each event goes to one destination: a position under two of them means that Google counts each destination's events
-    from its own start, and then no position can be trusted.
+    With destinations in order of size both fit only where they say the same. Where neither fits, no position is trusted.
     """
-    owners: dict[int, int] = {}
+    spans = _spans(entries, sent)
+    read: list[list[_Failures]] = []
+    for counts_request in (True, False):
+        found = [
+            one
+            for place, entry in enumerate(entries)
+            for one in _failures(entry, None if spans is None else spans[place], now, index_base, counts_request=counts_request)
+        ]
+        if not any(one.is_misfit for one in found):
+            return found
+        read.append(found)
+    return [replace(one, positions=None) for one in read[0]]
+
+
+def _spans(entries: Sequence[Mapping[str, object]], sent: int) -> Sequence[_Span] | None:
+    """Where each destination's events stand, by Google's counts in the order of the request; None where these do not add up."""
+    if len(entries) == 1:
+        return [_Span(0, sent)]
+    counts = [as_whole(as_object(entry.get("eventsIngestionStatus")).get("recordCount")) or 0 for entry in entries]
+    if sum(counts) != sent or any(later > earlier for earlier, later in pairwise(counts)):
+        return None
+    return [_Span(sum(counts[:place]), count) for place, count in enumerate(counts)]
+
+
+def _strongest_by_position(failures: Sequence[_Failures]) -> dict[int, VerdictResult]:
     named: dict[int, list[_Failures]] = {}
     for one in failures:
         for position in one.positions or ():
-            if owners.setdefault(position, one.destination) != one.destination:
-                return {}, list(failures)
             named.setdefault(position, []).append(one)
-    loose = [one for one in failures if one.positions is None]
-    return {position: _strongest(of_it) for position, of_it in named.items()}, loose
+    return {position: _strongest(of_it) for position, of_it in named.items()}
 
 
-def _failures(destination: int, entry: Mapping[str, object], sent: int, now: datetime, index_base: int) -> list[_Failures]:
+def _failures(
+    entry: Mapping[str, object], span: _Span | None, now: datetime, index_base: int, *, counts_request: bool
+) -> list[_Failures]:
     """The failures of one destination; one without a reason where Google gives a failed status and nothing else."""
     status = as_text(entry.get("requestStatus"))
     action = action_of(as_object(entry.get("destination")))
@@ -89,19 +124,24 @@ def _failures(destination: int, entry: Mapping[str, object], sent: int, now: dat
         code = late_code(as_text(error.get("reason"))) or "UNSPECIFIED"
         rows = as_whole(error.get("recordCount"))
         if rows != 0:
-            positions = _positions(error.get("recordIndices"), rows, sent, index_base)
-            found.append(_Failures(destination, code, _result(code, action, now), rows, positions))
+            indices = [as_whole(index) for index in as_list(error.get("recordIndices"))]
+            positions = _positions(indices, rows, span, index_base, counts_request=counts_request)
+            found.append(_Failures(code, _result(code, action, now), rows, positions, bool(indices) and positions is None))
     if not found and status != "SUCCESS":
-        found.append(_Failures(destination, status, Retry(status), None, None))
+        found.append(_Failures(status, Retry(status), None, None))
     return found
 
 
-def _positions(indices: object, rows: int | None, sent: int, index_base: int) -> frozenset[int] | None:
-    """Which events are meant; None unless every index is one of ours and there are as many as Google counts."""
-    read = [as_whole(index) for index in as_list(indices)]
-    positions = frozenset(index - index_base for index in read if index is not None)
-    is_consistent = len(positions) == len(read) and rows in (None, len(read))
-    is_ours = all(0 <= position < sent for position in positions)
+def _positions(
+    indices: Sequence[int | None], rows: int | None, span: _Span | None, index_base: int, *, counts_request: bool
+) -> frozenset[int] | None:
+    """Which events are meant; None unless every index is one of this destination's and there are as many as Google counts."""
+    if span is None:
+        return None
+    start = 0 if counts_request else span.start
+    positions = frozenset(index - index_base + start for index in indices if index is not None)
+    is_consistent = len(positions) == len(indices) and rows in (None, len(indices))
+    is_ours = all(span.start <= position < span.start + span.count for position in positions)
     return positions if positions and is_consistent and is_ours else None
 
 
@@ -117,6 +157,8 @@ def _result(code: str, action: str, now: datetime) -> VerdictResult:
             return Rejected(code)
         case Meaning.TARGET:
             return TargetRefused(action, code)
+        case Meaning.UNKNOWN:
+            return Retry(code, is_known=False)
         case _:
             return Retry(code)
 

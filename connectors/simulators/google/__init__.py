@@ -2,7 +2,7 @@
 
 from connectors.simulators.google.app import Endpoint, create_google
 from connectors.simulators.google.ledger import Key, Ledger, LedgerEntry, Outcome, Reception
-from connectors.simulators.google.oauth import AUDIENCE, DATA_MANAGER_SCOPE, AccessToken, RefreshGrant, ServiceAccount
+from connectors.simulators.google.oauth import ADS_SCOPE, AUDIENCE, DATA_MANAGER_SCOPE, AccessToken, RefreshGrant, ServiceAccount
 from connectors.simulators.google.platform import Behaviour, GooglePlatform
 from connectors.simulators.google.quota import Quota
 from connectors.simulators.google.refusals import PathStyle
@@ -11,6 +11,7 @@ from connectors.simulators.google.status import RecordIndices
 from connectors.simulators.google.world import Account, Click, ConversionAction, Counting, EnhancedConversions, Person
 
 __all__ = [
+    "ADS_SCOPE",
     "AUDIENCE",
     "DATA_MANAGER_SCOPE",
     "AccessToken",

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from connectors.simulators.clocked import Clock, DateHeader
+from connectors.simulators.google.ads_app import ads_routes
 from connectors.simulators.google.oauth import DATA_MANAGER_SCOPE, AccessToken, OAuthRefusal
 from connectors.simulators.google.platform import GooglePlatform
 from connectors.simulators.google.refusals import DOMAIN, Json, JsonObject, Refusal, Violation, denied, invalid, unauthenticated
@@ -35,7 +36,10 @@ def create_google(platform: GooglePlatform, clock: Clock) -> Starlette:
         raw = await request.body()
 
         def answer(request_id: str, token: AccessToken, now: datetime) -> JsonObject:
-            return platform.ingest(_json_body(request, raw), token, request_id, now)
+            body = _json_body(request, raw)
+            if isinstance(body, dict) and not body.get("validateOnly"):
+                platform.bodies.append((request.url.path, body))
+            return platform.ingest(body, token, request_id, now)
 
         return _serve(platform, clock(), request, Endpoint.INGEST, answer)
 
@@ -57,6 +61,7 @@ def create_google(platform: GooglePlatform, clock: Clock) -> Starlette:
         Route("/v1/events:ingest", ingest, methods=["POST"]),
         Route("/v1/requestStatus:retrieve", status, methods=["GET"]),
         Route("/token", token, methods=["POST"]),
+        *ads_routes(platform, clock),
     ]
     return Starlette(routes=routes, middleware=[Middleware(DateHeader, clock=clock)])
 

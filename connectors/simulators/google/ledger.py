@@ -68,6 +68,7 @@ class LedgerEntry:
     match_kind: ClickKind | None = None
     identifiers: frozenset[str] = frozenset()
     history: list[Reception] = field(default_factory=list)
+    is_retracted: bool = False
 
 
 @dataclass(slots=True)
@@ -102,6 +103,14 @@ class Ledger:
         entry.history.append(Reception(sighting.request_id, sighting.index, sighting.received_at, outcome, reason))
         return reason
 
+    def retract(self, key: Key) -> bool:
+        """Take a recorded conversion back, count and value; False where it was taken back before."""
+        entry = self.entries[key]
+        if entry.is_retracted:
+            return False
+        entry.is_retracted, entry.times_counted, entry.value = True, 0, 0.0
+        return True
+
     def _record(self, entry: LedgerEntry, sighting: Sighting) -> Outcome:
         entry.value, entry.currency, entry.event_at = sighting.value, sighting.currency, sighting.event_at
         entry.identifiers, entry.match_kind, entry.is_matched = sighting.identifiers, sighting.match_kind, True
@@ -112,6 +121,9 @@ class Ledger:
 
     def _again(self, entry: LedgerEntry, sighting: Sighting) -> tuple[Outcome, str | None]:
         """The same id again: other money or more identifiers adjust it (never one found by wbraid); else it is a duplicate."""
+        if entry.is_retracted:
+            self.duplicates[sighting.key] += 1
+            return Outcome.DUPLICATE, "PROCESSING_ERROR_REASON_DUPLICATE_TRANSACTION_ID"
         is_news = (entry.value, entry.currency) != (sighting.value, sighting.currency) or bool(
             sighting.identifiers - entry.identifiers
         )

@@ -15,6 +15,7 @@ from connectors.simulators.google.refusals import Json, JsonObject, PathStyle, V
 from connectors.simulators.google.request import IngestRequest, read_request
 from connectors.simulators.google.rules import has_future_event, request_violations
 from connectors.simulators.google.schema import shape_violations
+from connectors.simulators.google.spending import Spending
 from connectors.simulators.google.status import STATUS_KEPT, RecordIndices, TakenRequest, Verdict
 from connectors.simulators.google.world import Account, Click, Person, World
 
@@ -48,6 +49,9 @@ class GooglePlatform:
         self.taken: dict[str, TakenRequest] = {}
         self.rehearsed: list[JsonObject] = []
         self.calls: Counter[str] = Counter()
+        self.refuses: dict[str, str] = {}
+        self.bodies: list[tuple[str, JsonObject]] = []
+        self.spending = Spending()
 
     @property
     def duplicates(self) -> int:
@@ -101,6 +105,11 @@ class GooglePlatform:
         request = read_request(body)
         refuse_strangers(request.destinations, token, self.world)
         violations = [*request_violations(request, now, self.behaviour.oldest_event), *self._account_violations(request, now)]
+        violations += [
+            Violation(f"events[{event.index}]", "The event is not accepted.", self.refuses[event.transaction_id])
+            for event in request.events
+            if event.transaction_id in self.refuses
+        ]
         if violations or has_future_event(request, now):
             raise invalid(*violations)
         if request.validate_only:

@@ -37,6 +37,8 @@ class ConversionAction:
     click_window: timedelta = LONGEST_CLICK_WINDOW
     default_value: float = 1.0
     always_uses_default_value: bool = False
+    name: str = ""
+    category: str = "DEFAULT"
 
 
 @dataclass(slots=True)
@@ -49,6 +51,9 @@ class Account:
     enhanced_conversions: EnhancedConversions = EnhancedConversions.ON
     default_consent: Consent = Consent.UNSPECIFIED
     currency: str = "USD"
+    time_zone: str = "America/New_York"
+    has_auto_tagging: bool = True
+    has_data_terms: bool = True
 
 
 @dataclass(frozen=True, slots=True)

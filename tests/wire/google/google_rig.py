@@ -1,7 +1,7 @@
 """A destination with a scripted Google behind it, rows and error bodies."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from connectors.ads.google.destination import GoogleDestination
 from connectors.ads.google.settings import GoogleSettings
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Target, UploadRow
 from connectors.contract.errors import AuthenticationFailed
+from connectors.contract.findings import Finding
 from connectors.http.auth import Auth, StaticToken
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -59,6 +60,8 @@ class Google:
         self.requests: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host.startswith("googleads."):
+            return httpx.Response(403, json={"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "no"}})
         self.requests.append(request)
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -84,3 +87,8 @@ class NoToken:
 async def connected(google: Google, auth: Auth | None = None) -> AsyncIterator[GoogleDestination]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(google)) as client:
         yield GoogleDestination(client, SETTINGS, auth or StaticToken("x"), lambda: NOW)
+
+
+def told_of_uploads(findings: Sequence[Finding]) -> list[Finding]:
+    """Without what is told of the Google Ads API."""
+    return [one for one in findings if one.subject != "ads_api"]

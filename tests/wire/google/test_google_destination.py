@@ -20,7 +20,7 @@ from connectors.contract.errors import AuthenticationFailed, Effect, RequestRefu
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.results import Accepted, Rejected, VerdictLost, Verdicts
 from connectors.contract.tokens import Tokens
-from tests.wire.google.google_rig import NOW, SQL, WON, Google, NoToken, connected, refused, row
+from tests.wire.google.google_rig import NOW, SQL, WON, Google, NoToken, connected, refused, row, told_of_uploads
 
 OK, FAILED, UNPROVEN = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
 TARGETS = {"qualified_lead": Target.of({"conversion_action": SQL}), "closed_revenue": Target.of({"conversion_action": WON})}
@@ -31,11 +31,12 @@ async def test_a_receipt_and_the_place_of_each_event() -> None:
     google = Google((200, {"requestId": "r-1"}))
 
     async with connected(google) as destination:
-        results = await destination.upload([row(1), row(2, identifiers={}), row(3, action=WON)], NOW)
+        results = await destination.upload([row(1), row(2, identifiers={}), row(3, action=WON), row(4, action=WON)], NOW)
 
     assert results == [
+        Accepted("r-1", 2),
+        Rejected("identifiers_insufficient", "no identifier that Google takes"),
         Accepted("r-1", 0),
-        Rejected("NO_IDENTIFIERS_PROVIDED", "no identifier that Google takes"),
         Accepted("r-1", 1),
     ]
     request = google.requests[0]
@@ -51,7 +52,7 @@ async def test_a_restatement_is_the_same_event_with_its_new_value() -> None:
 
     async with connected(google) as destination:
         await destination.upload([upload], NOW)
-        assert await destination.upload([restate], NOW) == [Accepted("r-1", 0)]
+        assert await destination.adjust([restate], NOW) == [Accepted("r-1", 0)]
 
     first, second = (body["events"][0] for body in google.bodies)
     assert {**first, "conversionValue": 80.0} == second
@@ -127,7 +128,7 @@ async def statuses(
 
 async def findings(google: Google, *, has_token: bool = True, targets: Mapping[str, Target] | None = None) -> list[Finding]:
     async with connected(google, None if has_token else NoToken()) as destination:
-        return list(await destination.check(TARGETS if targets is None else targets))
+        return list(told_of_uploads(await destination.check(TARGETS if targets is None else targets)))
 
 
 async def test_check_counts_nothing() -> None:
@@ -258,7 +259,10 @@ async def test_a_service_account_signs_for_google() -> None:
     audience = "https://oauth2.googleapis.com/token"
     claims = jwt.decode(form["assertion"][0], key.public_key(), ["RS256"], options=options, audience=audience)
     assert str(google.requests[0].url) == "http://token.test/t"
-    assert (claims["iss"], claims["scope"]) == ("sa@example.com", "https://www.googleapis.com/auth/datamanager")
+    assert (claims["iss"], claims["scope"]) == (
+        "sa@example.com",
+        "https://www.googleapis.com/auth/datamanager https://www.googleapis.com/auth/adwords",
+    )
     assert claims["exp"] - claims["iat"] <= timedelta(hours=1).total_seconds()
     assert google.requests[1].headers["authorization"] == "Bearer fresh"
     assert pem not in repr(settings)
@@ -306,4 +310,4 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
 
     assert limits.click_identifiers == {Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}
     assert all(needed <= limits.identifiers for needed in limits.sufficient)
-    assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 1, True, False)
+    assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 10, True, True)

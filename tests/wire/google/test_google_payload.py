@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from connectors.ads.google.payload import LIMITS, Draft, build
+from connectors.ads.google.payload import LIMITS, build
 from connectors.ads.google.settings import GoogleSettings
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, Target, UploadRow
-from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
+from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, Unsupported, UploadResult
 from tests.wire.google.google_rig import ADDRESS, DIGEST, EMAIL, NOW, SETTINGS, SQL, WON, row
 
 GRANTED, DENIED, UNKNOWN, FREE = (
@@ -28,8 +28,8 @@ def event_of(one: UploadRow, settings: GoogleSettings = SETTINGS) -> Any:
     return events[0]
 
 
-def local_of(one: UploadRow) -> UploadResult:
-    draft: Draft = build([one], SETTINGS, NOW)
+def local_of(one: UploadRow, kind: DeliveryKind = DeliveryKind.UPLOAD) -> UploadResult:
+    draft = build([one], SETTINGS, NOW, kind=kind)
     assert draft.rows == ()
     return draft.results([])[0]
 
@@ -124,34 +124,39 @@ def test_base64_where_it_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("changes", "result"),
     [
-        ({"conversion_id": "123456789012"}, "INVALID_TRANSACTION_ID"),
-        ({"conversion_id": "undefined"}, "INVALID_TRANSACTION_ID"),
-        ({"conversion_id": "l" * 65}, "INVALID_TRANSACTION_ID"),
-        ({"conversion_id": "x"}, "INVALID_TRANSACTION_ID"),
-        ({"money": Money(-1, "EUR")}, "NEGATIVE_VALUE"),
-        ({"money": Money(1, "ABC")}, "INVALID_CURRENCY_CODE"),
-        ({"consent": Consent(GRANTED, DENIED)}, "DENIED_CONSENT"),
-        ({"consent": Consent(UNKNOWN, GRANTED)}, "UNKNOWN_CONSENT"),
-        ({"identifiers": {Identifier.EMAIL_GOOGLE_SHA256: "jane@example.com"}}, "INVALID_SHA256_FORMAT"),
-        ({"identifiers": {Identifier.GCLID: "a b(c)"}}, "INVALID_CLICK_ID"),
-        ({"identifiers": {Identifier.EMAIL_SHA256: DIGEST}}, "NO_IDENTIFIERS_PROVIDED"),
-        ({"occurred_at": NOW - timedelta(days=64)}, "EVENT_TOO_OLD"),
-        ({"occurred_at": NOW - timedelta(days=91), "identifiers": CLICK}, "EVENT_TOO_OLD"),
-        ({"clicked_at": NOW - timedelta(days=91), "identifiers": CLICK}, "EVENT_TOO_OLD"),
-        ({"kind": DeliveryKind.RETRACT}, "RETRACTION_NOT_SUPPORTED"),
-        ({"kind": DeliveryKind.RESTATE}, "REQUIRED_FIELD_MISSING"),
-        ({"kind": DeliveryKind.RESTATE, "money": Money(1, "EUR"), "occurred_at": NOW - timedelta(days=55)}, "CONVERSION_EXPIRED"),
+        ({"conversion_id": "123456789012"}, "event_id_invalid"),
+        ({"conversion_id": "undefined"}, "event_id_invalid"),
+        ({"conversion_id": "l" * 65}, "event_id_invalid"),
+        ({"conversion_id": "x"}, "event_id_invalid"),
+        ({"money": Money(-1, "EUR")}, "negative_value"),
+        ({"money": Money(1, "ABC")}, "currency_invalid"),
+        ({"consent": Consent(GRANTED, DENIED)}, "consent_denied"),
+        ({"consent": Consent(UNKNOWN, GRANTED)}, "consent_unknown"),
+        ({"identifiers": {Identifier.EMAIL_GOOGLE_SHA256: "jane@example.com"}}, "identifiers_invalid"),
+        ({"identifiers": {Identifier.GCLID: "a b(c)"}}, "identifiers_invalid"),
+        ({"identifiers": {Identifier.EMAIL_SHA256: DIGEST}}, "identifiers_insufficient"),
+        ({"occurred_at": NOW - timedelta(days=64)}, "event_too_old"),
+        ({"occurred_at": NOW - timedelta(days=91), "identifiers": CLICK}, "event_too_old"),
+        ({"clicked_at": NOW - timedelta(days=91), "identifiers": CLICK}, "event_too_old"),
+        ({"kind": DeliveryKind.RETRACT}, "correction_unsupported"),
+        ({"kind": DeliveryKind.RESTATE}, "value_missing"),
+        (
+            {"kind": DeliveryKind.RESTATE, "money": Money(1, "EUR"), "occurred_at": NOW - timedelta(days=55)},
+            "correction_too_late",
+        ),
         (
             {"kind": DeliveryKind.RESTATE, "money": Money(1, "EUR"), "identifiers": {Identifier.WBRAID: "w1"}},
-            "WBRAID_NOT_ADJUSTABLE",
+            "correction_unsupported",
         ),
     ],
 )
 def test_a_row_that_would_sink_its_neighbours_stays_here(changes: dict[str, Any], result: str) -> None:
     """Google refuses the whole request for one such row, so it must not be in it."""
-    refused = local_of(row(**changes))
+    restates = changes.get("kind") is DeliveryKind.RESTATE
 
-    assert isinstance(refused, Rejected)
+    refused = local_of(row(**changes), DeliveryKind.RESTATE if restates else DeliveryKind.UPLOAD)
+
+    assert isinstance(refused, Rejected | Unsupported)
     assert refused.code == result
 
 
@@ -166,8 +171,8 @@ def test_what_is_too_early_waits() -> None:
     soon = NOW + timedelta(milliseconds=1)
     restated = row(kind=DeliveryKind.RESTATE, money=Money(1, "EUR"), occurred_at=NOW - timedelta(hours=23))
 
-    assert local_of(row(occurred_at=soon)) == Later(soon, "EVENT_IN_FUTURE")
-    assert local_of(restated) == Later(NOW + timedelta(hours=1), "TOO_RECENT_CONVERSION")
+    assert local_of(row(occurred_at=soon)) == Later(soon, "event_in_future")
+    assert local_of(restated, DeliveryKind.RESTATE) == Later(NOW + timedelta(hours=1), "correction_too_early")
 
 
 @pytest.mark.parametrize("action", ["customers/1/conversionActions/2", ""])
@@ -186,8 +191,8 @@ def test_what_does_not_fit_goes_with_another_request() -> None:
     draft = build(rows, SETTINGS, NOW)
 
     assert draft.rows == (0, 2, *range(3, 11))
-    assert draft.local[1] == NotProcessed("DUPLICATE_IN_REQUEST")
-    assert {draft.local[place] for place in (11, 12, 13)} == {NotProcessed("TOO_MANY_DESTINATIONS")}
+    assert draft.local[1] == NotProcessed("duplicate_in_request")
+    assert {draft.local[place] for place in (11, 12, 13)} == {NotProcessed("too_many_targets")}
 
 
 def test_a_refused_row_does_not_hold_its_twin() -> None:

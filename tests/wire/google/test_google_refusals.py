@@ -58,8 +58,8 @@ async def test_places_are_those_of_the_request_not_of_the_upload() -> None:
         ("EVENT_TIME_INVALID", Rejected("EVENT_TIME_INVALID", "no good")),
         ("CONVERSION_ACTION_TOO_RECENTLY_CREATED", Later(NOW + timedelta(hours=6), "CONVERSION_ACTION_TOO_RECENTLY_CREATED")),
         ("INTERNAL_ERROR", Retry("INTERNAL_ERROR", "no good")),
-        ("NEVER_HEARD_OF", Retry("NEVER_HEARD_OF", "no good")),
-        ("PERMISSION_DENIED", Retry("PERMISSION_DENIED", "no good")),
+        ("NEVER_HEARD_OF", Retry("NEVER_HEARD_OF", "no good", is_known=False)),
+        ("PERMISSION_DENIED", Retry("PERMISSION_DENIED", "no good", is_known=False)),
     ],
 )
 async def test_what_a_code_means_for_the_row_it_names(code: str, result: UploadResult) -> None:

@@ -1,11 +1,14 @@
 """From a status reply to late verdicts."""
 
 import json
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.ads.google.errors import REFUSALS, VERDICTS, Meaning, late_code
 from connectors.ads.google.status import read_verdict
@@ -75,7 +78,7 @@ def test_every_refusal_of_the_facts_is_in_the_tables(shared: Path) -> None:
         ("TOO_RECENT_CLICK", Later(NOW + timedelta(hours=6), "TOO_RECENT_CLICK")),
         ("DESTINATION_TOO_RECENTLY_CREATED", Later(NOW + timedelta(hours=6), "DESTINATION_TOO_RECENTLY_CREATED")),
         ("INTERNAL_ERROR", Retry("INTERNAL_ERROR")),
-        ("NEVER_HEARD_OF", Retry("NEVER_HEARD_OF")),
+        ("NEVER_HEARD_OF", Retry("NEVER_HEARD_OF", is_known=False)),
         (
             "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED",
             TargetRefused(SQL, "DESTINATION_ACCOUNT_ENHANCED_CONVERSIONS_TERMS_NOT_SIGNED"),
@@ -87,15 +90,63 @@ def test_what_a_reason_means(code: str, result: VerdictResult) -> None:
     assert verdict(entry("PARTIAL_SUCCESS", failed(code, 1, [1]))) == Verdicts({1: result})
 
 
-def test_indices_span_the_destinations_of_the_request() -> None:
-    """Positions count over all events, as numbers or as text."""
+def of(count: int, made: dict[str, object]) -> dict[str, object]:
+    """With Google's count of the destination's events."""
+    return {**made, "eventsIngestionStatus": {"recordCount": str(count)}}
+
+
+def test_indices_over_the_request_s_events() -> None:
+    """Destinations stand in order of size; the second one's events are the fourth and fifth of the request."""
     reply = verdict(
-        entry("SUCCESS"),
-        entry("PARTIAL_SUCCESS", failed("INVALID_GCLID", 2, ["0", 2]), action=WON),
-        entry("FAILED", failed("CLICK_NOT_FOUND", 1, [1])),
+        of(3, entry("PARTIAL_SUCCESS", failed("INVALID_GCLID", 2, ["0", 2]))),
+        of(2, entry("PARTIAL_SUCCESS", failed("CLICK_NOT_FOUND", 1, [4]), action=WON)),
+        sent=5,
     )
 
-    assert reply == Verdicts({0: Rejected("INVALID_GCLID"), 2: Rejected("INVALID_GCLID"), 1: Unmatched("CLICK_NOT_FOUND")})
+    assert reply == Verdicts({0: Rejected("INVALID_GCLID"), 2: Rejected("INVALID_GCLID"), 4: Unmatched("CLICK_NOT_FOUND")})
+
+
+def test_indices_over_each_destination_s_events() -> None:
+    """Google does not say which of the two it counts; one reading must fit all destinations."""
+    reply = verdict(
+        of(3, entry("PARTIAL_SUCCESS", failed("INVALID_GCLID", 1, [2]))),
+        of(2, entry("PARTIAL_SUCCESS", failed("CLICK_NOT_FOUND", 1, [1]), action=WON)),
+        sent=5,
+    )
+
+    assert reply == Verdicts({2: Rejected("INVALID_GCLID"), 4: Unmatched("CLICK_NOT_FOUND")})
+
+
+@pytest.mark.parametrize("counts", [(2, 3), (3, 3), (0, 5)])
+def test_indices_of_destinations_in_another_order_are_not_trusted(counts: tuple[int, int]) -> None:
+    """Where Google's counts are not those of the request, nobody knows whose event an index means."""
+    reply = verdict(
+        of(counts[0], entry("PARTIAL_SUCCESS", failed("INVALID_GCLID", 1, [1]))),
+        of(counts[1], entry("SUCCESS", action=WON)),
+        sent=5,
+    )
+
+    assert reply == Unnamed(1, "INVALID_GCLID")
+
+
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=5).map(lambda all_: sorted(all_, reverse=True)),
+    seed=st.integers(0, 2**20),
+    counts_request=st.booleans(),
+)
+def test_no_reading_condemns_a_wrong_row(sizes: list[int], seed: int, *, counts_request: bool) -> None:
+    """Whichever way Google counts, a verdict names exactly the rows that failed."""
+    luck = random.Random(seed)
+    entries, wrong, start = [], set(), 0
+    for place, size in enumerate(sizes):
+        bad = sorted(luck.sample(range(size), luck.randint(0, size - 1))) if size > 1 else []
+        wrong |= {start + one for one in bad}
+        indices = [one + start if counts_request else one for one in bad]
+        counts = [failed("INVALID_GCLID", len(bad), indices)] if bad else []
+        entries.append(of(size, entry("PARTIAL_SUCCESS" if bad else "SUCCESS", *counts, action=str(place))))
+        start += size
+
+    assert verdict(*entries, sent=start) == Verdicts(dict.fromkeys(wrong, Rejected("INVALID_GCLID")))
 
 
 def test_the_base_is_a_setting() -> None:

@@ -1,0 +1,188 @@
+"""Retractions: from rows to the body of `uploadConversionAdjustments`, and from its answer to results (pure)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from http import HTTPStatus
+
+from connectors.ads.google.ads_api import GRANT_MEND
+from connectors.ads.google.ads_refusals import ads_errors
+from connectors.ads.google.payload import CONVERSION_ACTION, LIMITS, is_action_id
+from connectors.ads.google.settings import GoogleSettings
+from connectors.contract.conversions import DeliveryKind, UploadRow
+from connectors.contract.errors import Effect, UnexpectedReply
+from connectors.contract.results import (
+    Accepted,
+    AlreadyThere,
+    Later,
+    NotProcessed,
+    Rejected,
+    Retry,
+    TargetRefused,
+    Unsupported,
+    UploadResult,
+)
+from connectors.http.reply import Reply
+from connectors.upload.draft import Draft, Json
+from connectors.upload.json_values import as_list
+from connectors.upload.judging import LocalCode, refused_consent
+
+# A conversion may take a day to be found; after some days it was never recorded.
+NOT_FOUND_DELAY = timedelta(hours=6)
+NOT_FOUND_FOR = timedelta(days=3)
+TOO_RECENT_ACTION = timedelta(hours=6)
+
+
+class Outcome(StrEnum):
+    """What a code of an adjustment means.
+
+    `there`: the platform has it so already. `later`: not yet. `not_found`: not yet, or never. `row`: refused for good.
+    `target`: the conversion action takes none. `retry`: passes. `size`: too many.
+    """
+
+    THERE = "there"
+    LATER = "later"
+    NOT_FOUND = "not_found"
+    ROW = "row"
+    TARGET = "target"
+    RETRY = "retry"
+    SIZE = "size"
+
+
+# google-ads 34.0.0, v26: conversionAdjustmentUploadError, and the families that may stand beside it.
+CODES: Mapping[str, Outcome] = {
+    "TOO_RECENT_CONVERSION": Outcome.LATER,
+    "TOO_RECENT_CONVERSION_ACTION": Outcome.LATER,
+    "CONVERSION_NOT_FOUND": Outcome.NOT_FOUND,
+    **dict.fromkeys(
+        [
+            "CONVERSION_EXPIRED",
+            "TOO_MANY_ADJUSTMENTS",
+            "ADJUSTMENT_PRECEDES_CONVERSION",
+            "MISSING_ORDER_ID_FOR_WEBPAGE",
+            "GCLID_DATE_TIME_PAIR_AND_ORDER_ID_BOTH_SET",
+            "ORDER_ID_CONTAINS_PII",
+            "INVALID_USER_IDENTIFIER",
+            "UNSUPPORTED_USER_IDENTIFIER",
+            "INVALID_JOB_ID",
+        ],
+        Outcome.ROW,
+    ),
+    **dict.fromkeys(
+        [
+            "CONVERSION_ALREADY_RETRACTED",
+            "RESTATEMENT_ALREADY_EXISTS",
+            "MORE_RECENT_RESTATEMENT_FOUND",
+            "DUPLICATE_ADJUSTMENT_IN_REQUEST",
+            "CONVERSION_ALREADY_ENHANCED",
+        ],
+        Outcome.THERE,
+    ),
+    **dict.fromkeys(
+        [
+            "CANNOT_RESTATE_CONVERSION_ACTION_THAT_ALWAYS_USES_DEFAULT_CONVERSION_VALUE",
+            "NO_CONVERSION_ACTION_FOUND",
+            "INVALID_CONVERSION_ACTION_TYPE",
+            "CUSTOMER_NOT_ACCEPTED_CUSTOMER_DATA_TERMS",
+            "CONVERSION_ACTION_NOT_ELIGIBLE_FOR_ENHANCEMENT",
+        ],
+        Outcome.TARGET,
+    ),
+    "TOO_MANY_ADJUSTMENTS_IN_REQUEST": Outcome.SIZE,
+    "TRANSIENT_ERROR": Outcome.RETRY,
+    "INTERNAL_ERROR": Outcome.RETRY,
+    "DEADLINE_EXCEEDED": Outcome.RETRY,
+    "PARTIAL_FAILURE_MODE_REQUIRED": Outcome.ROW,
+}
+
+
+def build_retractions(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime) -> Draft:
+    """The request for all retractions that may be sent together."""
+    items: list[Json] = []
+    sent: list[tuple[int, str]] = []
+    local: dict[int, UploadResult] = {}
+    for place, row in enumerate(rows):
+        action = row.target.get(CONVERSION_ACTION) or ""
+        refused = _refused(row, action, now)
+        if refused is None and len(items) >= LIMITS.rows:
+            refused = NotProcessed(LocalCode.TOO_MANY_ROWS)
+        if refused is not None:
+            local[place] = refused
+            continue
+        items.append(_retraction(row, action, settings, now))
+        sent.append((place, action))
+    body: Json = {"conversionAdjustments": items, "partialFailure": True, "validateOnly": False}
+    return Draft(body, tuple(place for place, _ in sent), tuple(action for _, action in sent), local)
+
+
+def read_adjusted(reply: Reply, draft: Draft, occurred_at: Sequence[datetime], now: datetime) -> Sequence[UploadResult]:
+    """One result for each adjustment. 200 may hold failures; `results` has one element for each row, empty for a failed one."""
+    total = len(draft.rows)
+    errors = ads_errors(reply.body)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        code = errors[0].code if errors else str(reply.status)
+        if total > 1:
+            return [NotProcessed(code)] * total
+        return [_judged(code, draft.targets[0], occurred_at[0], now)]
+    if not errors and len(as_list(reply.json_object().get("results"))) != total:
+        said = f"Google Ads answered {len(as_list(reply.json_object().get('results')))} results for {total} adjustments"
+        raise UnexpectedReply(said, effect=Effect.UNKNOWN, code="results", status=reply.status)
+    loose = [one for one in errors if one.index is None or one.index >= total]
+    if loose and total > 1:
+        return [NotProcessed(loose[0].code)] * total
+    if loose:
+        return [_judged(loose[0].code, draft.targets[0], occurred_at[0], now)]
+    results: list[UploadResult] = [Accepted()] * total
+    for one in errors:
+        place = one.index or 0
+        results[place] = _judged(one.code, draft.targets[place], occurred_at[place], now)
+    return results
+
+
+def without_grant(count: int, code: str) -> Sequence[UploadResult]:
+    """The grant does not reach the Google Ads API: uploads go on, so many corrections cannot be taken."""
+    return [Unsupported(code, GRANT_MEND)] * count
+
+
+def _refused(row: UploadRow, action: str, now: datetime) -> UploadResult | None:
+    if row.kind is not DeliveryKind.RETRACT:
+        return Rejected(LocalCode.CORRECTION_UNSUPPORTED, "only retractions go this way")
+    if not is_action_id(action):
+        return TargetRefused(action, LocalCode.TARGET_INVALID, "a conversion action's id is a number")
+    age = now - row.occurred_at
+    if age < LIMITS.correction_after:
+        return Later(row.occurred_at + LIMITS.correction_after, LocalCode.CORRECTION_TOO_EARLY)
+    if age > LIMITS.correction_within:
+        return Unsupported(LocalCode.CORRECTION_TOO_LATE, "Google corrects conversions of the last 54 days")
+    return refused_consent(row.consent)
+
+
+def _retraction(row: UploadRow, action: str, settings: GoogleSettings, now: datetime) -> Json:
+    return {
+        "conversionAction": f"customers/{settings.account_id}/conversionActions/{action}",
+        "adjustmentType": "RETRACTION",
+        "orderId": row.conversion_id,
+        "adjustmentDateTime": now.astimezone(UTC).replace(microsecond=0).isoformat(sep=" "),
+    }
+
+
+def _judged(code: str, action: str, occurred_at: datetime, now: datetime) -> UploadResult:
+    match CODES.get(code):
+        case Outcome.THERE:
+            return AlreadyThere(code)
+        case Outcome.LATER:
+            return Later(max(occurred_at + LIMITS.correction_after, now + TOO_RECENT_ACTION), code)
+        case Outcome.NOT_FOUND if now - occurred_at <= LIMITS.correction_after + NOT_FOUND_FOR:
+            return Later(now + NOT_FOUND_DELAY, code)
+        case Outcome.NOT_FOUND:
+            return Unsupported(code, "Google never recorded this conversion, so there is nothing to take back")
+        case Outcome.ROW:
+            return Rejected(code)
+        case Outcome.TARGET:
+            return TargetRefused(action, code)
+        case Outcome.RETRY:
+            return Retry(code)
+        case Outcome.SIZE:
+            return NotProcessed(code)
+        case None:
+            return Retry(code, is_known=False)
