@@ -7,6 +7,7 @@ from tests.contract.ad_stage import AdAbility, AdStage
 from tests.contract.crm_stage import Clock
 from tests.contract.google_stage import GoogleStage
 from tests.contract.linkedin_stage import LinkedInStage
+from tests.contract.meta_stage import MetaStage
 from tests.contract.microsoft_stage import MicrosoftStage
 from tests.contract.tiktok_stage import TikTokStage
 
@@ -22,6 +23,7 @@ class MakesAnAdStage(Protocol):
 AD_STAGES: Mapping[str, MakesAnAdStage] = {
     "google": GoogleStage,
     "linkedin": LinkedInStage,
+    "meta": MetaStage,
     "microsoft": MicrosoftStage,
     "tiktok": TikTokStage,
 }

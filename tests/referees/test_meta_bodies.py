@@ -89,7 +89,7 @@ def verdict(shared: Path, body: object, *options: str) -> subprocess.CompletedPr
     "settings",
     [
         {},
-        {"mode": "other", "test_event_code": "TEST12345"},
+        {"without_lead_id": "other"},
         {"app_secret": "s", "token_in": "parameter"},
         {"data_processing_options": "LDU", "data_processing_options_state": "1000"},
     ],

@@ -1,23 +1,30 @@
 """What can be known of a connection without sending an event: token, app, dataset and rights, each told apart."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from connectors.ads.meta.errors import APP_MEND, DATASET_MEND, PERMISSION_MEND, TOKEN_MEND, Meaning, meaning_of, mend_of
-from connectors.ads.meta.payload import EVENT_NAME, PURCHASE, LocalCode, is_event_name
+from connectors.ads.meta.payload import EVENT_NAME, PURCHASE, is_event_name
 from connectors.ads.meta.refusals import read_fault
-from connectors.ads.meta.settings import MetaSettings, Mode
-from connectors.contract.conversions import Target
+from connectors.ads.meta.settings import Form, MetaSettings
+from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, Target, UploadRow
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 from connectors.contract.findings import Finding, FindingStatus
+from connectors.contract.results import Accepted, UploadResult
 from connectors.http.reply import Reply
 from connectors.upload.json_values import as_text
+from connectors.upload.judging import LocalCode
 
 OK, FAILED, UNPROVEN = FindingStatus.OK, FindingStatus.FAILED, FindingStatus.UNPROVEN
 FIELDS = "id,name,is_crm,is_consolidated_container,is_unavailable,last_fired_time,owner_business"
 WAIT_MEND = "check again in some minutes; where it stays so, look at base_url and api_version"
-CRM_MEND = "connect the CRM in Events Manager (dataset, Settings, CRM), or set mode: other where leads come from your own site"
+CRM_MEND = "connect the CRM in Events Manager (dataset, Settings, CRM) where leads come from Meta's own forms"
+OFFLINE_MEND = "use a dataset that takes offline events, or set without_lead_id: other"
+# Belongs to nobody: the domain is reserved for examples (RFC 2606).
+NOBODY = hashlib.sha256(b"leadloop-check@example.com").hexdigest()
 NOT_JUDGED = "not judged, as the question before it failed"
 
 Read = Callable[[str, Mapping[str, str]], Awaitable[Reply]]
@@ -45,17 +52,11 @@ async def check_dataset(targets: Mapping[str, Target], settings: MetaSettings, r
     """Findings on `token`, `app`, `account`, `permission`, `target:<milestone>`; a refusal is a finding, never an exception."""
     seen = await _look(settings, read)
     findings = [_token(seen), _app(seen, settings), _account(seen, settings), _permission(seen)]
-    if seen.dataset is not None and settings.mode is Mode.CRM and seen.dataset.get("is_crm") is False:
+    if seen.dataset is not None and seen.dataset.get("is_crm") is False:
         findings.append(Finding("crm", UNPROVEN, "Meta says that the dataset has no CRM integration", CRM_MEND))
-    if settings.test_event_code:
-        findings.append(
-            Finding(
-                "test_event_code",
-                UNPROVEN,
-                "every conversion of this connection goes as a test event: none of them is to count, though Meta may use them",
-                "take test_event_code out of the settings before going live",
-            )
-        )
+    takes_offline = seen.dataset is None or seen.dataset.get("is_consolidated_container") is not False
+    if not takes_offline and settings.without_lead_id is Form.OFFLINE:
+        findings.append(Finding("offline", UNPROVEN, "Meta says that the dataset takes no offline events", OFFLINE_MEND))
     return [*findings, *(_target(name, target.get(EVENT_NAME) or "") for name, target in targets.items())]
 
 
@@ -75,7 +76,11 @@ async def _look(settings: MetaSettings, read: Read) -> Seen:
 
 
 async def _fields(read: Read, path: str, parameters: Mapping[str, str]) -> Mapping[str, object]:
-    reply = await read(path, parameters)
+    return answered(await read(path, parameters))
+
+
+def answered(reply: Reply) -> Mapping[str, object]:
+    """A JSON object; ConnectorError where Meta refuses the question."""
     if reply.status >= HTTPStatus.BAD_REQUEST:
         fault = read_fault(reply.body)
         code = "" if fault is None else fault.text
@@ -136,9 +141,34 @@ def _target(name: str, event_name: str) -> Finding:
     subject = f"target:{name}"
     if not is_event_name(event_name):
         mend = "give the milestone an event_name, such as Lead, or the name of its stage"
-        return Finding(subject, FAILED, f"{LocalCode.EVENT_NAME_MISSING}: an event needs a name", mend)
+        return Finding(subject, FAILED, f"{LocalCode.TARGET_INVALID}: an event needs a name", mend)
     note = "; each Purchase needs a value" if event_name == PURCHASE else ""
     return Finding(subject, UNPROVEN, f"Meta takes any event name and tests none: `{event_name}`{note}")
+
+
+def test_row(target: Target, milestone: str, now: datetime) -> UploadRow:
+    """An event of nobody's, an hour ago."""
+    agreed = ConsentState.NOT_REQUIRED
+    is_purchase = target.get(EVENT_NAME) == PURCHASE
+    return UploadRow(
+        kind=DeliveryKind.UPLOAD,
+        conversion_id=f"leadloop-test-{milestone}-{int(now.timestamp())}",
+        milestone=milestone,
+        target=target,
+        occurred_at=now - timedelta(hours=1),
+        identifiers={Identifier.EMAIL_SHA256: NOBODY},
+        consent=Consent(agreed, agreed),
+        money=Money(0, "USD") if is_purchase else None,
+    )
+
+
+def test_finding(name: str, result: UploadResult, code: str) -> Finding:
+    """What became of a test event."""
+    subject = f"test_event:{name}"
+    if isinstance(result, Accepted):
+        said = f"Meta took a test event; it shows in Events Manager under {code}, and Meta says that it may use it"
+        return Finding(subject, OK, said)
+    return Finding(subject, FAILED, f"Meta refuses the test event: {result}", "follow what it says")
 
 
 def _said(seen: Seen) -> str:

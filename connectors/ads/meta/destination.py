@@ -1,28 +1,32 @@
-"""One Meta dataset: uploads through the Conversions API. The check is in check.py."""
+"""One Meta dataset: uploads through the Conversions API, spend through Insights. The check is in check.py."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from http import HTTPStatus
 from typing import ClassVar
 
 import httpx
 
-from connectors.ads.meta.check import check_dataset
+from connectors.ads.meta import spend
+from connectors.ads.meta.check import WAIT_MEND, answered, check_dataset, test_finding, test_row
 from connectors.ads.meta.payload import LIMITS, build
 from connectors.ads.meta.refusals import failure_of, read_refusal
 from connectors.ads.meta.settings import MetaSettings, TokenPlace
 from connectors.ads.meta.usage import pause_asked
+from connectors.ads.meta.versions import ADS_API, API, sunset_of
 from connectors.contract.conversions import Target, UploadRow
 from connectors.contract.destination import DestinationLimits
-from connectors.contract.errors import Effect, RateLimited, UnexpectedReply
-from connectors.contract.findings import Finding
+from connectors.contract.errors import ConnectorError, Effect, RateLimited, UnexpectedReply
+from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.results import Accepted, UploadResult
+from connectors.contract.spend import SpendPage, SpendPending
 from connectors.contract.tokens import TokenStore
 from connectors.contract.versions import ApiVersion
 from connectors.http.auth import Auth, Lock, StaticToken
 from connectors.http.client import Clock, Hooks, HttpClient, Sleep
 from connectors.http.reply import Reply
+from connectors.upload.draft import Draft
 from connectors.upload.json_values import as_whole
 
 __all__ = ["MetaDestination", "MetaSettings"]
@@ -47,6 +51,7 @@ class MetaDestination:
 
     kind: ClassVar[str] = "meta"
     limits: ClassVar[DestinationLimits] = LIMITS
+    spend_days: ClassVar[int] = spend.MOST_DAYS
 
     def __init__(
         self,
@@ -101,17 +106,39 @@ class MetaDestination:
         if not draft.rows:
             return draft.results([])
         self._stay_away_while_asked(now)
-        reply = await self._http.send("POST", self._path("/events"), json={**draft.body, **self._settings.secret_parameters})
+        reply = await self._post(draft)
+        return draft.results(self._told(reply, draft, now))
+
+    async def send_test_event(self, code: str, targets: Mapping[str, Target]) -> Sequence[Finding]:
+        """One made-up event of nobody's for each target under the code of Events Manager, where it then shows."""
+        now = self._clock()
+        draft = build([test_row(target, name, now) for name, target in targets.items()], self._settings, now, code)
+        try:
+            results = draft.results(self._told(await self._post(draft), draft, now) if draft.rows else [])
+        except ConnectorError as error:
+            return [Finding("test_event", FindingStatus.FAILED, error.message, WAIT_MEND)]
+        return [test_finding(name, result, code) for name, result in zip(targets, results, strict=True)]
+
+    async def spend(self, first: date, last: date, page: str | None = None) -> SpendPage | SpendPending:
+        """One page of what campaigns cost. ValueError without the setting `ad_account_id`."""
+        return await spend.read_page(self._ask, self._settings, first, last, page)
+
+    async def _post(self, draft: Draft) -> Reply:
+        return await self._http.send("POST", self._path("/events"), json={**draft.body, **self._settings.secret_parameters})
+
+    def _told(self, reply: Reply, draft: Draft, now: datetime) -> Sequence[UploadResult]:
+        """One result for each event; what the usage headers ask is remembered for the next request."""
         asked = pause_asked(reply.headers)
         self._away_until = None if asked is None else now + asked
         if reply.status >= HTTPStatus.BAD_REQUEST:
-            return draft.results(read_refusal(reply, draft))
+            return read_refusal(reply, draft)
         _check_count(reply, len(draft.rows))
-        return draft.results([Accepted()] * len(draft.rows))
+        return [Accepted()] * len(draft.rows)
 
     def api_versions(self) -> Sequence[ApiVersion]:
-        """The Graph API of the Conversions API."""
-        return [ApiVersion("Meta Graph API", self._settings.api_version)]
+        """Of the Conversions API, and of the reports."""
+        events, reports = self._settings.api_version, self._settings.ads_api_version
+        return [ApiVersion(API, events, sunset_of(events)), ApiVersion(ADS_API, reports, sunset_of(reports))]
 
     def _stay_away_while_asked(self, now: datetime) -> None:
         """The reply before said that the allowance is nearly used: wait before Meta throttles."""
@@ -122,6 +149,12 @@ class MetaDestination:
         """Ask for something below the version; a read that Meta refuses raises or comes back with its status."""
         asked = {**parameters, **self._settings.secret_parameters}
         return await self._http.read("GET", f"/{self._settings.api_version}{path}", params=asked)
+
+    async def _ask(self, path: str, parameters: Mapping[str, str]) -> Mapping[str, object]:
+        """A report or an object of the Marketing API. Raises ConnectorError."""
+        asked = {**parameters, **self._settings.secret_parameters}
+        reply = await self._http.read("GET", f"/{self._settings.ads_api_version}{path}", params=asked)
+        return answered(reply)
 
     def _path(self, edge: str) -> str:
         return f"/{self._settings.api_version}/{self._settings.dataset_id}{edge}"

@@ -6,7 +6,6 @@ from datetime import datetime
 from http import HTTPStatus
 
 from connectors.ads.meta.errors import BLOCK_PAUSE, THROTTLE_PAUSE, Meaning, code_text, mend_of, refusal
-from connectors.ads.meta.payload import Draft
 from connectors.ads.meta.usage import regain_of
 from connectors.contract.errors import (
     AuthenticationFailed,
@@ -20,6 +19,7 @@ from connectors.contract.errors import (
 from connectors.contract.results import NotProcessed, Rejected, Retry, UploadResult
 from connectors.http.reply import Reply, retry_after
 from connectors.http.scrub import scrub
+from connectors.upload.draft import Draft
 from connectors.upload.json_values import as_list, as_object, as_text, as_whole, parsed
 
 # Fields of ours beside `data`: where one of these is blamed, no row is at fault.
@@ -77,7 +77,8 @@ def failure_of(reply: Reply, now: datetime) -> ConnectorError | None:
             return _unavailable(fault, reply, now)
         case Meaning.REQUEST:
             said = f"Meta refuses the request itself: {fault.text} {fault.message}".strip()
-            mend = "check api_version, base_url and test_event_code, or report a bug"
+            blamed = ", ".join(sorted(fault.blamed & _REQUEST_FIELDS))
+            mend = f"it blames {blamed}" if blamed else "check api_version and base_url, or report a bug"
             return RequestRefused(f"{said}; {mend}", code=fault.text, status=reply.status)
         case _:
             return None
@@ -106,7 +107,7 @@ def _of_lone_row(fault: Fault) -> UploadResult:
     """A code that is not proven permanent is tried again."""
     if fault.meaning is Meaning.ROW:
         return Rejected(fault.text, fault.message)
-    return Retry(fault.text, fault.message)
+    return Retry(fault.text, fault.message, is_known=fault.meaning is not Meaning.UNKNOWN or fault.code in HTTPStatus)
 
 
 def _throttled(fault: Fault, reply: Reply, now: datetime) -> RateLimited:

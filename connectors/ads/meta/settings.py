@@ -7,27 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from connectors.ads.meta.versions import API_VERSION
+from connectors.upload.text_settings import TextSettings
+
 BASE_URL = "https://graph.facebook.com"
-API_VERSION = "v26.0"
 
 KNOWN_SETTINGS = (
     "dataset_id",
     "access_token",
     "app_secret",
     "token_in",
-    "mode",
+    "without_lead_id",
     "lead_event_source",
-    "test_event_code",
     "data_processing_options",
     "data_processing_options_country",
     "data_processing_options_state",
+    "ad_account_id",
     "api_version",
+    "ads_api_version",
     "base_url",
 )
 
 _DATASET_ID = re.compile(r"[0-9]{5,20}")
 _API_VERSION = re.compile(r"v[0-9]{1,3}\.[0-9]{1,2}")
-_TEST_EVENT_CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_AD_ACCOUNT_ID = re.compile(r"(act_)?[0-9]{3,20}")
 _UNITED_STATES = "1"
 # California to Rhode Island. 0 asks Meta to locate the person by an IP address, and we collect none.
 _STATES = [str(state) for state in range(1000, 1014)]
@@ -40,11 +43,23 @@ class TokenPlace(StrEnum):
     PARAMETER = "parameter"
 
 
-class Mode(StrEnum):
-    """Whether events carry the marks of the CRM integration (conversion leads) or none (leads of the advertiser's own site)."""
+class Form(StrEnum):
+    """How Meta is told of a conversion.
+
+    CRM: with the marks of its CRM integration (conversion leads), which is for leads of its own forms. OFFLINE: as an offline
+    event, up to 62 days old. OTHER: neither.
+    """
 
     CRM = "crm"
+    OFFLINE = "offline"
     OTHER = "other"
+
+
+class Limited(StrEnum):
+    """Meta's only data processing option."""
+
+    NO = ""
+    LDU = "LDU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,44 +72,43 @@ class LimitedDataUse:
 
 @dataclass(frozen=True, slots=True)
 class MetaSettings:
-    """`dataset_id` (formerly: pixel) receives the events. With `test_event_code` every event is a test event.
+    """`dataset_id` (formerly: pixel) receives the events; `ad_account_id` is the account whose spend is read.
 
-    `token_in` is a setting because Meta's page names only the parameter; `mode` because its CRM integration is for leads of
-    its own forms. `lead_event_source` is the CRM's name as Meta shall show it ("" takes the source's).
+    `token_in` is a setting because Meta's page names only the parameter; `without_lead_id` says how leads go that came from no
+    form of Meta's. `lead_event_source` is the CRM's name as Meta shall show it ("" takes the source's).
     """
 
     dataset_id: str
     access_token: str = field(repr=False)
     app_secret: str = field(default="", repr=False)
     token_in: TokenPlace = TokenPlace.HEADER
-    mode: Mode = Mode.CRM
+    without_lead_id: Form = Form.OFFLINE
     lead_event_source: str = ""
-    test_event_code: str = ""
+    ad_account_id: str = ""
     limited_data_use: LimitedDataUse | None = None
     api_version: str = API_VERSION
+    ads_api_version: str = API_VERSION
     base_url: str = BASE_URL
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str]) -> "MetaSettings":
         """Read text settings; ValueError names the key that is missing, unknown or unreadable, never its value."""
-        unknown = sorted(set(values) - set(KNOWN_SETTINGS))
-        if unknown:
-            raise ValueError(f"Meta has no setting `{unknown[0]}`; there are {', '.join(KNOWN_SETTINGS)}")
-        given = {name: value.strip() for name, value in values.items() if value.strip()}
+        texts = TextSettings("Meta", values, KNOWN_SETTINGS)
         for name in ("dataset_id", "access_token"):
-            if name not in given:
-                raise ValueError(f"Meta needs the setting `{name}`")
+            texts.needed(name)
+        version = f"a version such as {API_VERSION}"
         return cls(
-            dataset_id=_matching(given, "dataset_id", "", _DATASET_ID, "the dataset's (pixel's) number"),
-            access_token=given["access_token"],
-            app_secret=given.get("app_secret", ""),
-            token_in=TokenPlace(_choice(given, "token_in", TokenPlace.HEADER, [str(one) for one in TokenPlace])),
-            mode=Mode(_choice(given, "mode", Mode.CRM, [str(one) for one in Mode])),
-            lead_event_source=given.get("lead_event_source", ""),
-            test_event_code=_matching(given, "test_event_code", "", _TEST_EVENT_CODE, "a code such as TEST12345"),
-            limited_data_use=_limited_data_use(given),
-            api_version=_matching(given, "api_version", API_VERSION, _API_VERSION, f"a version such as {API_VERSION}"),
-            base_url=_url(given),
+            dataset_id=texts.matching("dataset_id", "", _DATASET_ID, "the dataset's (pixel's) number"),
+            access_token=texts.needed("access_token"),
+            app_secret=texts.text("app_secret"),
+            token_in=texts.choice("token_in", TokenPlace.HEADER),
+            without_lead_id=texts.choice("without_lead_id", Form.OFFLINE),
+            lead_event_source=texts.text("lead_event_source"),
+            ad_account_id=texts.matching("ad_account_id", "", _AD_ACCOUNT_ID, "the ad account's number").removeprefix("act_"),
+            limited_data_use=_limited_data_use(texts),
+            api_version=texts.matching("api_version", API_VERSION, _API_VERSION, version),
+            ads_api_version=texts.matching("ads_api_version", API_VERSION, _API_VERSION, version),
+            base_url=texts.url("base_url", BASE_URL),
         )
 
     @property
@@ -107,36 +121,16 @@ class MetaSettings:
         return found
 
 
-def _limited_data_use(given: Mapping[str, str]) -> LimitedDataUse | None:
-    parts = [name for name in KNOWN_SETTINGS if name.startswith("data_processing_options_") and name in given]
-    if "data_processing_options" not in given:
+def _limited_data_use(texts: TextSettings) -> LimitedDataUse | None:
+    parts = [name for name in KNOWN_SETTINGS if name.startswith("data_processing_options_") and name in texts]
+    if texts.choice("data_processing_options", Limited.NO) is Limited.NO:
         if parts:
             raise ValueError(f"Meta's setting `{parts[0]}` needs `data_processing_options: LDU`")
         return None
-    if given["data_processing_options"].upper() != "LDU":
-        raise ValueError("Meta's setting `data_processing_options` is LDU, or left out")
-    _choice(given, "data_processing_options_country", _UNITED_STATES, [_UNITED_STATES])
-    if "data_processing_options_state" not in given:
+    if texts.text("data_processing_options_country", _UNITED_STATES) != _UNITED_STATES:
+        raise texts.wrong("data_processing_options_country", f"{_UNITED_STATES} (United States)")
+    if "data_processing_options_state" not in texts:
         raise ValueError("Meta's limited data use needs `data_processing_options_state`, such as 1000 for California")
-    return LimitedDataUse(int(_choice(given, "data_processing_options_state", "", _STATES)))
-
-
-def _url(given: Mapping[str, str]) -> str:
-    url = given.get("base_url", BASE_URL).rstrip("/")
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("Meta's setting `base_url` is a URL")
-    return url
-
-
-def _matching(given: Mapping[str, str], name: str, default: str, pattern: re.Pattern[str], what: str) -> str:
-    text = given.get(name, default)
-    if text != default and not pattern.fullmatch(text):
-        raise ValueError(f"Meta's setting `{name}` is {what}")
-    return text
-
-
-def _choice(given: Mapping[str, str], name: str, default: str, choices: list[str]) -> str:
-    text = given.get(name, default).lower()
-    if text not in choices:
-        raise ValueError(f"Meta's setting `{name}` is one of {', '.join(choices)}")
-    return text
+    if texts.text("data_processing_options_state") not in _STATES:
+        raise texts.wrong("data_processing_options_state", f"one of {', '.join(_STATES)}")
+    return LimitedDataUse(int(texts.text("data_processing_options_state")))

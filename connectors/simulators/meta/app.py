@@ -25,6 +25,7 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
 
         def answer(now: datetime) -> JsonObject:
             body = _body(request, raw)
+            platform.bodies.append((request.url.path, body))
             token = platform.admit(*_credentials(request, body), now)
             return platform.send(request.path_params["dataset"], body, token, now)
 
@@ -33,7 +34,12 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
     async def describe(request: Request) -> Response:
         def answer(now: datetime) -> JsonObject:
             token = platform.admit(*_credentials(request, {}), now)
-            return platform.describe(request.path_params["dataset"], request.query_params.get("fields", ""), token)
+            named, fields = request.path_params["dataset"], request.query_params.get("fields", "")
+            return (
+                platform.ad_account.describe(named, fields)
+                if named.startswith("act_")
+                else platform.describe(named, fields, token)
+            )
 
         return _serve(platform, clock(), request, "dataset", answer)
 
@@ -43,6 +49,16 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
             return platform.quality(request.query_params.get("dataset_id", ""), token)
 
         return _serve(platform, clock(), request, "quality", answer)
+
+    async def insights(request: Request) -> Response:
+        def answer(now: datetime) -> JsonObject:
+            platform.admit(*_credentials(request, {}), now)
+            try:
+                return platform.ad_account.insights(request.path_params["dataset"], dict(request.query_params), now)
+            except (KeyError, ValueError, TypeError):
+                raise invalid("Invalid parameter") from None
+
+        return _serve(platform, clock(), request, "insights", answer)
 
     async def nowhere(request: Request) -> Response:
         def answer(_: datetime) -> JsonObject:
@@ -54,6 +70,7 @@ def create_meta(platform: MetaPlatform, clock: Clock) -> Starlette:
         routes=[
             Route("/{version}/{dataset}/events", send, methods=["POST"]),
             Route("/{version}/dataset_quality", quality, methods=["GET"]),
+            Route("/{version}/{dataset}/insights", insights, methods=["GET"]),
             Route("/{version}/{dataset}", describe, methods=["GET"]),
             Route("/{path:path}", nowhere, methods=_ANY),
         ]

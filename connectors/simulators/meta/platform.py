@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from connectors.simulators.meta.ad_account import AdAccount
 from connectors.simulators.meta.errors import GraphError, Json, JsonObject, invalid, no_such_object
 from connectors.simulators.meta.event import Event, read_event
 from connectors.simulators.meta.ledger import Ledger
@@ -111,6 +112,8 @@ class MetaPlatform:
         self.test_events: list[tuple[str, Event]] = []
         self.alerts: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
+        self.ad_account = AdAccount()
+        self.bodies: list[tuple[str, JsonObject]] = []
 
     @property
     def duplicates(self) -> int:

@@ -88,7 +88,6 @@ async def test_an_upload_is_sent_once() -> None:
         ({}, "Bearer x", {}, {}),
         ({"app_secret": "hush"}, "Bearer x", {"appsecret_proof": PROOF}, {"appsecret_proof": PROOF}),
         ({"token_in": "parameter"}, None, {"access_token": "x"}, {"access_token": "x"}),
-        ({"test_event_code": "TEST12345"}, "Bearer x", {"test_event_code": "TEST12345"}, {}),
     ],
 )
 async def test_where_the_credentials_stand(
@@ -204,22 +203,20 @@ async def test_check_tells_token_app_dataset_and_right_apart(
     assert all(one.mend for one in found if one.status is FAILED)
 
 
-async def test_check_warns_that_test_events_are_not_to_count() -> None:
-    """A connection that was left in test mode looks healthy and optimises nothing."""
-    found = await findings(Meta((200, FIELDS)), settings_of(test_event_code="TEST1"), {})
-
-    (warning,) = [one for one in found if one.subject == "test_event_code"]
-    assert warning.status is UNPROVEN
-    assert "test_event_code" in warning.mend
-
-
 async def test_check_warns_of_a_dataset_without_the_crm_integration() -> None:
     """Events are taken there and conversion leads count none of them."""
     without = (200, {**FIELDS, "is_crm": False})
 
     assert (await statuses(Meta(without)))["crm"] is UNPROVEN
-    assert "crm" not in await statuses(Meta(without), settings_of(mode="other"))
     assert "crm" not in await statuses(Meta((200, FIELDS)))
+
+
+async def test_check_warns_of_a_dataset_that_takes_no_offline_events() -> None:
+    """Leads of one's own site go as such, and one of them would sink its batch."""
+    without = (200, {**FIELDS, "is_consolidated_container": False})
+
+    assert (await statuses(Meta(without)))["offline"] is UNPROVEN
+    assert "offline" not in await statuses(Meta(without), settings_of(without_lead_id="other"))
 
 
 async def test_check_of_a_milestone_without_a_name() -> None:
@@ -254,9 +251,10 @@ async def test_check_of_an_outage_is_a_finding() -> None:
         ({**REQUIRED, "dataset_id": "act_secret-1"}, "dataset_id"),
         ({**REQUIRED, "api_version": "secret-1"}, "api_version"),
         ({**REQUIRED, "base_url": "secret-1"}, "base_url"),
-        ({**REQUIRED, "mode": "secret-1"}, "mode"),
+        ({**REQUIRED, "without_lead_id": "secret-1"}, "without_lead_id"),
         ({**REQUIRED, "token_in": "secret-1"}, "token_in"),
         ({**REQUIRED, "test_event_code": "secret-1 x"}, "test_event_code"),
+        ({**REQUIRED, "ad_account_id": "secret-1"}, "ad_account_id"),
         ({**REQUIRED, "data_processing_options": "secret-1"}, "data_processing_options"),
         ({**REQUIRED, "data_processing_options": "LDU"}, "data_processing_options_state"),
         (
@@ -295,7 +293,8 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
     assert limits.click_identifiers == {Identifier.FBC, Identifier.META_LEAD_ID}
     assert all(needed <= limits.identifiers for needed in limits.sufficient)
     assert (limits.rows, limits.restates, limits.retracts, limits.verdict_after) == (1000, False, False, None)
-    assert (limits.age_with_click, limits.dedup_window) == (timedelta(days=7), timedelta(hours=48))
+    assert (limits.age_with_click, limits.age_without_click) == (timedelta(days=7), timedelta(days=62))
+    assert limits.dedup_window == timedelta(hours=48)
     assert not hasattr(MetaDestination, "verdict")
 
 

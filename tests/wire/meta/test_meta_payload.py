@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectors.ads.meta.payload import LIMITS, Draft, build
+from connectors.ads.meta.payload import LIMITS, build
 from connectors.ads.meta.settings import MetaSettings
 from connectors.contract.conversions import Consent, ConsentState, DeliveryKind, Identifier, Money, UploadRow
 from connectors.contract.results import Later, NotProcessed, Rejected, TargetRefused, UploadResult
@@ -35,7 +35,7 @@ def event_of(one: UploadRow, settings: MetaSettings = SETTINGS) -> Any:
 
 
 def local_of(one: UploadRow) -> UploadResult:
-    draft: Draft = build([one], SETTINGS, NOW)
+    draft = build([one], SETTINGS, NOW)
     assert draft.rows == ()
     return draft.results([])[0]
 
@@ -67,9 +67,9 @@ def test_the_whole_request() -> None:
                 "event_name": "Opportunity",
                 "event_time": 1795176000,
                 "event_id": "ll00000000000000000000000002",
-                "action_source": "system_generated",
+                "action_source": "physical_store",
                 "user_data": {"em": [DIGEST]},
-                "custom_data": {"event_source": "crm", "lead_event_source": "Pipedrive"},
+                "custom_data": {"order_id": "ll00000000000000000000000002"},
             },
         ]
     }
@@ -77,20 +77,24 @@ def test_the_whole_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "custom"),
+    ("identifiers", "settings", "source", "custom"),
     [
-        ({"lead_event_source": "Our CRM"}, {"event_source": "crm", "lead_event_source": "Our CRM"}),
-        ({"mode": "other"}, None),
+        (LEAD_ID, {"lead_event_source": "Our CRM"}, "system_generated", {"event_source": "crm", "lead_event_source": "Our CRM"}),
+        (EMAIL, {}, "physical_store", {"order_id": "ll00000000000000000000000001"}),
+        (EMAIL, {"without_lead_id": "crm"}, "system_generated", {"event_source": "crm", "lead_event_source": "HubSpot"}),
+        (EMAIL, {"without_lead_id": "other"}, "system_generated", None),
     ],
 )
-def test_the_crm_marks_are_a_choice(settings: dict[str, str], custom: object) -> None:
-    """With them an event counts for conversion leads; Meta wants them on leads of its own forms only."""
-    assert event_of(row(), settings_of(**settings)).get("custom_data") == custom
+def test_the_form_of_a_row(identifiers: Any, settings: dict[str, str], source: str, custom: object) -> None:
+    """With the CRM marks an event counts for conversion leads, which Meta wants for leads of its own forms only."""
+    event = event_of(row(identifiers=identifiers), settings_of(**settings))
+
+    assert (event["action_source"], event.get("custom_data")) == (source, custom)
 
 
 def test_other_than_crm_events_still_carry_their_value() -> None:
     """Value-based bidding needs it wherever the lead came from."""
-    event = event_of(row(money=Money(1_500_000, "USD")), settings_of(mode="other"))
+    event = event_of(row(money=Money(1_500_000, "USD")), settings_of(without_lead_id="other"))
 
     assert event["custom_data"] == {"value": 1.5, "currency": "USD"}
 
@@ -108,7 +112,7 @@ def test_limited_data_use_goes_with_each_event() -> None:
 
 def test_a_test_event_code_marks_the_request() -> None:
     """It stands beside the events, not in them."""
-    assert build([row()], settings_of(test_event_code="TEST12345"), NOW).body["test_event_code"] == "TEST12345"
+    assert build([row()], SETTINGS, NOW, "TEST12345").body["test_event_code"] == "TEST12345"
     assert "test_event_code" not in build([row()], SETTINGS, NOW).body
 
 
@@ -145,12 +149,12 @@ def test_a_click_id_passes_unchanged(fbc: str) -> None:
 @pytest.mark.parametrize(
     ("identifiers", "code"),
     [
-        ({}, "insufficient_identifiers"),
-        (PLACES, "insufficient_identifiers"),
-        ({Identifier.FIRST_NAME_META_SHA256: DIGEST}, "insufficient_identifiers"),
-        ({**PLACES, Identifier.META_LEAD_ID: "1"}, "invalid_identifiers"),
-        ({Identifier.FBC: "IwAR2F4abc"}, "invalid_identifiers"),
-        ({Identifier.GCLID: "Cj0"}, "insufficient_identifiers"),
+        ({}, "identifiers_insufficient"),
+        (PLACES, "identifiers_insufficient"),
+        ({Identifier.FIRST_NAME_META_SHA256: DIGEST}, "identifiers_insufficient"),
+        ({**PLACES, Identifier.META_LEAD_ID: "1"}, "identifiers_invalid"),
+        ({Identifier.FBC: "IwAR2F4abc"}, "identifiers_invalid"),
+        ({Identifier.GCLID: "Cj0"}, "identifiers_insufficient"),
     ],
 )
 def test_a_row_without_enough_left_is_refused_here(identifiers: dict[Identifier, str], code: str) -> None:
@@ -172,20 +176,20 @@ def test_every_sufficient_set_suffices_for_the_payload() -> None:
 @pytest.mark.parametrize(
     ("changes", "result"),
     [
-        ({"occurred_at": NOW - timedelta(days=7)}, Rejected("event_too_old", "Meta takes events of the last 7 days")),
-        ({"occurred_at": NOW - timedelta(days=7) + timedelta(minutes=1)}, Rejected("event_too_old")),
+        ({"occurred_at": NOW - timedelta(days=62)}, Rejected("event_too_old")),
+        ({"occurred_at": NOW - timedelta(days=7) + timedelta(minutes=1), "identifiers": LEAD_ID}, Rejected("event_too_old")),
         ({"occurred_at": NOW + timedelta(seconds=1)}, Later(NOW + timedelta(seconds=1), "event_in_future")),
-        ({"name": ""}, TargetRefused("", "event_name_missing")),
-        ({"name": "a\nb"}, TargetRefused("a\nb", "event_name_missing")),
-        ({"conversion_id": ""}, Rejected("event_id_missing")),
-        ({"name": "Purchase"}, Rejected("purchase_without_value")),
+        ({"name": ""}, TargetRefused("", "target_invalid")),
+        ({"name": "a\nb"}, TargetRefused("a\nb", "target_invalid")),
+        ({"conversion_id": ""}, Rejected("event_id_invalid")),
+        ({"name": "Purchase"}, Rejected("value_missing")),
         ({"money": Money(-1, "EUR")}, Rejected("negative_value")),
-        ({"money": Money(1, "EURO")}, Rejected("invalid_currency")),
-        ({"money": Money(1, "ZZZ")}, Rejected("invalid_currency")),
-        ({"kind": DeliveryKind.RESTATE}, Rejected("correction_not_supported")),
-        ({"kind": DeliveryKind.RETRACT}, Rejected("correction_not_supported")),
-        ({"consent": Consent(ConsentState.GRANTED, ConsentState.DENIED)}, Rejected("no_consent")),
-        ({"consent": Consent(ConsentState.UNKNOWN, ConsentState.GRANTED)}, Rejected("no_consent")),
+        ({"money": Money(1, "EURO")}, Rejected("currency_invalid")),
+        ({"money": Money(1, "ZZZ")}, Rejected("currency_invalid")),
+        ({"kind": DeliveryKind.RESTATE}, Rejected("correction_unsupported")),
+        ({"kind": DeliveryKind.RETRACT}, Rejected("correction_unsupported")),
+        ({"consent": Consent(ConsentState.GRANTED, ConsentState.DENIED)}, Rejected("consent_denied")),
+        ({"consent": Consent(ConsentState.UNKNOWN, ConsentState.GRANTED)}, Rejected("consent_unknown")),
     ],
 )
 def test_what_would_sink_the_batch_stays_out(changes: dict[str, Any], result: UploadResult) -> None:
@@ -198,9 +202,10 @@ def test_what_would_sink_the_batch_stays_out(changes: dict[str, Any], result: Up
 
 def test_the_oldest_event_that_goes_leaves_time_for_its_way() -> None:
     """An event that grows too old on the wire would lose its batch."""
-    event = event_of(row(occurred_at=NOW - timedelta(days=7) + timedelta(minutes=3)))
+    for days, identifiers in ((7, LEAD_ID), (62, EMAIL)):
+        event = event_of(row(occurred_at=NOW - timedelta(days=days) + timedelta(minutes=3), identifiers=identifiers))
 
-    assert NOW.timestamp() - event["event_time"] < timedelta(days=7).total_seconds()
+        assert NOW.timestamp() - event["event_time"] < timedelta(days=days).total_seconds()
 
 
 def test_too_many_events_wait_for_another_request() -> None:
@@ -208,7 +213,7 @@ def test_too_many_events_wait_for_another_request() -> None:
     draft = build([row(number) for number in range(1001)], SETTINGS, NOW)
 
     assert len(draft.rows) == 1000
-    assert draft.local == {1000: NotProcessed("too_many_events")}
+    assert draft.local == {1000: NotProcessed("too_many_rows")}
 
 
 def test_a_purchase_of_nothing_goes() -> None:
