@@ -84,7 +84,8 @@ def _story(results: Results) -> Iterator[RenderableType]:
     if results.too_late:
         text = (
             f"{results.too_late:,} of {results.won:,} won deals closed too late for Google, which takes an event up to 90 days "
-            "after the click: they are shown below as too_old, not hidden. Meta takes 7 days, so it is told the early steps."
+            "after the click: they are shown below as too_old, not hidden. Meta takes 7 days for leads of its"
+            " own forms, so it is told the early steps."
         )
         yield Text(text, style="yellow")
 

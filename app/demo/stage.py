@@ -12,7 +12,14 @@ from app.demo.config import ACTIONS, SOURCE, config_text
 from app.demo.happenings import Happening, Webhook, What
 from app.demo.world import CUSTOM_PROPERTIES, World
 from connectors.simulators.faults import Fault, FaultPlan, FaultyTransport
-from connectors.simulators.google import Account, Click, ConversionAction, GooglePlatform, Person, create_google
+from connectors.simulators.google import (
+    Account,
+    Click,
+    ConversionAction,
+    GooglePlatform,
+    Person,
+    create_google,
+)
 from connectors.simulators.google.faults import google_faults
 from connectors.simulators.hubspot import Outbox, Portal, Subscription, create_hubspot
 from connectors.simulators.hubspot.faults import hubspot_faults
@@ -189,7 +196,7 @@ def _google(world: World, token: str, seed: int) -> GooglePlatform:
 
 
 def _meta(world: World, token: str, seed: int) -> MetaPlatform:
-    meta = MetaPlatform((Dataset(DATASET),), seed=seed)
+    meta = MetaPlatform((Dataset(DATASET, is_consolidated_container=True),), seed=seed)
     meta.add_token(Token(token, frozenset({DATASET})))
     meta.leads.update({click.id: click.at for click in world.meta_leads.values()})
     return meta

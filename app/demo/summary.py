@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, and_, case, func, select
 
 from app.db.session import Database
 from app.db.tables import conversions, deliveries, destinations, records
@@ -82,11 +82,15 @@ async def _meta(play: Play) -> LedgerCheck:
 
 
 async def _check(play: Play, platform: str, times: list[int]) -> LedgerCheck:
+    counts = case(
+        (and_(deliveries.c.kind == "upload", deliveries.c.state.in_(COUNTED[platform])), 1),
+        (and_(deliveries.c.kind == "retract", deliveries.c.state == "accepted"), -1),
+        else_=0,
+    )
     query = (
-        select(func.count())
-        .select_from(deliveries)
+        select(func.sum(counts))
         .join(destinations, destinations.c.id == deliveries.c.destination_id)
-        .where(destinations.c.name == platform, deliveries.c.kind == "upload", deliveries.c.state.in_(COUNTED[platform]))
+        .where(destinations.c.name == platform)
     )
     async with play.services.database.read() as connection:
         said = int(await connection.scalar(query) or 0)

@@ -268,6 +268,8 @@ class Settlement:
     @property
     def had_effect(self) -> bool:
         """False where the platform surely did nothing with it, so that another try may carry other content."""
+        if self.reason is Reason.UNSUPPORTED:
+            return False
         return self.counts or self.is_unknown or self.state is not DeliveryState.PENDING
 
 
@@ -292,7 +294,7 @@ def settle(
         case TargetRefused(code=code, message=message):
             return Settlement(DeliveryState.PENDING, Reason.PAUSED, now + TARGET_PAUSE, code, message, counts=False)
         case Unsupported(code, message):
-            return Settlement(DeliveryState.SKIPPED, Reason.UNSUPPORTED, code=code, message=message)
+            return Settlement(DeliveryState.SKIPPED, Reason.UNSUPPORTED, code=code, message=message, counts=False)
         case ConnectorError():
             return _after_failure(counted, due_before, deadline, result, now)
         case _:

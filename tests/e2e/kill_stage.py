@@ -69,7 +69,7 @@ class Stage:
         self.portal.define_property("contacts", "ads_consent")
         self.portal.index_lag = self._lag
         self.google = _google(self.company, self.seed)
-        self.meta = MetaPlatform((Dataset(DATASET),), seed=self.seed)
+        self.meta = MetaPlatform((Dataset(DATASET, is_consolidated_container=True),), seed=self.seed)
         self.meta.add_token(Token(META_TOKEN, frozenset({DATASET})))
         self._waiting = list(reversed(acts_of(self.company)))
         self.plans: list[FaultPlan] = []

@@ -117,7 +117,8 @@ def google_differences(google: GooglePlatform, expected: Mapping[str, Conversion
     wanted: dict[tuple[str, str], tuple[int, float]] = {}
     for uid, one in expected.items():
         sent = [owed for owed in one.deliveries if owed.platform.name == "google" and owed.state == "confirmed"]
-        if sent:
+        is_back = any(owed.kind == "retract" and owed.state == "accepted" for owed in one.deliveries)
+        if sent and not is_back:
             latest = max(sent, key=lambda owed: owed.number).sent_micros
             wanted[ACTIONS[one.milestone], uid] = (1, 1.0 if latest is None else latest / 1_000_000)
     counted = {

@@ -268,7 +268,7 @@ class Oracle:
         for platform in self.platforms:
             if one.milestone not in platform.milestones:
                 continue
-            delivery = Delivery(platform, "upload", 0, one.occurred_at + platform.age_with_click)
+            delivery = Delivery(platform, "upload", 0, one.occurred_at + platform.longest_age)
             one.deliveries.append(delivery)
             if one.is_excluded:
                 delivery.skip("excluded")
@@ -280,16 +280,23 @@ class Oracle:
                 self.open.append((one, delivery))
 
     def _end(self, one: Conversion, why: str, now: datetime) -> None:
-        """What was not tried is not sent; what was sent is owed a retraction, which neither platform of the demo takes."""
+        """What was not tried is not sent; what was sent is owed a retraction, which the demo's grant does not let Google take."""
         one.ended_why = why
         for delivery in list(one.deliveries):
             if delivery.state == "pending":
                 delivery.skip("withdrawn" if delivery.kind == "upload" else "superseded")
         for delivery in list(one.deliveries):
             if delivery.kind == "upload" and self._may_be_recorded(one, delivery, now):
-                retract = Delivery(delivery.platform, "retract", one_more(one, delivery.platform), now)
-                retract.skip("unsupported")
+                platform = delivery.platform
+                deadline = one.occurred_at + platform.corrected_within
+                retract = Delivery(platform, "retract", one_more(one, platform), deadline)
                 one.deliveries.append(retract)
+                if platform.retracts and now < deadline:
+                    retract.not_before = delivery.sent_at_or(now) + platform.corrected_after
+                    retract.corrects = delivery
+                    self.open.append((one, retract))
+                else:
+                    retract.skip("unsupported")
 
     def _revalue(self, one: Conversion, deal: Deal, now: datetime) -> None:
         """A changed amount is owed as one restatement to whoever has the old one; a known value does not vanish."""

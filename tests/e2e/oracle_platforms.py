@@ -25,7 +25,9 @@ class Platform:
     oldest_click: timedelta | None = None
     youngest_click: timedelta = timedelta(0)
     takes_names: bool = False
+    age_fields: frozenset[str] | None = None
     restates: bool = False
+    retracts: bool = False
     confirms: bool = False
     corrected_after: timedelta = timedelta(0)
     corrected_within: timedelta = timedelta(0)
@@ -33,6 +35,16 @@ class Platform:
     def knows_click(self, person: Contact) -> bool:
         """Whether the person carries a click or lead id of this platform."""
         return any(person.values.get(name) for name in self.fields)
+
+    @property
+    def longest_age(self) -> timedelta:
+        """Until when it takes an event at all."""
+        return max(self.age_with_click, self.age_without_click)
+
+    def oldest(self, person: Contact) -> timedelta:
+        """How old an event of this person may be."""
+        fields = self.fields if self.age_fields is None else self.age_fields
+        return self.age_with_click if any(person.values.get(name) for name in fields) else self.age_without_click
 
     def reaches(self, person: Contact) -> bool:
         """Whether the person has anything that this platform takes."""
@@ -50,6 +62,7 @@ GOOGLE = Platform(
     oldest_click=timedelta(days=90),
     youngest_click=timedelta(hours=6),
     restates=True,
+    retracts=True,
     confirms=True,
     corrected_after=timedelta(hours=24),
     corrected_within=timedelta(days=54),
@@ -59,7 +72,8 @@ META = Platform(
     milestones=frozenset({"lead", "qualified_lead", "opportunity", "closed_revenue"}),
     fields=frozenset({"hs_facebook_click_id", "leadgen_id"}),
     age_with_click=timedelta(days=7),
-    age_without_click=timedelta(days=7),
+    age_without_click=timedelta(days=62),
+    age_fields=frozenset({"leadgen_id"}),
     takes_names=True,
 )
 
@@ -100,7 +114,9 @@ class Delivery:
     def send(self, micros: int | None, verdict: str, now: datetime) -> None:
         """It goes; the late verdict is noted at once, for platforms that give one."""
         self.sent_at, self.sent_micros = now, micros
-        if not self.platform.confirms:
+        if self.kind == "retract":
+            self.skip("unsupported")
+        elif not self.platform.confirms:
             self.state, self.reason = "accepted", "delivered"
         else:
             self.state, self.reason = verdict, "refused" if verdict == "rejected" else verdict
@@ -131,7 +147,7 @@ def decide(
         return None
     if delivery.not_before is not None and now < delivery.not_before:
         return None
-    if not fact.is_live:
+    if not fact.is_live and delivery.kind != "retract":
         delivery.skip("withdrawn")
     elif delivery.kind == "upload" and fact.value == "wait":
         delivery.wait("value")
@@ -145,8 +161,7 @@ def decide(
 
 def _may_go(fact: Fact, delivery: Delivery, person: Contact, now: datetime) -> bool:
     platform = delivery.platform
-    has_click = platform.knows_click(person)
-    age = platform.age_with_click if has_click else platform.age_without_click
+    has_click, age = platform.knows_click(person), platform.oldest(person)
     click_age = now - person.clicked_at if has_click and platform.oldest_click and delivery.kind == "upload" else None
     if not person.has_consented:
         delivery.skip("no_consent")

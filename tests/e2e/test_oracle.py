@@ -110,21 +110,21 @@ def test_of_two_records_of_one_email_the_second_is_a_duplicate() -> None:
 
 
 def test_consent_granted_later_reopens_what_is_still_in_its_window() -> None:
-    """Google takes it after ten days, Meta's seven days are over."""
+    """Google takes it after ten days, the seven days of Meta's own leads are over."""
     ledger = _ledger(
-        _contact(1, "ada", ads_consent="no"),
+        _contact(1, "ada", ads_consent="no", leadgen_id="5128873341120976"),
         _write(2, "contacts", "ada", lifecyclestage="salesqualifiedlead"),
         _write(12, "contacts", "ada", ads_consent="yes"),
     )
 
     assert _fates(ledger["qualified_lead", "ada", 0]) == [
         ("google", "upload", 0, "unmatched", "unmatched"),
-        ("meta", "upload", 0, "skipped", "no_consent"),
+        ("meta", "upload", 0, "skipped", "too_old"),
     ]
 
 
 def test_a_missing_amount_is_waited_for_until_the_window_closes() -> None:
-    """Filled in after ten days: in time for Google, our failure at Meta."""
+    """Filled in after ten days: in time for both, as Meta takes offline events of 62 days."""
     ledger = _ledger(
         *_deal(
             _write(4, "deals", "deal", dealstage="qualifiedtobuy", amount=""),
@@ -135,5 +135,5 @@ def test_a_missing_amount_is_waited_for_until_the_window_closes() -> None:
 
     assert _fates(ledger["closed_revenue", "deal", 0]) == [
         ("google", "upload", 0, "unmatched", "unmatched"),
-        ("meta", "upload", 0, "expired", "deadline"),
+        ("meta", "upload", 0, "accepted", "delivered"),
     ]

@@ -101,7 +101,7 @@ async def owed_to_meta(
 ) -> AsyncIterator[tuple[Owed, MetaPlatform]]:
     """`count` conversions owed to a simulated Meta, of people who clicked then."""
     clock, plan = Clock(), FaultPlan()
-    platform = MetaPlatform([Dataset(DATASET)])
+    platform = MetaPlatform([Dataset(DATASET, is_consolidated_container=True)])
     platform.add_token(Token("good", frozenset({DATASET})))
     settings = MetaSettings.from_mapping({"dataset_id": DATASET, "access_token": "good", "base_url": "http://meta.test"})
     people = {number: {Identifier.EMAIL_SHA256: DIGEST, Identifier.FBC: FBC} for number in range(1, count + 1)}

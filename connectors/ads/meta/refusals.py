@@ -107,7 +107,11 @@ def _of_lone_row(fault: Fault) -> UploadResult:
     """A code that is not proven permanent is tried again."""
     if fault.meaning is Meaning.ROW:
         return Rejected(fault.text, fault.message)
-    return Retry(fault.text, fault.message, is_known=fault.meaning is not Meaning.UNKNOWN or fault.code in HTTPStatus)
+    return Retry(
+        fault.text,
+        fault.message,
+        is_known=fault.meaning is not Meaning.UNKNOWN or fault.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
 
 
 def _throttled(fault: Fault, reply: Reply, now: datetime) -> RateLimited:
