@@ -20,9 +20,11 @@ from app.bootstrap.backfilling import BackfillRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.bootstrap.spend_reading import DestinationUnknown
 from app.cli_backfill import backfill_command
 from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
+from app.cli_spend import read_command
 from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
@@ -57,6 +59,7 @@ OPERATOR_MISTAKES = (
     ConfigInvalid,
     ConnectionRefused,
     DatabaseUnusable,
+    DestinationUnknown,
     InitRefused,
     SettingsRefused,
     ReferenceUnresolved,
@@ -156,6 +159,7 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
 
 
 cli.command(name="backfill")(backfill_command(_services))
+spend_commands.command(name="read")(read_command(_services))
 
 
 @cli.command()

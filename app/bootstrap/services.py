@@ -20,6 +20,7 @@ from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
 from app.bootstrap.rounds import Rounds, SyncSummary
+from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
 from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
@@ -150,6 +151,10 @@ class Services:
         """A job: make webhook subscriptions again that a CRM took away."""
         keeper = Subscriptions(self.database, self.clock, self.openers, self.contexts, self.bell)
         await keeper.keep(self.webhook_address())
+
+    def spend_reading(self) -> SpendReading:
+        """What reads the spend of the accounts that report it."""
+        return SpendReading(self.database, self.clock, self.openers, self.stopping, self.sleep)
 
     def _checks(self) -> Checks:
         return Checks(self.database, self.openers, self.contexts, self.clock)
