@@ -62,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stack.push_async_callback(services.close)
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file", waits=True)
+            await services.warn_of_versions()
             if chosen.roles & WORKING:
                 if services.database.is_sqlite:
                     await free_jobs_of_others(services.database, services.holder)

@@ -19,6 +19,7 @@ from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
+from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
@@ -37,6 +38,7 @@ from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
+from app.reports.platforms import VersionState, version_status
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.findings import Finding
@@ -139,6 +141,10 @@ class Services:
         """Prove every connection; a clean check ends a pause."""
         return await self._checks().all()
 
+    async def check_named(self, name: str, test_code: str | None = None) -> Sequence[tuple[str, Sequence[Finding]]]:
+        """Prove the connections of one name; `test_code` then sends a test event, which the platform does not count."""
+        return await self._checks().named(name, test_code)
+
     async def check_paused(self, _now: datetime) -> None:
         """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
         await self._checks().paused()
@@ -151,6 +157,18 @@ class Services:
         """A job: make webhook subscriptions again that a CRM took away."""
         keeper = Subscriptions(self.database, self.clock, self.openers, self.contexts, self.bell)
         await keeper.keep(self.webhook_address())
+
+    async def warn_of_versions(self) -> None:
+        """Log every API version in use whose last day is near or past."""
+        for row in await self.destinations():
+            for version in self.openers.platform(row).versions:
+                status = version_status(version, self.clock())
+                if status.state is not VersionState.IN_USE:
+                    log.warning("api_version.ending", destination=row.name, message=status.message, mend=status.mend)
+
+    def provisioning(self) -> Provisioning:
+        """What creates at a platform what the mappings need there."""
+        return Provisioning(self.database, self.clock, self.openers, self.contexts)
 
     def spend_reading(self) -> SpendReading:
         """What reads the spend of the accounts that report it."""

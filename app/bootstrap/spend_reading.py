@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from app.bootstrap.failures import place, told
+from app.bootstrap.failures import NameUnknown, place, told
 from app.bootstrap.openers import Openers
-from app.config import nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow
 from app.db.instants import from_ms, to_ms
@@ -44,10 +43,6 @@ MOST_PAGES = 10_000
 LONGEST_ERROR = 500
 # Before an account has said its zone, its today is at least the day it is where the day begins last.
 LAST_ZONE = timezone(timedelta(hours=-12))
-
-
-class DestinationUnknown(Exception):
-    """No destination has the name that was asked for; the message has the nearest one."""
 
 
 class SpendOutcome(StrEnum):
@@ -117,13 +112,12 @@ class SpendReading:
         await self.read()
 
     async def read(self, name: str | None = None) -> Sequence[SpendRead]:
-        """Read one destination, or all; DestinationUnknown where there is none of the name."""
+        """Read one destination, or all; NameUnknown where there is none of the name."""
         async with self.database.read() as connection:
             rows = await connections.list_destinations(connection)
         chosen = [row for row in rows if name in (None, row.name)]
         if name is not None and not chosen:
-            meant = nearest(name, [row.name for row in rows])
-            raise DestinationUnknown(f"no destination is named {name!r}" + (f" (did you mean {meant!r}?)" if meant else ""))
+            raise NameUnknown("destination", name, [row.name for row in rows])
         return [await self._one(row) for row in chosen if not self.stopping.is_set()]
 
     async def _one(self, row: DestinationRow) -> SpendRead:

@@ -10,8 +10,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from app.bootstrap.failures import NameUnknown
 from app.bootstrap.services import Services, open_services
-from app.bootstrap.spend_reading import MOST_POLLS, DestinationUnknown, SpendOutcome, SpendRead
+from app.bootstrap.spend_reading import MOST_POLLS, SpendOutcome, SpendRead
 from app.config import ConnectionMode, Settings
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role
@@ -341,7 +342,7 @@ async def test_a_kind_without_the_ability_says_what_to_do(rig: Rig, monkeypatch:
     monkeypatch.setattr(registry, "DESTINATIONS", {KIND: bare_platform(rig.account)})
 
     assert "leadloop spend import" in (await rig.read()).text()
-    with pytest.raises(DestinationUnknown, match="did you mean 'ads'"):
+    with pytest.raises(NameUnknown, match="did you mean 'ads'"):
         await rig.services.spend_reading().read("adz")
 
 
