@@ -11,6 +11,7 @@ from rich.table import Table
 
 from app.bootstrap.provisioning import ProvisionPlan
 from app.bootstrap.services import Services
+from app.connections.repository import DestinationRow
 from app.db.instants import to_ms
 from app.mapping.suggest_text import one_line
 from app.reports.platforms import Platform, rows_now
@@ -53,7 +54,7 @@ async def _list(open_up: Open) -> int:
     services = await open_up()
     try:
         rows = await services.destinations()
-        platforms = {row.name: services.openers.platform(row) for row in rows}
+        platforms = await services.platforms()
         now_ms = to_ms(services.clock())
     finally:
         await services.close()
@@ -63,12 +64,16 @@ async def _list(open_up: Open) -> int:
     table = Table("name", "kind", "mode", "state", "rows per request", "API versions", box=None, pad_edge=False)
     for row in rows:
         state = f"paused: {row.pause_reason or 'by its mode'}" if row.is_paused(now_ms) else "works"
-        limits = platforms[row.name].limits
-        rows_of_now = rows_now(limits, row.batch_rows, row.adaptive_rows)
-        held = f"{rows_of_now:,}" if rows_of_now == limits.rows else f"{rows_of_now:,} of {limits.rows:,}"
-        table.add_row(row.name, row.kind, row.mode.value, state, held, _versions(platforms[row.name]))
+        platform = platforms.get(row.name)
+        told = ("", "this release knows no such kind") if platform is None else (_held(row, platform), _versions(platform))
+        table.add_row(row.name, row.kind, row.mode.value, state, *told)
     _console().print(table)
     return 0
+
+
+def _held(row: DestinationRow, platform: Platform) -> str:
+    most, now = platform.limits.rows, rows_now(platform.limits, row.batch_rows, row.adaptive_rows)
+    return f"{now:,}" if now == most else f"{now:,} of {most:,}"
 
 
 def _versions(platform: Platform) -> str:

@@ -166,6 +166,8 @@ class Checks:
 
     def _beside(self, row: DestinationRow) -> list[Finding]:
         """What is known without asking: versions whose end is near, and whether the account's spend could be read."""
+        if not self.openers.knows(row.kind):
+            return []
         platform, now = self.openers.platform(row), self.clock()
         states = [version_status(one, now) for one in platform.versions]
         findings = [version_finding(one) for one in states if one.state is not VersionState.IN_USE]

@@ -72,9 +72,14 @@ class Openers:
         """The limits of a kind of destination, as data."""
         return registry.DESTINATIONS[kind].limits
 
+    def knows(self, kind: str) -> bool:
+        """Whether there is a connector of this kind of destination."""
+        return kind in registry.DESTINATIONS
+
     def abilities(self, kind: str) -> frozenset[Ability]:
         """What the connector of a kind of destination can beside uploading."""
-        return frozenset(one for one, method in ABILITIES.items() if hasattr(registry.DESTINATIONS[kind], method))
+        connector = registry.DESTINATIONS.get(kind)
+        return frozenset(one for one, method in ABILITIES.items() if hasattr(connector, method))
 
     def platform(self, row: DestinationRow) -> Platform:
         """What a stored destination's platform takes and can; without its versions where its settings cannot be used now."""

@@ -38,7 +38,7 @@ from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
-from app.reports.platforms import VersionState, version_status
+from app.reports.platforms import Platform, VersionState, version_status
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.findings import Finding
@@ -158,13 +158,17 @@ class Services:
         keeper = Subscriptions(self.database, self.clock, self.openers, self.contexts, self.bell)
         await keeper.keep(self.webhook_address())
 
+    async def platforms(self) -> Mapping[str, Platform]:
+        """By destination, what its platform takes and can; without a kind that this release does not know."""
+        return {row.name: self.openers.platform(row) for row in await self.destinations() if self.openers.knows(row.kind)}
+
     async def warn_of_versions(self) -> None:
         """Log every API version in use whose last day is near or past."""
-        for row in await self.destinations():
-            for version in self.openers.platform(row).versions:
+        for name, platform in (await self.platforms()).items():
+            for version in platform.versions:
                 status = version_status(version, self.clock())
                 if status.state is not VersionState.IN_USE:
-                    log.warning("api_version.ending", destination=row.name, message=status.message, mend=status.mend)
+                    log.warning("api_version.ending", destination=name, message=status.message, mend=status.mend)
 
     def provisioning(self) -> Provisioning:
         """What creates at a platform what the mappings need there."""
