@@ -94,7 +94,7 @@ async def _provision(open_up: Open, name: str, *, is_agreed: bool) -> int:
             _tell_lines(plan)
             return 1 if plan.is_blocked else 0
         if not is_agreed:
-            if not sys.stdin.isatty():
+            if not is_at_a_terminal():
                 typer.echo("nothing was created: this is the plan alone; --yes creates it")
                 return 0
             if not typer.confirm("Create it now?"):
@@ -107,6 +107,11 @@ async def _provision(open_up: Open, name: str, *, is_agreed: bool) -> int:
         return 1 if done.is_blocked else 0
     finally:
         await services.close()
+
+
+def is_at_a_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def _show(plan: ProvisionPlan, words: dict[Provision, str]) -> None:

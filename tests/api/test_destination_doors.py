@@ -1,8 +1,10 @@
 """What the doors tell of destinations: state, limits as data, versions that end, spend, unknown codes."""
 
+import io
 from datetime import date, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import event, update
 
@@ -199,3 +201,13 @@ async def test_a_destination_whose_settings_cannot_be_used_is_shown_all_the_same
 
     assert (await _ads(rig))["api_versions"] == []
     assert (await rig.client.get("/v1/destinations/ads")).json()["limits"]["rows"] == 500
+
+
+async def test_a_start_warns_of_versions_that_end(rig: Rig, account: FakeAccount, logs: io.StringIO) -> None:
+    """Sixty days are enough to upgrade, where somebody is told."""
+    account.versions = [ApiVersion("Fake API", "v3", (NOW + timedelta(days=30)).date()), ApiVersion("Other", "v1")]
+
+    await rig.services.warn_of_versions()
+
+    lines = [orjson.loads(line) for line in logs.getvalue().splitlines() if "api_version.ending" in line]
+    assert [(line["destination"], "Fake API v3" in line["message"]) for line in lines] == [("ads", True)]
