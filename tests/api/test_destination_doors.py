@@ -1,23 +1,30 @@
 """What the doors tell of destinations: state, limits as data, versions that end, spend, unknown codes."""
 
 import io
+from collections.abc import Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event, update
 
 from app.api.examples import STATUS
 from app.api.examples_of_platforms import DESTINATION
+from app.bootstrap.services import Services
+from app.config import Settings
 from app.connections import repository as connections
 from app.connections.repository import Role
 from app.connections.settings import seal_settings
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
+from app.db.session import Database
 from app.db.tables import destinations, unknown_codes
 from app.main import create_app
 from app.reports.spend_words import NO_ACCOUNT
+from app.scheduler import Job, JobTable
 from connectors import registry
 from connectors.contract.versions import ApiVersion
 from tests.api.rig import NOW, Rig
@@ -211,3 +218,29 @@ async def test_a_start_warns_of_versions_that_end(rig: Rig, account: FakeAccount
 
     lines = [orjson.loads(line) for line in logs.getvalue().splitlines() if "api_version.ending" in line]
     assert [(line["destination"], "Fake API v3" in line["message"]) for line in lines] == [("ads", True)]
+
+
+async def test_a_server_warns_at_its_start_and_reads_spend_four_times_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO
+) -> None:
+    """What is not in the job table is never done, however well it works by hand."""
+    assert not logs.getvalue()
+    jobs: dict[str, timedelta] = {}
+    warned: list[Services] = []
+
+    class Recording(JobTable):
+        def __init__(self, database: Database, some: Sequence[Job], *rest: Any) -> None:
+            jobs.update({one.name: one.every for one in some})
+            super().__init__(database, [], *rest)
+
+    async def warn_of_versions(services: Services) -> None:
+        warned.append(services)
+
+    monkeypatch.setattr("app.main.JobTable", Recording)
+    monkeypatch.setattr(Services, "warn_of_versions", warn_of_versions)
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'server.db'}", secret_key=SecretStr("a secret text that is long"))
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        pass
+
+    assert (jobs["spend"], len(warned)) == (timedelta(hours=6), 1)
