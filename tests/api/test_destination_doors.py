@@ -220,11 +220,11 @@ async def test_a_start_warns_of_versions_that_end(rig: Rig, account: FakeAccount
     assert [(line["destination"], "Fake API v3" in line["message"]) for line in lines] == [("ads", True)]
 
 
+@pytest.mark.usefixtures("logs")
 async def test_a_server_warns_at_its_start_and_reads_spend_four_times_a_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is not in the job table is never done, however well it works by hand."""
-    assert not logs.getvalue()
     jobs: dict[str, timedelta] = {}
     warned: list[Services] = []
 

@@ -288,17 +288,19 @@ async def test_what_a_file_said_gives_way_to_what_the_account_reports(rig: Rig, 
     await import_spend(rig.services.database, file)
     await rig.read()
 
-    async def costs() -> dict[tuple[str, str], int]:
+    async def costs() -> dict[tuple[str, str], tuple[int, bool]]:
         async with rig.services.database.read() as connection:
-            return {(row.platform, row.campaign_id): row.cost_micros for row in await connection.execute(select(spend))}
+            rows = await connection.execute(select(spend))
+            return {(row.platform, row.campaign_id): (row.cost_micros, row.destination_id is not None) for row in rows}
 
     read = await costs()
     await import_spend(rig.services.database, file)
     imported = await costs()
     await rig.read()
 
-    assert read == {("fake", "c1"): 5_000_000, ("fake", "other"): 2_000_000, ("google", "c1"): 3_000_000}
-    assert imported["fake", "c1"] == 9_000_000
+    others = {("fake", "other"): (2_000_000, False), ("google", "c1"): (3_000_000, False)}
+    assert read == {("fake", "c1"): (5_000_000, True), **others}
+    assert imported == {("fake", "c1"): (9_000_000, False), **others}
     assert await costs() == read
 
 
