@@ -17,12 +17,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.bootstrap.backfilling import BackfillRefused
+from app.bootstrap.checking import CheckRefused
+from app.bootstrap.failures import NameUnknown
+from app.bootstrap.provisioning import ProvisionRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
 from app.cli_backfill import backfill_command
+from app.cli_check import check_command
+from app.cli_destinations import destination_commands
 from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
+from app.cli_spend import read_command
 from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
@@ -36,12 +42,10 @@ from app.main import create_app
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
 from app.reports.listing_queries import DeliveryFilter
-from app.reports.status import webhook_url
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
 from app.telemetry.logs import configure_logs
 from connectors.contract.errors import ConnectorError
-from connectors.contract.findings import FindingStatus
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
 database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
@@ -53,11 +57,14 @@ OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
     AlreadyServed,
     BackfillRefused,
+    CheckRefused,
     SettingsInvalid,
     ConfigInvalid,
     ConnectionRefused,
     DatabaseUnusable,
     InitRefused,
+    NameUnknown,
+    ProvisionRefused,
     SettingsRefused,
     ReferenceUnresolved,
     ReplayRefused,
@@ -65,7 +72,6 @@ OPERATOR_MISTAKES = (
     SourceUnknown,
     ConnectorError,
 )
-MARKS = {FindingStatus.OK: "[green]ok[/]", FindingStatus.FAILED: "[red]failed[/]", FindingStatus.UNPROVEN: "[yellow]unproven[/]"}
 
 
 def main() -> None:
@@ -156,37 +162,11 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
 
 
 cli.command(name="backfill")(backfill_command(_services))
+spend_commands.command(name="read")(read_command(_services))
 
 
-@cli.command()
-def check() -> None:
-    """Prove every connection: token, account, scopes and each milestone's target, with the mend where one fails."""
-
-    async def work() -> int:
-        services = await _services()
-        try:
-            failed = 0
-            addresses = {row.name: webhook_url(row, services.webhook_address()) for row in await services.sources()}
-            for name, findings in await services.check_all():
-                Console().print(f"[bold]{escape(name)}[/]")
-                if addresses.get(name):
-                    _print(f"  webhook address: {_address(addresses[name])}", soft_wrap=True)
-                for finding in findings:
-                    failed += finding.status is FindingStatus.FAILED
-                    mend = f" -> {finding.mend}" if finding.mend else ""
-                    said = escape(f"{finding.subject}: {finding.message}{mend}")
-                    Console().print(f"  {MARKS[finding.status]} {said}", highlight=False)
-            return 1 if failed else 0
-        finally:
-            await services.close()
-
-    _run(work())
-
-
-def _address(url: str | None) -> str:
-    """A bare path says what is missing."""
-    text = url or ""
-    return f"{text} (behind the public address: set LEADLOOP_PUBLIC_URL)" if text.startswith("/") else text
+cli.command(name="check")(check_command(_services))
+cli.add_typer(destination_commands(_services), name="destinations")
 
 
 @cli.command(name="trace")

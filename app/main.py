@@ -36,6 +36,7 @@ CHECK_PAUSED = timedelta(minutes=15)
 WRITE_BACK = timedelta(minutes=5)
 DESCRIBE = timedelta(days=1)
 KEEP_WEBHOOKS = timedelta(hours=1)
+READ_SPEND = timedelta(hours=6)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stack.push_async_callback(services.close)
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file", waits=True)
+            await services.warn_of_versions()
             if chosen.roles & WORKING:
                 if services.database.is_sqlite:
                     await free_jobs_of_others(services.database, services.holder)
@@ -120,6 +122,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
             Job("write_back", WRITE_BACK, services.write_backs().run),
             Job("describe", DESCRIBE, services.describe_sources),
             Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
+            Job("spend", READ_SPEND, services.spend_reading().run),
         ]
     # Each is rung apart: a CRM that is slow in one must hold up neither a delivery nor the check that ends a pause.
     ringings = [

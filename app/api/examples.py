@@ -2,6 +2,8 @@
 
 from fastapi.openapi.models import Example
 
+from app.api.examples_of_platforms import API_VERSION, ROWS, SPEND, UNKNOWN_CODE
+
 UID = "llq3v7c2m5k4x6t2b7wz5d3hja2"
 AT = "2026-11-24T10:00:00Z"
 
@@ -153,6 +155,10 @@ STATUS: dict[str, object] = {
             "paused_targets": [],
             "owed": {"due": 12, "waiting": 3, "oldest_due_at": AT, "counted_to": 100000},
             "failed_last_day": {"rejected": 2},
+            "rows": ROWS,
+            "api_versions": [API_VERSION],
+            "spend": SPEND,
+            "unknown_codes": [UNKNOWN_CODE],
         }
     ],
     "jobs": [{"name": "tick", "due_at": AT, "ran_at": AT, "failed": None}],

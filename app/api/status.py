@@ -27,7 +27,8 @@ doors = APIRouter(prefix="/v1", tags=["status"])
 async def status_door(request: Request) -> Status:
     """Sources, destinations and jobs: what is paused and how to mend it, what waits, what failed."""
     services = house_of(request.app.state).open()
-    return await read_status(services.database, services.clock(), version("leadloop"), services.webhook_address())
+    platforms = await services.platforms()
+    return await read_status(services.database, services.clock(), version("leadloop"), services.webhook_address(), platforms)
 
 
 @doors.get(

@@ -8,27 +8,37 @@ import orjson
 import structlog
 
 from app.bootstrap.contexts import Contexts
-from app.bootstrap.failures import mend_of, told
+from app.bootstrap.failures import NameUnknown, mend_of, told
 from app.bootstrap.openers import Openers
 from app.config import ConnectionMode
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import encode_schema
-from app.db.instants import to_ms
+from app.db.instants import optional_from_ms, to_ms
 from app.db.session import Database
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, watches
+from app.reports.platforms import API_VERSION, Ability, VersionState, version_finding, version_status
+from app.reports.spend_words import spend_status
 from connectors.contract.conversions import Target
+from connectors.contract.destination import SendsTestEvents
 from connectors.contract.findings import Finding, FindingStatus
 from connectors.contract.records import ObjectKind
 
 log = structlog.get_logger()
 
 TARGET = "target:"
+SPEND, TEST_EVENT = "spend", "test_event"
+# What a check may find wrong without a word against uploads.
+HARMLESS = frozenset({API_VERSION, SPEND})
 WEBHOOKS = "webhooks"
 SUBSCRIPTION = "webhook_subscription"
 SUBSCRIPTION_MEND = "give these credentials the right to manage webhooks; it is tried again every hour"
 
 Checked = tuple[str, Sequence[Finding]]
+
+
+class CheckRefused(Exception):
+    """What was asked for cannot be checked; the message says what to ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,23 @@ class Checks:
             destinations = await connections.list_destinations(connection)
         results = [await self._source(row) for row in sources]
         return results + [await self._destination(row) for row in destinations]
+
+    async def named(self, name: str, test_code: str | None = None) -> Sequence[Checked]:
+        """Check the connections of one name; with a test code, then send a test event to the destination: nothing else does.
+
+        NameUnknown where there is none, CheckRefused where a test event is asked of a source.
+        """
+        async with self.database.read() as connection:
+            sources = {row.name: row for row in await connections.list_sources(connection)}
+            destinations = {row.name: row for row in await connections.list_destinations(connection)}
+        if name not in sources and name not in destinations:
+            raise NameUnknown("connection", name, {*sources, *destinations})
+        if test_code is not None and name not in destinations:
+            raise CheckRefused(f"{name!r} is a source; --test-event needs the name of a destination")
+        if test_code is not None:
+            return [await self._with_test_event(destinations[name], test_code)]
+        results = [await self._source(sources[name])] if name in sources else []
+        return results + ([await self._destination(destinations[name])] if name in destinations else [])
 
     async def paused(self) -> Sequence[Checked]:
         """Check what stands still until a check: connections that were refused, and destinations with a refused target."""
@@ -134,8 +161,44 @@ class Checks:
             findings += await self.openers.stored_destination(row).check(targets)
         except Exception as error:  # noqa: BLE001 as above
             findings.append(_failed("connection", error))
-        await self._resume(row, targets if is_known else None, _failures(findings) - {"mapping"})
-        return row.name, findings
+        await self._resume(row, targets if is_known else None, _failures(findings) - {"mapping"} - HARMLESS)
+        return row.name, [*findings, *self._beside(row)]
+
+    def _beside(self, row: DestinationRow) -> list[Finding]:
+        """What is known without asking: versions whose end is near, and whether the account's spend could be read."""
+        if not self.openers.knows(row.kind):
+            return []
+        platform, now = self.openers.platform(row), self.clock()
+        states = [version_status(one, now) for one in platform.versions]
+        findings = [version_finding(one) for one in states if one.state is not VersionState.IN_USE]
+        if Ability.SPEND in platform.abilities and row.spend_error is not None:
+            spend = spend_status(optional_from_ms(row.spend_read_at), row.spend_error)
+            status = FindingStatus.UNPROVEN if spend.lacks_account else FindingStatus.FAILED
+            findings.append(Finding(SPEND, status, row.spend_error, spend.mend or ""))
+        return findings
+
+    async def _with_test_event(self, row: DestinationRow, code: str) -> Checked:
+        """A check, and where it is clean but for targets, one test event for each target."""
+        name, findings = await self._destination(row)
+        failed = {one for one in _failures(findings) - HARMLESS if not one.startswith(TARGET)}
+        if Ability.TEST_EVENTS not in self.openers.abilities(row.kind):
+            said = (
+                f"{row.kind} has no test events: nothing was sent, and nothing but a real conversion proves more than this check"
+            )
+            return name, [*findings, Finding(TEST_EVENT, FindingStatus.UNPROVEN, said)]
+        if failed:
+            said = "no test event was sent, because the check failed"
+            return name, [*findings, Finding(TEST_EVENT, FindingStatus.UNPROVEN, said, "mend what failed, and ask again")]
+        try:
+            targets = (await self.contexts.targets()).get(row.name, {})
+            connector = self.openers.stored_destination(row)
+            sent = await connector.send_test_event(code, targets) if isinstance(connector, SendsTestEvents) and targets else ()
+        except Exception as error:  # noqa: BLE001 as above
+            return name, [*findings, _failed(TEST_EVENT, error)]
+        if not sent:
+            said = "no test event was sent: no mapping sends anything here"
+            return name, [*findings, Finding(TEST_EVENT, FindingStatus.UNPROVEN, said, "map a milestone to it, and ask again")]
+        return name, [*findings, *sent]
 
     async def _resume(self, row: DestinationRow, targets: Mapping[str, Target] | None, failed: frozenset[str]) -> None:
         """A target's failure holds back the target only; what no mapping names any more is held back by nothing."""

@@ -1,8 +1,9 @@
 """What a failure may say to a person: its own words where they are ours, else only its kind and place."""
 
 import traceback
+from collections.abc import Iterable
 
-from app.config import ConfigInvalid, ReferenceUnresolved
+from app.config import ConfigInvalid, ReferenceUnresolved, nearest
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.ingest.recorder import LeaseLost
@@ -14,6 +15,16 @@ from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, Conne
 # Their messages are written for operators and hold no value of a record. Any other error may quote what it stumbled over.
 OPERATOR_ERRORS = (ConfigInvalid, ConnectionRefused, DocumentInvalid, ReferenceUnresolved, SecretsUnreadable, SettingsRefused)
 HOUSES = ("app/", "connectors/")
+
+
+class NameUnknown(Exception):
+    """No connection has the name that was asked for; the message has the nearest one, or those that there are."""
+
+    def __init__(self, what: str, name: str, names: Iterable[str]) -> None:
+        known = sorted(names)
+        meant = nearest(name, known)
+        hint = f"did you mean {meant!r}?" if meant else f"there are: {', '.join(known) or 'none'}"
+        super().__init__(f"no {what} is named {name!r} ({hint})")
 
 
 def told(error: Exception) -> str:

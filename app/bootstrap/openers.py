@@ -19,6 +19,7 @@ from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.model import OpenDestination
 from app.leases.repository import acquire, release
+from app.reports.platforms import Ability, Platform
 from app.secrets import Keyring
 from connectors import registry
 from connectors.contract.destination import AdDestination, DestinationLimits
@@ -29,6 +30,14 @@ from connectors.registry import WebhookDoor
 
 TOKEN_LEASE = timedelta(minutes=2)
 TOKEN_WAIT_SECONDS = 0.2
+# The method of the contract's protocol that a connector with the ability has.
+ABILITIES: Mapping[Ability, str] = {
+    Ability.ADJUSTS: "adjust",
+    Ability.CONFIRMS: "verdict",
+    Ability.SPEND: "spend",
+    Ability.PROVISIONS: "provision",
+    Ability.TEST_EVENTS: "send_test_event",
+}
 
 
 class Openers:
@@ -62,6 +71,23 @@ class Openers:
     def limits(self, kind: str) -> DestinationLimits:
         """The limits of a kind of destination, as data."""
         return registry.DESTINATIONS[kind].limits
+
+    def knows(self, kind: str) -> bool:
+        """Whether there is a connector of this kind of destination."""
+        return kind in registry.DESTINATIONS
+
+    def abilities(self, kind: str) -> frozenset[Ability]:
+        """What the connector of a kind of destination can beside uploading."""
+        connector = registry.DESTINATIONS.get(kind)
+        return frozenset(one for one, method in ABILITIES.items() if hasattr(connector, method))
+
+    def platform(self, row: DestinationRow) -> Platform:
+        """What a stored destination's platform takes and can; without its versions where its settings cannot be used now."""
+        limits, abilities = self.limits(row.kind), self.abilities(row.kind)
+        try:
+            return Platform(limits, abilities, tuple(self.stored_destination(row).api_versions()))
+        except Exception:  # noqa: BLE001 whatever is wrong with its settings, a check says it, and the page is shown
+            return Platform(limits, abilities)
 
     def source(self, name: str, kind: str, settings: Mapping[str, str], time_zone: str | None = None) -> CrmSource:
         """A CRM connector from resolved settings; `time_zone` is the account's, in whose midnight daily quotas end."""

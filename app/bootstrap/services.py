@@ -19,7 +19,9 @@ from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
+from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rounds import Rounds, SyncSummary
+from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
 from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
@@ -36,6 +38,7 @@ from app.ingest.poller import Poller, Pulled
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
+from app.reports.platforms import Platform, VersionState, version_status
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
 from connectors.contract.findings import Finding
@@ -138,6 +141,10 @@ class Services:
         """Prove every connection; a clean check ends a pause."""
         return await self._checks().all()
 
+    async def check_named(self, name: str, test_code: str | None = None) -> Sequence[tuple[str, Sequence[Finding]]]:
+        """Prove the connections of one name; `test_code` then sends a test event, which the platform does not count."""
+        return await self._checks().named(name, test_code)
+
     async def check_paused(self, _now: datetime) -> None:
         """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
         await self._checks().paused()
@@ -150,6 +157,26 @@ class Services:
         """A job: make webhook subscriptions again that a CRM took away."""
         keeper = Subscriptions(self.database, self.clock, self.openers, self.contexts, self.bell)
         await keeper.keep(self.webhook_address())
+
+    async def platforms(self) -> Mapping[str, Platform]:
+        """By destination, what its platform takes and can; without a kind that this release does not know."""
+        return {row.name: self.openers.platform(row) for row in await self.destinations() if self.openers.knows(row.kind)}
+
+    async def warn_of_versions(self) -> None:
+        """Log every API version in use whose last day is near or past."""
+        for name, platform in (await self.platforms()).items():
+            for version in platform.versions:
+                status = version_status(version, self.clock())
+                if status.state is not VersionState.IN_USE:
+                    log.warning("api_version.ending", destination=name, message=status.message, mend=status.mend)
+
+    def provisioning(self) -> Provisioning:
+        """What creates at a platform what the mappings need there."""
+        return Provisioning(self.database, self.clock, self.openers, self.contexts)
+
+    def spend_reading(self) -> SpendReading:
+        """What reads the spend of the accounts that report it."""
+        return SpendReading(self.database, self.clock, self.openers, self.stopping, self.sleep)
 
     def _checks(self) -> Checks:
         return Checks(self.database, self.openers, self.contexts, self.clock)

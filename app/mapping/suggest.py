@@ -40,8 +40,16 @@ _TARGETS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "qualified_lead": {"event_name": "Qualified"},
         "opportunity": {"event_name": "Opportunity"},
         "closed_revenue": {"event_name": "Purchase"},
-    }
+    },
+    "tiktok": {
+        "lead": {"event_name": "Lead"},
+        "qualified_lead": {"event_name": "QualifiedLead"},
+        "opportunity": {"event_name": "SubmitApplication"},
+        "closed_revenue": {"event_name": "Purchase"},
+    },
 }
+# Where Leadloop can make what the milestones need; it offers that for a destination which the mapping does not name.
+_MADE = frozenset({"google", "linkedin", "microsoft"})
 _OWED = ("lead", "qualified_lead", "opportunity", "closed_revenue")
 
 _SOURCES = ("analytics source", "original source", "lead source", "leadsource", "source channel")
@@ -204,6 +212,12 @@ def _destinations(draft: _Draft, milestones: Sequence[str], destinations: Mappin
         told[name] = {
             one: None if targets is None or one not in targets else dict(targets[one]) for one in milestones if one in _OWED
         }
-        why = "null sends nothing: put the platform's own target in its place" if targets is None else "names of events are free"
-        draft.reasons[f"destinations.{name}"] = why
+        draft.reasons[f"destinations.{name}"] = _why_target(name, kind)
     draft.document["destinations"] = told
+
+
+def _why_target(name: str, kind: str) -> str:
+    if kind in _TARGETS:
+        return "names of events are free"
+    said = "null sends nothing: put the platform's own target in its place"
+    return f"{said}, or cut this out and run `leadloop destinations provision {name}`" if kind in _MADE else said

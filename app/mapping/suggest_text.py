@@ -28,6 +28,11 @@ def as_yaml(name: str, suggestion: Suggestion, indent: int = 2) -> str:
     return "\n".join(lines) + "\n"
 
 
+def one_line(value: object) -> str:
+    """A value as YAML on one line."""
+    return _flow(value)
+
+
 class _Writer:
     """Writes parts of the document; paths are as in a mistake: `milestones[0].when[0]`."""
 

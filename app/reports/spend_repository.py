@@ -1,4 +1,4 @@
-"""SQL of spend: rows replaced by (platform, campaign, day); and a scratch table that finds a key given twice in one file."""
+"""SQL of spend from files: rows replaced by (platform, campaign, day); and a scratch table that finds a key given twice."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -9,12 +9,21 @@ from app.db.bulk import insert_rows
 from app.db.tables import spend
 from app.reports.spend_file import SpendRow
 
-_KEY = ("platform", "campaign_id", "day")
-_CONTENT = ("campaign_name", "cost_micros", "currency", "clicks", "impressions")
+SPEND_KEY = ("platform", "campaign_id", "day")
+SPEND_CONTENT = (
+    "campaign_name",
+    "cost_micros",
+    "currency",
+    "clicks",
+    "impressions",
+    "destination_id",
+    "time_zone",
+    "read_at",
+)
 
 
 async def replace_spend(connection: AsyncConnection, rows: Sequence[SpendRow]) -> None:
-    """Write spend; what stood under the same platform, campaign and day gives way."""
+    """Write spend of a file; what stood under the same platform, campaign and day gives way (until the account reports it)."""
     unique = {
         row.key: {
             "platform": row.platform,
@@ -25,10 +34,13 @@ async def replace_spend(connection: AsyncConnection, rows: Sequence[SpendRow]) -
             "currency": row.currency,
             "clicks": row.clicks,
             "impressions": row.impressions,
+            "destination_id": None,
+            "time_zone": None,
+            "read_at": None,
         }
         for row in rows
     }
-    await insert_rows(connection, spend, list(unique.values()), conflict=_KEY, update=_CONTENT)
+    await insert_rows(connection, spend, list(unique.values()), conflict=SPEND_KEY, update=SPEND_CONTENT)
 
 
 class SeenKeys:

@@ -1,6 +1,6 @@
 """How things stand: sources, destinations and jobs on one page, without secrets, people, or a look at what was delivered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +14,10 @@ from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.db.session import Database
 from app.ingest.backfill_repository import BackfillRow, backfills_of
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, WebhookWatch, watches
+from app.outbox.code_repository import UnknownCode, unknown_codes
 from app.reports import status_queries as queries
+from app.reports.platforms import Ability, Platform, VersionStatus, rows_now, version_status
+from app.reports.spend_words import SpendStatus, spend_status
 from connectors.contract.errors import NEEDS_REAUTH
 
 DAY = timedelta(days=1)
@@ -25,6 +28,12 @@ REAUTH_MEND = (
 )
 WAIT_MEND = "it ends by itself; if it comes again and again, run `leadloop check`"
 MODE_MEND = "an operator set the mode to paused; set it to live to go on"
+FEWER_ROWS = "The platform failed with larger requests, so that fewer rows go in one; it grows again by itself."
+FEWER_ROWS_MEND = "nothing is to be done; where it stays small for days, look at the platform's status page"
+UNKNOWN_CODE = "Leadloop does not know this code of the platform: what it stopped is tried again with growing pauses."
+UNKNOWN_CODE_MEND = (
+    "look it up in the platform's documentation and mend what it says; report the code, so that a release knows it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,33 @@ class OwedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RowsStatus:
+    """How many rows a request holds: `most` by the platform's limit, `now` by the operator's and by what the platform bore."""
+
+    most: int
+    now: int
+    message: str | None
+    mend: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeStatus:
+    """A code of the platform that Leadloop does not know. What it stopped is tried again with growing pauses."""
+
+    code: str
+    times: int
+    first_at: datetime
+    last_at: datetime
+    message: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationStatus:
-    """One destination. `failed_last_day` counts by state."""
+    """One destination. `failed_last_day` counts by state.
+
+    `rows` is None for a kind that this release does not know, `spend` for a platform whose spend is not read.
+    """
 
     name: str
     kind: str
@@ -139,6 +173,10 @@ class DestinationStatus:
     paused_targets: Sequence[TargetStatus]
     owed: OwedStatus
     failed_last_day: dict[str, int]
+    rows: RowsStatus | None
+    api_versions: Sequence[VersionStatus]
+    spend: SpendStatus | None
+    unknown_codes: Sequence[CodeStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +202,17 @@ class Status:
     jobs: Sequence[JobStatus]
 
 
-async def read_status(database: Database, now: datetime, version: str, webhooks: WebhookAddress) -> Status:
-    """Read it; the number of statements grows with the connections, never with the leads."""
+async def read_status(
+    database: Database, now: datetime, version: str, webhooks: WebhookAddress, platforms: Mapping[str, Platform] | None = None
+) -> Status:
+    """Read it; the number of statements grows with the connections, never with the leads.
+
+    `platforms`: by destination name, what its connector says of itself.
+    """
     theirs = await database.clock_ms()
     async with database.read() as connection:
         sources = await _sources(connection, now, webhooks)
-        destinations = await _destinations(connection, now)
+        destinations = await _destinations(connection, now, platforms or {})
         jobs = [
             JobStatus(row["name"], from_ms(row["due_at"]), optional_from_ms(row["ran_at"]), row["failed"])
             for row in await queries.all_jobs(connection)
@@ -196,7 +239,7 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             name=row.name,
             kind=row.kind,
             mode=row.mode.value,
-            pause=_pause(row, now),
+            pause=pause_of(row, now),
             mapping_version=versions.get(row.id),
             differs_from_file=bool(row.differs_from_file),
             hints_waiting=await queries.waiting_hints(connection, row.id),
@@ -255,28 +298,54 @@ def _backfill(row: BackfillRow, now: datetime) -> BackfillStatus:
     )
 
 
-async def _destinations(connection: AsyncConnection, now: datetime) -> list[DestinationStatus]:
+async def _destinations(connection: AsyncConnection, now: datetime, platforms: Mapping[str, Platform]) -> list[DestinationStatus]:
     rows = await connections.list_destinations(connection)
+    codes = await unknown_codes(connection)
     pauses = await connections.target_pauses_of(connection, [row.id for row in rows])
     found = []
     for row in rows:
+        platform = platforms.get(row.name)
         due, waiting, oldest = await queries.owed(connection, row.id, to_ms(now))
         found.append(
             DestinationStatus(
                 name=row.name,
                 kind=row.kind,
                 mode=row.mode.value,
-                pause=_pause(row, now),
+                pause=pause_of(row, now),
                 differs_from_file=bool(row.differs_from_file),
-                paused_targets=[_target(pause) for pause in pauses.get(row.id, ())],
+                paused_targets=[target_status(pause) for pause in pauses.get(row.id, ())],
                 owed=OwedStatus(due, waiting, optional_from_ms(oldest)),
                 failed_last_day=await queries.failed_since(connection, row.id, to_ms(now - DAY)),
+                rows=None if platform is None else _rows(row, platform),
+                api_versions=[version_status(one, now) for one in platform.versions] if platform is not None else [],
+                spend=_spend(row, platform),
+                unknown_codes=[_code(one) for one in codes.get(row.id, ())],
             )
         )
     return found
 
 
-def _pause(row: SourceRow | DestinationRow, now: datetime) -> Pause | None:
+def _rows(row: DestinationRow, platform: Platform) -> RowsStatus:
+    most, now = platform.limits.rows, rows_now(platform.limits, row.batch_rows, row.adaptive_rows)
+    if now >= most:
+        return RowsStatus(most, now, None, None)
+    if row.adaptive_rows == now:
+        return RowsStatus(most, now, FEWER_ROWS, FEWER_ROWS_MEND)
+    return RowsStatus(most, now, "An operator set fewer rows than the platform takes.", None)
+
+
+def _spend(row: DestinationRow, platform: Platform | None) -> SpendStatus | None:
+    if platform is None or Ability.SPEND not in platform.abilities:
+        return None
+    return spend_status(optional_from_ms(row.spend_read_at), row.spend_error)
+
+
+def _code(one: UnknownCode) -> CodeStatus:
+    return CodeStatus(one.code, one.times, from_ms(one.first_at), from_ms(one.last_at), UNKNOWN_CODE, UNKNOWN_CODE_MEND)
+
+
+def pause_of(row: SourceRow | DestinationRow, now: datetime) -> Pause | None:
+    """Why a connection stands still, None where it works."""
     if not row.is_paused(to_ms(now)):
         return None
     if row.pause_reason is None:
@@ -286,5 +355,6 @@ def _pause(row: SourceRow | DestinationRow, now: datetime) -> Pause | None:
     return Pause(row.pause_reason, until, REAUTH_MEND if row.pause_reason == NEEDS_REAUTH else mend)
 
 
-def _target(pause: TargetPause) -> TargetStatus:
+def target_status(pause: TargetPause) -> TargetStatus:
+    """A refused target, with what to do."""
     return TargetStatus(orjson.loads(pause.target), pause.code, from_ms(pause.since), CHECK_MEND)

@@ -12,6 +12,8 @@ from tests.api.rows import delivery_states, owe
 DOORS = (
     ("GET", "/v1/status"),
     ("GET", "/v1/runs"),
+    ("GET", "/v1/destinations"),
+    ("GET", "/v1/destinations/google"),
     ("GET", "/v1/deliveries"),
     ("POST", "/v1/deliveries/replay"),
     ("GET", "/v1/leads/contact:1/trace"),

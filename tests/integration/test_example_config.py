@@ -1,5 +1,6 @@
 """The committed example, applied as a user applies it, and the compose file that runs it."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from pydantic import SecretStr
 
 from app.bootstrap.services import open_services
 from app.config import Settings, load_file
+from app.connections.settings import resolve_settings
 from app.mapping.document import parse_document
+from connectors import registry
 from connectors.simulators.hubspot import create_hubspot
 from tests.stages import stage_of
 
@@ -49,6 +52,28 @@ async def test_the_example_fits_a_hubspot_account(database_url: str) -> None:
         await services.close()
 
     assert set(report.created) == {"sources.hubspot", "destinations.google", "destinations.meta", "mappings.hubspot"}
+
+
+def test_the_sections_in_comments_are_right_too(tmp_path: Path) -> None:
+    """Whoever takes the marks away must have settings and targets that the connector knows."""
+    whole = tmp_path / "whole.yaml"
+    head, mark, rest = EXAMPLE.read_text(encoding="utf-8").partition("\ndestinations:\n")
+    whole.write_text(head + mark + re.sub(r"(?m)^( +)# (?=[ \w])(?!start:)", r"\1", rest), encoding="utf-8")
+    names = set(re.findall(r"\$\{(\w+)\}", rest))
+    config = load_file(whole, dict.fromkeys([*names, *ENVIRON, "HUBSPOT_ACCESS_TOKEN"], "a-value"))
+    document = parse_document(config.mappings["hubspot"].data)
+
+    assert config.destinations.keys() == document.destinations.keys() == {"google", "meta", "linkedin", "microsoft", "tiktok"}
+    for name in ("linkedin", "microsoft", "tiktok"):
+        section = config.destinations[name]
+        assert (section.kind, section.mode) == (name, "shadow")
+        connector = registry.DESTINATIONS.get(section.kind)
+        if connector is not None:
+            registry.check_settings(
+                section.kind, resolve_settings(section.settings, dict.fromkeys([*names, *ENVIRON], "a-value"))
+            )
+            targets = [set(one) for one in document.destinations[name].values()]
+            assert targets == [connector.limits.target_settings] * len(targets), name
 
 
 def test_compose_hands_on_what_the_service_needs() -> None:

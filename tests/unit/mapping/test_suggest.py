@@ -187,6 +187,19 @@ def test_targets_that_only_the_operator_knows_are_null() -> None:
     assert "disqualified" not in destinations["meta"]
 
 
+def test_events_of_tiktok_are_proposed_and_what_can_be_made_is_said() -> None:
+    """Names of events are free; for ids and goals the operator is told the command that makes them."""
+    kinds = {"tt": "tiktok", "ads": "linkedin", "other": "unheard_of"}
+    suggestion = suggest("pipedrive", pipedrive_schema(), kinds)
+    destinations = _document(suggestion)["destinations"]
+
+    assert destinations["tt"]["qualified_lead"] == {"event_name": "QualifiedLead"}
+    assert {tuple(one) for one in destinations["tt"].values()} == {("event_name",)}
+    assert set(destinations["ads"].values()) == {None} == set(destinations["other"].values())
+    assert "leadloop destinations provision ads`" in as_yaml("crm", suggestion)
+    assert "provision" not in suggestion.reasons["destinations.other"]
+
+
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
