@@ -32,6 +32,8 @@ class TokenEndpoint:
         self.shown: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host != "oauth2.googleapis.com":
+            return httpx.Response(200, json={"results": []})
         (token,) = parse_qs(request.content.decode())["refresh_token"]
         self.shown.append(token)
         return httpx.Response(200, json={"access_token": f"access of {token}", "expires_in": 3600})

@@ -91,7 +91,7 @@ def _rows(content: bytes, account_currency: str) -> Iterator[CampaignSpend]:
             if len(names) != 1 or archive.getinfo(names[0]).file_size > MOST_BYTES:
                 raise _unreadable("a file that is not one of a fair size")
             text = archive.read(names[0]).decode("utf-8-sig")
-    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, UnicodeDecodeError, RuntimeError):
         raise _unreadable("a file that is no zipped CSV") from None
     reader = csv.DictReader(io.StringIO(text))
     if not set(COLUMNS) <= set(reader.fieldnames or ()):
