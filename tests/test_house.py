@@ -101,7 +101,7 @@ def test_registry_classes_keep_their_contract_by_signature() -> None:
     for whole, parts in abilities.items():
         classes = [cls for cls, protocol in pairs if protocol is whole]
         pairs += [(cls, one) for one in parts for cls in classes if any(hasattr(cls, name) for name in _methods(one))]
-    assert {protocol for _, protocol in pairs} <= {*abilities, *(one for parts in abilities.values() for one in parts)}
+    assert {protocol for _, protocol in pairs} == {*abilities, *(one for parts in abilities.values() for one in parts)}
     for cls, protocol in pairs:
         for name, wanted in _methods(protocol).items():
             assert _signature(getattr(cls, name)) == _signature(wanted), f"{cls.__name__}.{name}"
