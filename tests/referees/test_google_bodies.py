@@ -54,14 +54,16 @@ def bodies(encoding: str, *, validate_only: bool) -> list[Any]:
     rows = [
         row(1, EVERYTHING, money=Money(120_500_000, "EUR")),
         row(2, {Identifier.GBRAID: "0AAAAAo_x"}, money=Money(1_000_000, "JPY"), is_asked=False, action="7302219958"),
-        row(3, EMAIL, money=Money(0, "KWD"), kind=DeliveryKind.RESTATE),
+        row(3, EMAIL, money=Money(0, "KWD")),
         row(4, {Identifier.WBRAID: "Clw_x", Identifier.COUNTRY: "DE"}),
     ]
+    restated = [row(5, EMAIL, money=Money(0, "KWD"), kind=DeliveryKind.RESTATE)]
     drafts = [
         build(rows, settings, NOW, validate_only=validate_only),
+        build(restated, settings, NOW, kind=DeliveryKind.RESTATE, validate_only=validate_only),
         build([row(number, EMAIL) for number in range(2001)], managed, NOW),
     ]
-    assert [len(draft.rows) for draft in drafts] == [4, 2000]
+    assert [len(draft.rows) for draft in drafts] == [4, 1, 2000]
     return [draft.body for draft in drafts]
 
 
