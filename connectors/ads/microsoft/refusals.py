@@ -114,12 +114,15 @@ def _judged(faults: Sequence[Fault], draft: Draft, now: datetime, else_result: U
 
 def _of_row(fault: Fault, goal: str, now: datetime) -> UploadResult:
     match fault.meaning:
-        case Meaning.ROW:
+        case Meaning.ROW | Meaning.REQUEST:
             return Rejected(fault.text, fault.message)
         case Meaning.UNSUPPORTED:
             return Unsupported(fault.text, f"the goal takes no corrections; {fault.message}")
         case Meaning.TARGET:
             return TargetRefused(goal, fault.text, f"{fault.message}; {GOAL_MEND}")
+        case Meaning.ACCESS:
+            # Rows beside it were taken: the goal stops until a check is clean, not the account.
+            return TargetRefused(goal, fault.text, f"{fault.message}; {ACCESS_MEND}")
         case Meaning.LATER:
             return Later(now + DELAYS.get(fault.code, TOO_EARLY), fault.text)
         case Meaning.UNKNOWN:
