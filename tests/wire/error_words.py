@@ -7,13 +7,13 @@ from pathlib import Path
 from connectors.contract.conversions import UploadRow
 from connectors.contract.destination import AdDestination, Adjusts
 from connectors.contract.errors import ConnectorError, RateLimited, Unavailable, UnexpectedReply
-from connectors.contract.results import Retry, UploadResult
+from connectors.contract.results import Retry, UploadResult, VerdictResult
 from connectors.simulators.faults import Fault
 from tests.contract.ad_reading import connected, one_form, rows
 from tests.contract.ad_stage import AdStage
 
 
-def words(outcome: UploadResult | ConnectorError) -> str:
+def words(outcome: UploadResult | VerdictResult | ConnectorError) -> str:
     """`Rejected CODE`, `Retry CODE`, `Retry CODE (unknown)`, `RateLimited CODE 60 s`, `Unavailable CODE unknown` and the like."""
     parts = [type(outcome).__name__, str(getattr(outcome, "code", ""))]
     match outcome:

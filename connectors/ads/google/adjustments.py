@@ -37,7 +37,8 @@ class Outcome(StrEnum):
     """What a code of an adjustment means.
 
     `there`: the platform has it so already. `later`: not yet. `not_found`: not yet, or never. `row`: refused for good.
-    `target`: the conversion action takes none. `retry`: passes. `size`: too many.
+    `target`: the conversion action takes none. `size`: too many. `call`: of the call, not of a row; it passes by itself, or
+    once somebody mends the account.
     """
 
     THERE = "there"
@@ -45,8 +46,8 @@ class Outcome(StrEnum):
     NOT_FOUND = "not_found"
     ROW = "row"
     TARGET = "target"
-    RETRY = "retry"
     SIZE = "size"
+    CALL = "call"
 
 
 # google-ads 34.0.0, v26: conversionAdjustmentUploadError, and the families that may stand beside it.
@@ -89,11 +90,24 @@ CODES: Mapping[str, Outcome] = {
         Outcome.TARGET,
     ),
     "TOO_MANY_ADJUSTMENTS_IN_REQUEST": Outcome.SIZE,
-    "TRANSIENT_ERROR": Outcome.RETRY,
-    "INTERNAL_ERROR": Outcome.RETRY,
-    "DEADLINE_EXCEEDED": Outcome.RETRY,
+    **dict.fromkeys(["TRANSIENT_ERROR", "INTERNAL_ERROR", "DEADLINE_EXCEEDED"], Outcome.CALL),
+    **dict.fromkeys(
+        [
+            "ACCESS_PROHIBITED",
+            "CUSTOMER_NOT_FOUND",
+            "CUSTOMER_NOT_ENABLED",
+            "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION",
+            "PROJECT_DISABLED",
+            "MISSING_TOS",
+            "ACTION_NOT_PERMITTED_FOR_SUSPENDED_ACCOUNT",
+            "INVALID_LOGIN_CUSTOMER_ID",
+        ],
+        Outcome.CALL,
+    ),
     "PARTIAL_FAILURE_MODE_REQUIRED": Outcome.ROW,
 }
+# Told with a 401 of a user who has no Google Ads account: the token is good, and uploads go on with it.
+NO_GRANT = frozenset({"NOT_ADS_USER"})
 
 
 def build_retractions(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime) -> Draft:
@@ -121,9 +135,9 @@ def read_adjusted(reply: Reply, draft: Draft, occurred_at: Sequence[datetime], n
     errors = ads_errors(reply.body)
     if reply.status >= HTTPStatus.BAD_REQUEST:
         code = errors[0].code if errors else str(reply.status)
-        if total > 1:
+        if total > 1 and CODES.get(code) is not Outcome.CALL:
             return [NotProcessed(code)] * total
-        return [_judged(code, draft.targets[0], occurred_at[0], now)]
+        return [_judged(code, *of_row, now) for of_row in zip(draft.targets, occurred_at, strict=True)]
     if not errors and len(as_list(reply.json_object().get("results"))) != total:
         said = f"Google Ads answered {len(as_list(reply.json_object().get('results')))} results for {total} adjustments"
         raise UnexpectedReply(said, effect=Effect.UNKNOWN, code="results", status=reply.status)
@@ -180,7 +194,7 @@ def _judged(code: str, action: str, occurred_at: datetime, now: datetime) -> Upl
             return Rejected(code)
         case Outcome.TARGET:
             return TargetRefused(action, code)
-        case Outcome.RETRY:
+        case Outcome.CALL:
             return Retry(code)
         case Outcome.SIZE:
             return NotProcessed(code)
