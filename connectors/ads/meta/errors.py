@@ -68,6 +68,9 @@ REFUSALS: Mapping[Code, Meaning] = {
     (2500, None): Meaning.REQUEST,
 }
 
+# In the tables, though they say nothing of what they mean: "unknown error", and a request that is too large.
+WITHOUT_MEANING = frozenset({1, 413})
+
 TOKEN_MEND = "make a new token in Events Manager (Settings, Conversions API) or for the system user, and put it into access_token"  # noqa: S105 no token
 APP_MEND = "set app_secret to the secret of the app that made the token, as this app demands its proof; without one, leave it out"
 PERMISSION_MEND = (

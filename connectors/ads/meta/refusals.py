@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
-from connectors.ads.meta.errors import BLOCK_PAUSE, THROTTLE_PAUSE, Meaning, code_text, mend_of, refusal
+from connectors.ads.meta.errors import BLOCK_PAUSE, THROTTLE_PAUSE, WITHOUT_MEANING, Meaning, code_text, mend_of, refusal
 from connectors.ads.meta.usage import regain_of
 from connectors.contract.errors import (
     AuthenticationFailed,
@@ -107,11 +107,8 @@ def _of_lone_row(fault: Fault) -> UploadResult:
     """A code that is not proven permanent is tried again."""
     if fault.meaning is Meaning.ROW:
         return Rejected(fault.text, fault.message)
-    return Retry(
-        fault.text,
-        fault.message,
-        is_known=fault.meaning is not Meaning.UNKNOWN or fault.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    )
+    is_known = fault.meaning is not Meaning.UNKNOWN or fault.code in WITHOUT_MEANING
+    return Retry(fault.text, fault.message, is_known=is_known)
 
 
 def _throttled(fault: Fault, reply: Reply, now: datetime) -> RateLimited:
