@@ -19,6 +19,7 @@ from app.reports.books_model import (
     BookRow,
     Books,
     BooksQuery,
+    Difference,
     Imbalance,
 )
 from app.reports.days import bounds_of, day_of
@@ -30,10 +31,11 @@ __all__ = ["Books", "BooksQuery", "books"]
 
 Cell = tuple[str, int, int]
 SKIPPED = "skipped"
+_SUMMED = ("conversions", "told", "true", "told_micros", "true_micros")
 
 
 async def books(database: Database, query: BooksQuery) -> Books:
-    """The books of a span of days, read from one moment; 3 statements a source and one more for each destination."""
+    """The books of a span of days, read from one moment; 4 statements a source and one more for each destination."""
     if query.since is not None and query.until is not None and query.until < query.since:
         raise ReportRefused(f"the period ends on {query.until}, before it begins on {query.since}; swap them")
     async with snapshot(database) as connection:
@@ -43,7 +45,8 @@ async def books(database: Database, query: BooksQuery) -> Books:
         ledger = _Ledger({number: name for name, number in shown.items()})
         for source_id in chosen.values():
             await _add_source(connection, ledger, source_id, query)
-    return Books(query, tuple(ledger.rows()), tuple(sorted(ledger.imbalances(), key=lambda one: (one.day, str(one)))))
+    imbalances = tuple(sorted(ledger.imbalances(), key=lambda one: (one.day, str(one))))
+    return Books(query, tuple(ledger.rows()), imbalances, tuple(ledger.summed_differences()))
 
 
 def _chosen(what: str, name: str | None, known: Mapping[str, int]) -> Mapping[str, int]:
@@ -79,6 +82,20 @@ class _Ledger:
 
     names: Mapping[int, str]
     entries: dict[Cell, _Entry] = field(default_factory=lambda: defaultdict(_Entry))
+    differences: dict[tuple[int, str, str | None, str | None], list[int]] = field(default_factory=dict)
+
+    def add_differences(self, rows: queries.Rows) -> None:
+        """What platforms count otherwise, of one source."""
+        for row in rows:
+            if row["destination_id"] in self.names:
+                key = (row["destination_id"], row["milestone"], row["currency"], row["true_currency"])
+                before = self.differences.get(key, [0] * len(_SUMMED))
+                self.differences[key] = [held + int(row[name] or 0) for held, name in zip(before, _SUMMED, strict=True)]
+
+    def summed_differences(self) -> Iterator[Difference]:
+        """Of all sources together, in the order of destination and milestone."""
+        for (destination_id, milestone, currency, true_currency), sums in self.differences.items():
+            yield Difference(milestone, self.names[destination_id], currency, true_currency, *sums)
 
     def rows(self) -> Iterator[BookRow]:
         """As rows, in the order of destination, milestone, day."""
@@ -120,6 +137,7 @@ async def _add_source(connection: AsyncConnection, ledger: _Ledger, source_id: i
     span = bounds_of(query.since, query.until)
     found = {(row["milestone"], int(row["day"])): int(row["found"]) for row in await queries.found(connection, source_id, span)}
     cells = _add_deliveries(ledger, await queries.standing(connection, source_id, span))
+    ledger.add_differences(await queries.differences(connection, source_id, span))
     silent = {one: await queries.owing_nothing(connection, source_id, one, span) for one in ledger.names}
     versions = {row["mapping_version"] for rows in silent.values() for row in rows}
     law = _Law.read(await queries.documents(connection, source_id, sorted(versions)))

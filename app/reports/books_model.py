@@ -96,12 +96,40 @@ class Imbalance:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Conversions of one milestone that a platform counts otherwise than the CRM, as it could not be told of a correction.
+
+    `told` and `true` are how many of them the platform counts and how many the CRM has; `told_micros` are of `currency`,
+    `true_micros` of `true_currency` (None: no value).
+    """
+
+    milestone: str
+    destination: str
+    currency: str | None
+    true_currency: str | None
+    conversions: int
+    told: int
+    true: int
+    told_micros: int
+    true_micros: int
+
+    @property
+    def overstated_micros(self) -> int | None:
+        """By how much the platform counts too much (negative: too little); None across currencies."""
+        return self.told_micros - self.true_micros if self.currency == self.true_currency else None
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
-    """The books of a span: a row for each milestone, destination and day, and what does not balance."""
+    """The books of a span: a row for each milestone, destination and day, what does not balance, what is counted otherwise.
+
+    `differences` are no imbalance: each has its reason. They leave out what is still to be corrected.
+    """
 
     query: BooksQuery
     rows: tuple[BookRow, ...]
     imbalances: tuple[Imbalance, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     @property
     def is_balanced(self) -> bool:

@@ -6,11 +6,25 @@ cost follows the days asked for, not the deliveries stored.
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, and_, case, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    ScalarSelect,
+    and_,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import conversions, deliveries, destinations, mapping_versions, sources
 from app.outbox.states import DeliveryState
+from app.reports.books_model import STATES
 from app.reports.days import DAY_MS
 from connectors.contract.conversions import DeliveryKind
 
@@ -19,7 +33,10 @@ Span = tuple[int | None, int | None]
 
 # Written out, not bound: PostgreSQL must see that what is selected is what is grouped by.
 _DAY = (conversions.c.occurred_at // literal_column(str(DAY_MS), BigInteger)).label("day")
-_IS_OPEN = deliveries.c.state.in_([DeliveryState.PENDING.value, DeliveryState.SENDING.value])
+_OPEN = [DeliveryState.PENDING.value, DeliveryState.SENDING.value]
+_DELIVERED = [DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value]
+_IS_OPEN = deliveries.c.state.in_(_OPEN)
+UPLOAD = DeliveryKind.UPLOAD.value
 # A waiting row without a due time is never claimed; a settled one with a due time would be sent again.
 _IS_STUCK = case((and_(_IS_OPEN, deliveries.c.due_at.is_(None)), 1), else_=0)
 _IS_STILL_DUE = case((and_(~_IS_OPEN, deliveries.c.due_at.is_not(None)), 1), else_=0)
@@ -86,6 +103,55 @@ async def owing_nothing(connection: AsyncConnection, source_id: int, destination
         .group_by(conversions.c.milestone, _DAY.element, conversions.c.implied, conversions.c.mapping_version)
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+async def differences(connection: AsyncConnection, source_id: int, span: Span) -> Rows:
+    """milestone, destination_id, currency, true_currency, conversions, told, true, told_micros, true_micros, where they differ.
+
+    What a platform counts is what it took last: the newest correction that was delivered, else the upload.
+    """
+    corrected, last = deliveries.alias("corrected"), deliveries.alias("last")
+    is_told = case((last.c.kind == DeliveryKind.RETRACT.value, 0), else_=1)
+    told_micros = func.coalesce(case((last.c.id.is_(None), deliveries.c.sent_amount_micros), else_=last.c.sent_amount_micros), 0)
+    told = case((is_told == 1, told_micros), else_=0)
+    is_true = case((conversions.c.live, 1), else_=0)
+    true = case((conversions.c.live, func.coalesce(conversions.c.amount_micros, 0)), else_=0)
+    currency = func.coalesce(deliveries.c.sent_currency, conversions.c.currency)
+    true_currency = case((conversions.c.live, func.coalesce(conversions.c.currency, deliveries.c.sent_currency)), else_=currency)
+    statement = (
+        select(
+            conversions.c.milestone,
+            deliveries.c.destination_id,
+            currency.label("currency"),
+            true_currency.label("true_currency"),
+            func.count().label("conversions"),
+            func.sum(is_told).label("told"),
+            func.sum(is_true).label("true"),
+            func.sum(told).label("told_micros"),
+            func.sum(true).label("true_micros"),
+        )
+        .join(corrected, and_(corrected.c.conversion_id == conversions.c.id, corrected.c.kind != UPLOAD))
+        .join(deliveries, and_(_of_the_same(deliveries, corrected), deliveries.c.kind == UPLOAD))
+        .outerjoin(last, and_(_of_the_same(last, corrected), last.c.seq == _newest(corrected, _DELIVERED)))
+        .where(*_in(source_id, span), deliveries.c.state.in_(_DELIVERED))
+        .where(corrected.c.seq == _newest(corrected), corrected.c.state.not_in(_OPEN))
+        .where(or_(is_told != is_true, told != true, currency != true_currency))
+        .group_by(conversions.c.milestone, deliveries.c.destination_id, currency, true_currency)
+        .order_by(deliveries.c.destination_id, conversions.c.milestone, currency, true_currency)
+    )
+    return (await connection.execute(statement)).mappings().all()
+
+
+def _of_the_same(one: FromClause, other: FromClause) -> ColumnElement[bool]:
+    """Of one conversion at one destination."""
+    return and_(one.c.conversion_id == other.c.conversion_id, one.c.destination_id == other.c.destination_id)
+
+
+def _newest(corrected: FromClause, states: Sequence[str] = STATES) -> ScalarSelect[int]:
+    """The number of the newest correction of this conversion at this destination that stands in one of these states."""
+    other = deliveries.alias("other")
+    of_it = (_of_the_same(other, corrected), other.c.kind != UPLOAD, other.c.state.in_(states))
+    return select(func.max(other.c.seq)).where(*of_it).scalar_subquery()
 
 
 def _in(source_id: int, span: Span) -> list[ColumnElement[bool]]:

@@ -70,6 +70,10 @@ def _amount(amount: Amount | None, currency: str | None) -> object:
     return {"amount": _money(Money(amount.micros, currency)), "currency": currency, "apart": apart}
 
 
+def _value(micros: int, currency: str | None) -> object:
+    return None if currency is None else {"amount": _money(Money(micros, currency)), "currency": currency}
+
+
 def _money(money: Money) -> str:
     return str(money.quantised())
 
@@ -88,6 +92,18 @@ def _books(report: Books) -> dict[str, object]:
                 "message": one.message,
             }
             for one in report.imbalances
+        ],
+        "differences": [
+            {
+                "milestone": one.milestone,
+                "destination": one.destination,
+                "conversions": one.conversions,
+                "platform_counts": one.told,
+                "crm_has": one.true,
+                "platform_value": _value(one.told_micros, one.currency),
+                "crm_value": _value(one.true_micros, one.true_currency),
+            }
+            for one in report.differences
         ],
         "totals": [_book_row(row) for row in report.by_milestone()],
         "rows": [_book_row(row) for row in report.rows],

@@ -144,6 +144,7 @@ def _books(report: Books, *, by_day: bool) -> Iterator[RenderableType]:
     yield table
     yield from _reasons(sums)
     yield from _corrections(sums)
+    yield from _differences(report)
     yield _verdict(report, sums)
 
 
@@ -194,6 +195,26 @@ def _corrections(rows: Sequence[BookRow]) -> Iterator[Table]:
         for kind, standing in row.corrections.items():
             for (state, reason), count in sorted(standing.items()):
                 table.add_row(row.destination, _plain(row.milestone), kind, _plain(state), _plain(reason), f"{count:,}")
+    yield table
+
+
+def _differences(report: Books) -> Iterator[Table]:
+    if not report.differences:
+        return
+    title = "Counted otherwise by the platform, as it could not be told of a correction"
+    numbers = ["conversions", "counted there", "in the CRM", "value there", "in the CRM", "too much"]
+    table = _table(title, ["destination", "milestone"], numbers)
+    for one in report.differences:
+        table.add_row(
+            one.destination,
+            _plain(one.milestone),
+            f"{one.conversions:,}",
+            f"{one.told:,}",
+            f"{one.true:,}",
+            _value(one.told_micros, one.currency),
+            _value(one.true_micros, one.true_currency),
+            _value(one.overstated_micros, one.currency),
+        )
     yield table
 
 
@@ -256,6 +277,10 @@ def _amount(amount: Amount | None, report: Funnel, *, with_currency: bool = True
     own = Money(amount.micros, report.currency)
     shown = [shown_money(own) if with_currency else f"{own.quantised():,}"] if amount.micros or amount.is_whole else []
     return "\n".join([*shown, *(shown_money(money) for money in amount.foreign)])
+
+
+def _value(micros: int | None, currency: str | None) -> str:
+    return NOTHING if micros is None or currency is None else shown_money(Money(micros, currency))
 
 
 def _plain(value: str) -> str:

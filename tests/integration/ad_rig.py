@@ -12,7 +12,7 @@ from app.connections import repository as connections
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.session import Database
-from app.db.tables import conversions, deliveries, destinations, identities, leads, records
+from app.db.tables import conversions, deliveries, destinations, identities, leads, records, sources
 from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.model import DrainSummary, MilestoneTerms, OpenDestination, SourceTerms
 from app.dispatch.verdicts import VerdictCollector
@@ -144,5 +144,6 @@ async def ad_world(database: Database, kind: str) -> AsyncIterator[AdWorld]:
     named = {"id": 1, "name": "ads", "kind": kind, "settings_sealed": b"", "created_at": to_ms(NOW)}
     async with database.write() as connection:
         await insert_rows(connection, destinations, [named])
+        await insert_rows(connection, sources, [{**named, "name": "hubspot", "kind": "hubspot"}])
     async with connected(stage) as connector:
         yield AdWorld(database, stage, connector)
