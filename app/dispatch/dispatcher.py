@@ -15,6 +15,7 @@ from app.db.ids import take_ids
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.batching import batches, halves
+from app.dispatch.earlier import earlier_of
 from app.dispatch.instants import Fingerprint, moved_apart
 from app.dispatch.model import Destinations, DrainSummary, OpenDestination, Ready, SourceTerms
 from app.dispatch.model import Terms as MappingTerms
@@ -194,11 +195,14 @@ class Dispatcher:
     ) -> tuple[list[Ready], list[Waiting]]:
         rows = await with_survivors(connection, rows)
         people = await candidates_of(connection, destination.id, rows)
+        earlier = await earlier_of(connection, rows)
         sources = {source_id: await self._terms.terms_of(source_id) for source_id in {row.source_id for row in rows}}
         going: list[tuple[ClaimedRow, Candidate, str]] = []
         waiting: list[Waiting] = []
         for row in rows:
-            decision = decide(owed(row), people[row.id], terms(row, destination, sources[row.source_id]), now)
+            decision = decide(
+                owed(row, earlier.get(row.id)), people[row.id], terms(row, destination, sources[row.source_id]), now
+            )
             match decision:
                 case Send(person, why):
                     going.append((row, person, why))

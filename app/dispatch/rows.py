@@ -6,12 +6,12 @@ from datetime import datetime
 import orjson
 
 from app.dispatch.model import MilestoneTerms, OpenDestination, Ready, SourceTerms
-from app.outbox.policy import Candidate, Owed, Terms
+from app.outbox.policy import Candidate, Earlier, Owed, Terms
 from app.outbox.repository import Chosen, ClaimedRow
 from connectors.contract.conversions import DeliveryKind, Identifier, Money, Target, UploadRow
 
 
-def owed(row: ClaimedRow) -> Owed:
+def owed(row: ClaimedRow, earlier: Earlier | None = None) -> Owed:
     """What the policy looks at."""
     money = Money(row.amount_micros, row.currency) if row.amount_micros is not None and row.currency else None
     return Owed(
@@ -28,6 +28,7 @@ def owed(row: ClaimedRow) -> Owed:
         first_unknown_at=row.first_unknown_at,
         unknown_tries=row.unknown_tries,
         upload=row.upload,
+        earlier=earlier,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from http import HTTPStatus
 from typing import assert_never
 
@@ -49,6 +50,13 @@ class Candidate:
     is_primary: bool = False
 
 
+class Earlier(StrEnum):
+    """An earlier occurrence that was taken back in the CRM: its retraction is on its way, or the platform goes on counting it."""
+
+    LEAVING = "leaving"
+    STAYS = "stays"
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A claimed delivery with what a decision needs of its conversion. `upload`: how a correction's upload stands, and why."""
@@ -66,6 +74,7 @@ class Owed:
     first_unknown_at: datetime | None = None
     unknown_tries: int = 0
     upload: tuple[DeliveryState, Reason] | None = None
+    earlier: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,10 @@ def _before_people(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
         held = _before_upload(owed, terms, now)
         if held is not None:
             return held
+    elif owed.earlier is not None and not owed.is_frozen:
+        if owed.earlier is Earlier.STAYS:
+            return Stop(DeliveryState.SKIPPED, Reason.STILL_COUNTED)
+        return _wait(owed, now + CORRECTION_PAUSE, Reason.EARLIER)
     if owed.occurred_at > now:
         return _wait(owed, owed.occurred_at, Reason.TOO_RECENT)
     if terms.is_target_paused:

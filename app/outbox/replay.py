@@ -37,6 +37,7 @@ class Stays(StrEnum):
     ERASED = "erased"
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
+    STILL_COUNTED = "still_counted"
     UNSUPPORTED = "unsupported"
     UNMAPPED = "unmapped"
     SHADOW = "shadow"
@@ -55,6 +56,7 @@ STAYS_SENTENCES: Mapping[Stays, str] = {
     Stays.ERASED: REASON_SENTENCES[Reason.ERASED],
     Stays.WITHDRAWN: "The CRM took it back.",
     Stays.SUPERSEDED: REASON_SENTENCES[Reason.SUPERSEDED],
+    Stays.STILL_COUNTED: REASON_SENTENCES[Reason.STILL_COUNTED],
     Stays.UNSUPPORTED: REASON_SENTENCES[Reason.UNSUPPORTED],
     Stays.UNMAPPED: "The mapping names no target for this milestone at this destination; map it first.",
     Stays.SHADOW: "The destination is in shadow mode; set it to live first.",

@@ -45,6 +45,7 @@ class ClaimedRow:
     record_id: int
     lead_id: int | None
     scope_kind: str
+    occurrence: int
     kind: str
     target: str
     occurred_at: datetime
@@ -204,6 +205,7 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         record_id=number("conversions_record_id"),
         lead_id=optional("conversions_lead_id"),
         scope_kind=str(row["conversions_scope_kind"]),
+        occurrence=number("conversions_occurrence"),
         kind=str(row["deliveries_kind"]),
         target=str(row["deliveries_target"]),
         occurred_at=from_ms(number("conversions_occurred_at")),

@@ -61,6 +61,8 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
+    EARLIER = "earlier"
+    STILL_COUNTED = "still_counted"
 
 
 REASON_SENTENCES: Mapping[Reason, str] = {
@@ -95,6 +97,8 @@ REASON_SENTENCES: Mapping[Reason, str] = {
     Reason.EXCLUDED: "The mapping excludes it by a condition.",
     Reason.WITHDRAWN: "The CRM took it back before it was sent.",
     Reason.SUPERSEDED: "A newer correction replaces it.",
+    Reason.EARLIER: "It happened before and was taken back; it goes once the platform has taken the earlier one back.",
+    Reason.STILL_COUNTED: "The platform still counts the earlier time, which it could not take back; again would count twice.",
 }
 
 # With which reasons a delivery stops, by state: what is listed and replayed by index.
@@ -117,5 +121,6 @@ STOPPED_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
         Reason.EXCLUDED,
         Reason.WITHDRAWN,
         Reason.SUPERSEDED,
+        Reason.STILL_COUNTED,
     ),
 }

@@ -35,7 +35,7 @@ _SUMMED = ("conversions", "told", "true", "told_micros", "true_micros")
 
 
 async def books(database: Database, query: BooksQuery) -> Books:
-    """The books of a span of days, read from one moment; 4 statements a source and one more for each destination."""
+    """The books of a span of days, read from one moment; 5 statements a source and one more for each destination."""
     if query.since is not None and query.until is not None and query.until < query.since:
         raise ReportRefused(f"the period ends on {query.until}, before it begins on {query.since}; swap them")
     async with snapshot(database) as connection:
@@ -95,7 +95,9 @@ class _Ledger:
     def summed_differences(self) -> Iterator[Difference]:
         """Of all sources together, in the order of destination and milestone."""
         for (destination_id, milestone, currency, true_currency), sums in self.differences.items():
-            yield Difference(milestone, self.names[destination_id], currency, true_currency, *sums)
+            found = Difference(milestone, self.names[destination_id], currency, true_currency, *sums)
+            if found.told != found.true or found.overstated_micros != 0:
+                yield found
 
     def rows(self) -> Iterator[BookRow]:
         """As rows, in the order of destination, milestone, day."""
@@ -138,6 +140,7 @@ async def _add_source(connection: AsyncConnection, ledger: _Ledger, source_id: i
     found = {(row["milestone"], int(row["day"])): int(row["found"]) for row in await queries.found(connection, source_id, span)}
     cells = _add_deliveries(ledger, await queries.standing(connection, source_id, span))
     ledger.add_differences(await queries.differences(connection, source_id, span))
+    ledger.add_differences(await queries.still_counted(connection, source_id, span))
     silent = {one: await queries.owing_nothing(connection, source_id, one, span) for one in ledger.names}
     versions = {row["mapping_version"] for rows in silent.values() for row in rows}
     law = _Law.read(await queries.documents(connection, source_id, sorted(versions)))

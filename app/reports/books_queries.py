@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import conversions, deliveries, destinations, mapping_versions, sources
-from app.outbox.states import DeliveryState
+from app.outbox.states import DeliveryState, Reason
 from app.reports.books_model import STATES
 from app.reports.days import DAY_MS
 from connectors.contract.conversions import DeliveryKind
@@ -138,6 +138,28 @@ async def differences(connection: AsyncConnection, source_id: int, span: Span) -
         .where(or_(is_told != is_true, told != true, currency != true_currency))
         .group_by(conversions.c.milestone, deliveries.c.destination_id, currency, true_currency)
         .order_by(deliveries.c.destination_id, conversions.c.milestone, currency, true_currency)
+    )
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def still_counted(connection: AsyncConnection, source_id: int, span: Span) -> Rows:
+    """The columns of `differences`, for repeats that were not sent as the platform still counts the time before."""
+    statement = (
+        select(
+            conversions.c.milestone,
+            deliveries.c.destination_id,
+            conversions.c.currency.label("currency"),
+            conversions.c.currency.label("true_currency"),
+            func.count().label("conversions"),
+            literal(0).label("told"),
+            func.count().label("true"),
+            literal(0).label("told_micros"),
+            func.sum(func.coalesce(conversions.c.amount_micros, 0)).label("true_micros"),
+        )
+        .join(deliveries, and_(deliveries.c.conversion_id == conversions.c.id, deliveries.c.kind == UPLOAD))
+        .where(*_in(source_id, span), conversions.c.live, conversions.c.occurrence > 0)
+        .where(deliveries.c.state == DeliveryState.SKIPPED.value, deliveries.c.reason == Reason.STILL_COUNTED.value)
+        .group_by(conversions.c.milestone, deliveries.c.destination_id, conversions.c.currency)
     )
     return (await connection.execute(statement)).mappings().all()
 

@@ -26,6 +26,7 @@ REJECTED = Stopped(
     is_shadow=False,
 )
 MOVING = {
+    Reason.EARLIER,
     Reason.NEW, Reason.VALUE, Reason.PERSON, Reason.RATE, Reason.TOO_RECENT, Reason.PAUSED, Reason.RETRY, Reason.UPLOAD,
     Reason.SENT, Reason.DELIVERED, Reason.ALREADY_THERE, Reason.COUNTED_AS_SENT, Reason.CONFIRMED, Reason.UNMATCHED,
 }  # fmt: skip
