@@ -17,8 +17,14 @@ from sqlalchemy.engine import make_url
 
 from app.db.migrate import upgrade
 from app.db.session import Database
+from tests.body_recorder import install
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def pytest_configure() -> None:
+    """Where the environment asks for it, what connectors send is written down for the referees."""
+    install()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -347,6 +347,17 @@ class Oracle:
             delivery.skip("unsupported")
         return False
 
+    def _is_counted_before(self, one: Conversion, delivery: Delivery, now: datetime) -> bool:
+        """The platform counts an earlier stay that ended: that is taken back first, or stays, and this one is not sent."""
+        for before in self.held[one.owner][one.milestone]:
+            of_it = [each for each in before.deliveries if each.platform is delivery.platform]
+            back = [each for each in of_it if each.kind == "retract"]
+            is_there = any(each.kind == "upload" and self._may_be_recorded(before, each, now) for each in of_it)
+            if before.occurrence < one.occurrence and not before.is_live and is_there and back:
+                delivery.wait("earlier") if back[-1].state == "pending" else delivery.skip("still_counted")
+                return True
+        return False
+
     def _send(self, now: datetime) -> None:
         still: list[tuple[Conversion, Delivery]] = []
         for one, delivery in self.open:
@@ -354,6 +365,9 @@ class Oracle:
                 still.append((one, delivery))
                 continue
             if delivery.state == "skipped" and delivery.reason in NOT_TRIED_AGAIN:
+                continue
+            if delivery.kind == "upload" and one.is_live and self._is_counted_before(one, delivery, now):
+                still += [(one, delivery)] if delivery.state == "pending" else []
                 continue
             people = list(one.owner.people) if isinstance(one.owner, Deal) else [one.owner]
             preference = one.owner.preference if isinstance(one.owner, Deal) else (lambda _person: ())
