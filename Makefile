@@ -39,11 +39,22 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 # Vendor packages are heavy and clash with ours, so each referee lives in an environment of its own.
-test-referees: .venv-hubspot/.done .venv-salesforce/.done .venv-pipedrive/.done .venv-google/.done .venv-meta/.done
+REFEREES := hubspot salesforce pipedrive google meta microsoft
+BODIES := .bodies
+JUDGING := LEADLOOP_RECORDED_BODIES=$(BODIES)
+
+# Whatever connectors send in any test is judged by the platforms' own classes; with PostgreSQL the same is sent as with SQLite.
+test-referees: $(VENV)/.dev $(REFEREES:%=.venv-%/.done)
+	rm -rf $(BODIES)
+	LEADLOOP_BODIES=$(BODIES) $(BIN)/pytest -q -n 2 --dist loadgroup -k "not postgresql" \
+		tests/contract tests/wire tests/integration tests/e2e
 	.venv-hubspot/bin/pytest -q -p no:cacheprovider tests/referees/test_hubspot_client.py
 	.venv-salesforce/bin/pytest -q -p no:cacheprovider tests/referees/test_salesforce_client.py
-	.venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py
-	.venv-meta/bin/pytest -q -p no:cacheprovider tests/referees/test_meta_bodies.py tests/referees/test_meta_simulator.py
+	$(JUDGING) .venv-google/bin/pytest -q -p no:cacheprovider tests/referees/test_google_bodies.py tests/referees/test_google_simulator.py \
+		tests/referees/test_recorded_bodies.py tests/referees/test_expected_hashes.py
+	$(JUDGING) .venv-meta/bin/pytest -q -p no:cacheprovider tests/referees/test_meta_bodies.py tests/referees/test_meta_simulator.py \
+		tests/referees/test_recorded_bodies.py tests/referees/test_expected_hashes.py
+	$(JUDGING) .venv-microsoft/bin/pytest -q -p no:cacheprovider tests/referees/test_recorded_bodies.py
 	.venv-pipedrive/bin/pytest -q -p no:cacheprovider tests/referees/test_pipedrive_openapi.py tests/referees/test_pipedrive_connector.py
 
 # Builds the Dockerfile and runs it for real, as root on a Debian; installs what it needs. The first time takes minutes.
@@ -73,4 +84,4 @@ $(VENV)/.dev: tests/requirements.lock pyproject.toml
 	touch $(VENV)/.product $@
 
 clean:
-	rm -rf .venv .venv-* build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* $(BODIES) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,9 @@ Where this differs from a vendor's own code, on purpose:
   spellings of one mailbox give one hash.
 - `+tag@domain` and `..@domain` are invalid for all platforms, as at Google for Gmail: nothing of the name is left in
   Microsoft's variant.
+- An e-mail has one @ and a domain with a dot; Meta's SDK takes two of the one, Google's formatter none of the other.
+- A phone's extension is left out; Google's formatter takes its digits for the number's, Meta's SDK refuses it.
+- A country may be a name or three letters; both vendors' code takes two letters only.
 - Google's phone formatter only collects digits, Meta's SDK keeps a trunk zero (`+44 (0)20...`), both take national
   numbers: here phonenumbers must call a number valid, and E.164 is what is hashed.
 - Meta's SDK leaves the punctuation of names and the apostrophe of cities; its documentation takes them out, as we do.
