@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format pytest bench bench-requests bench-backfill test-referees container-test clean
+.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill test-referees container-test clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -25,6 +25,10 @@ pytest: $(VENV)/.dev
 # Figures a second, printed; nothing is asserted about them.
 bench: $(VENV)/.dev
 	$(BIN)/pytest -q -s tests/bench/bench_pipeline.py
+
+# Events a second that each connector turns into a body, and reads the results of, at the maximum batch; printed.
+bench-payload: $(VENV)/.dev
+	$(BIN)/pytest -q -s tests/bench/bench_payload.py
 
 # What reading costs of each CRM's daily budget, printed.
 bench-requests: $(VENV)/.dev
