@@ -133,10 +133,6 @@ def _of_time(platform: "MicrosoftPlatform", row: Mapping[str, Any], goal: "Goal"
     return 5617 if at - clicked_at > goal.window else None
 
 
-def _of_conversion(row: Mapping[str, Any], _goal: "Goal", _now: datetime) -> int | None:
-    return _of_value(row.get("ConversionValue"), row.get("ConversionCurrencyCode"))
-
-
 def _of_value(value: Any, currency: Any) -> int | None:
     if value is None:
         return None
