@@ -164,3 +164,25 @@ async def test_meta_s_two_forms_never_share_a_request(database: Database) -> Non
         forms = [{event["action_source"] for event in body["data"]} for _, body in world.stage.bodies()]  # type: ignore[attr-defined]
         assert sorted(map(sorted, forms)) == [["physical_store"], ["system_generated"]]
         assert {one.state for one in (await world.found()).values()} == {"accepted"}
+
+
+async def test_the_size_of_requests_is_learnt_and_kept(database: Database) -> None:
+    """Halved after a refusal that names nobody, doubled after five clean requests; a new process goes on with what was learnt."""
+    async with ad_world(database, "linkedin") as world:
+        stage = world.stage
+        for number in range(1, 17):
+            await world.owe(number, NOW - DAY)
+        stage.plan.script(stage.faults.batch_refused)
+
+        await world.drain()
+        after_refusal = (await world.open_destination(1)).adaptive_rows
+        learnt = []
+        for start in range(17, 17 + 6 * 8, 8):
+            for number in range(start, start + 8):
+                await world.owe(number, NOW - DAY)
+            await world.drain()
+            learnt.append((await world.open_destination(1)).adaptive_rows)
+
+        assert after_refusal == 8
+        assert learnt == [8, 8, 8, 8, 16, 16]
+        assert all(stage.counted(one) == 1 for one in world.rows.values())
