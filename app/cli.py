@@ -19,6 +19,7 @@ from rich.markup import escape
 from app.bootstrap.backfilling import BackfillRefused
 from app.bootstrap.checking import CheckRefused
 from app.bootstrap.failures import NameUnknown
+from app.bootstrap.keeping_keys import KeyRefused
 from app.bootstrap.provisioning import ProvisionRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
@@ -26,6 +27,7 @@ from app.bootstrap.services import Services, open_services
 from app.cli_backfill import backfill_command
 from app.cli_check import check_command
 from app.cli_destinations import destination_commands
+from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
@@ -63,6 +65,7 @@ OPERATOR_MISTAKES = (
     ConnectionRefused,
     DatabaseUnusable,
     InitRefused,
+    KeyRefused,
     NameUnknown,
     ProvisionRefused,
     SettingsRefused,
@@ -167,6 +170,7 @@ spend_commands.command(name="read")(read_command(_services))
 
 cli.command(name="check")(check_command(_services))
 cli.add_typer(destination_commands(_services), name="destinations")
+cli.add_typer(key_commands(_services), name="keys")
 
 
 @cli.command(name="trace")

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 
+from app.access.keys import KeyRole
 from app.api.examples import DELIVERY_PAGE, REPLAY_BODIES, REPLAY_REPORT
-from app.api.gate import no_query
+from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import DeliveryQuery, ReplayBody, ReplayFilter
 from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
@@ -13,8 +14,6 @@ from app.bootstrap.names import unknown_names
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, ReplayReport, replay
 from app.reports.listing import DeliveryPage, list_deliveries
 from app.reports.listing_queries import DeliveryFilter
-
-ACTOR = "api key"
 
 doors = APIRouter(prefix="/v1/deliveries", tags=["deliveries"])
 
@@ -48,9 +47,12 @@ async def list_door(request: Request, query: Annotated[DeliveryQuery, Query()]) 
 
 @doors.post(
     "/replay",
-    dependencies=[Depends(no_query)],
+    dependencies=[Depends(needs(KeyRole.OPERATOR)), Depends(no_query)],
     summary="Try deliveries again",
-    responses={200: {"content": {"application/json": {"example": REPLAY_REPORT}}}, **responses(*OF_A_BODY)},
+    responses={
+        200: {"content": {"application/json": {"example": REPLAY_REPORT}}},
+        **responses(ProblemKind.FORBIDDEN, *OF_A_BODY),
+    },
 )
 async def replay_door(request: Request, body: Annotated[ReplayBody, Body(openapi_examples=REPLAY_BODIES)]) -> ReplayReport:
     """Reopen what stopped: `rejected`, `expired`, `skipped` (what a claim judges anew) and `shadowed`, without a try of
@@ -67,7 +69,7 @@ async def replay_door(request: Request, body: Annotated[ReplayBody, Body(openapi
         cursor=body.cursor,
     )
     try:
-        return await replay(services, order, actor=ACTOR)
+        return await replay(services, order, actor=actor_of(request))
     except ReplayRefused as refused:
         raise invalid(refused.mistakes, "body") from refused
 

@@ -1,14 +1,18 @@
-"""What every request passes first: its id, the key for /v1, the type and size of its body, and the net for what we missed."""
+"""What every request passes first: its id, the key for /v1, the type and size of its body, and the net for what we missed.
+
+Which role a door needs stands beside it (`needs`), and whoever called is told to the door (`actor_of`).
+"""
 
 import re
 import uuid
+from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access.keys import AdminKey, Admission
+from app.access.keys import Admission, Caller, KeyRole
 from app.api.house import House
 from app.api.problems import LONGEST_PATH, Problem, ProblemKind, answer, invalid
 from app.config import Mistake
@@ -24,8 +28,9 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _MENDS = {
     Admission.CLOSED: "No key is set, so that nobody is let in: set LEADLOOP_API_KEY and start again.",
-    Admission.MISSING: "Send the key as `Authorization: Bearer ...`; it is the text of LEADLOOP_API_KEY.",
-    Admission.WRONG: "The key is wrong: it must be the text of LEADLOOP_API_KEY of the running service.",
+    Admission.MISSING: "Send a key as `Authorization: Bearer ...`: the text of LEADLOOP_API_KEY, or one that was made by it.",
+    Admission.WRONG: "The key is wrong: it is not the text of LEADLOOP_API_KEY of the running service, nor one that it made"
+    " and that still holds.",
 }
 
 
@@ -54,7 +59,7 @@ class Gate:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                limited = self._admit(scope, receive)
+                limited = await self._admit(scope, receive)
                 await self._app(scope, limited, send_with_id)
             except Problem as problem:
                 await answer(problem, request_id)(scope, receive, send_with_id)
@@ -65,17 +70,17 @@ class Gate:
                 unforeseen = Problem(ProblemKind.INTERNAL, "It is in the logs under this request id.")
                 await answer(unforeseen, request_id)(scope, receive, send_with_id)
 
-    def _admit(self, scope: Scope, receive: Receive) -> Receive:
+    async def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Judge the key and the body's type and announced size; what is received then ends at the largest body."""
         if "\0" in scope["path"]:
             raise Problem(ProblemKind.NOT_FOUND, "No door has this address; /openapi.json lists them.")
         if not str(scope["path"]).startswith(KEYED):
             return receive
         headers = Headers(scope=scope)
-        key = self._house.open().settings.api_key
-        admission = AdminKey(None if key is None else key.get_secret_value()).admit(headers.get("authorization"))
-        if admission is not Admission.ADMIN:
-            raise Problem(ProblemKind.UNAUTHORIZED, _MENDS[admission], headers={"WWW-Authenticate": "Bearer"})
+        admitted = await self._house.open().keys().admit(headers.get("authorization"))
+        if not isinstance(admitted, Caller):
+            raise Problem(ProblemKind.UNAUTHORIZED, _MENDS[admitted], headers={"WWW-Authenticate": "Bearer"})
+        scope["state"]["caller"] = admitted
         if scope["method"] in WITH_BODY:
             _check_type(headers)
             check_announced_size(headers)
@@ -118,6 +123,30 @@ def limited_receive(receive: Receive) -> Receive:
 
 def _too_large() -> Problem:
     return Problem(ProblemKind.TOO_LARGE, f"A body may have at most {LARGEST_BODY} bytes; send it in parts.")
+
+
+def needs(role: KeyRole) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of a door: the caller's key has at least this role. It is judged before the body is."""
+
+    async def judge(request: Request) -> None:
+        caller = caller_of(request)
+        if not caller.role.may(role):
+            detail = f"This key is a {caller.role}'s; the door needs a key of the role {role}, which an admin makes."
+            raise Problem(ProblemKind.FORBIDDEN, detail)
+
+    return judge
+
+
+def caller_of(request: Request) -> Caller:
+    """Whose key the gate let in."""
+    caller = request.scope["state"]["caller"]
+    assert isinstance(caller, Caller)  # noqa: S101 the gate put it there for every keyed door
+    return caller
+
+
+def actor_of(request: Request) -> str:
+    """Who called, as the audit log names them."""
+    return caller_of(request).name
 
 
 async def no_query(request: Request) -> None:

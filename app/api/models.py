@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from app.access.keys import KeyRole
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
@@ -129,6 +130,20 @@ class ReplayBody(Given):
         return self
 
 
+class KeyBody(Given):
+    """A key to be made."""
+
+    role: KeyRole = Field(description="What it may do: `viewer`, `operator` or `admin`")
+    expires_at: Instant | None = Field(default=None, description="From when it opens nothing; without it, until it is revoked")
+
+
+class AuditQuery(Given):
+    """Which lines of the audit log to list."""
+
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before")
+
+
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
@@ -152,8 +167,5 @@ class FindBody(Given):
         return self
 
 
-KNOWN_NAMES = tuple(
-    dict.fromkeys(
-        name for model in (DeliveryQuery, RunQuery, TraceQuery, ReplayFilter, ReplayBody, FindBody) for name in model.model_fields
-    )
-)
+_MODELS = (DeliveryQuery, RunQuery, TraceQuery, ReplayFilter, ReplayBody, FindBody, KeyBody, AuditQuery)
+KNOWN_NAMES = tuple(dict.fromkeys(name for model in _MODELS for name in model.model_fields))

@@ -24,6 +24,7 @@ class ProblemKind(Enum):
     """Stable type, HTTP status and title."""
 
     UNAUTHORIZED = ("unauthorized", 401, "A key is needed")
+    FORBIDDEN = ("forbidden", 403, "The key may not do this")
     WEBHOOK_REFUSED = ("webhook-refused", 401, "The webhook is not believed")
     WEBHOOK_FOREIGN = ("webhook-foreign", 403, "The webhook is of another account")
     NOT_FOUND = ("not-found", 404, "There is nothing here")

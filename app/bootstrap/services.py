@@ -18,6 +18,7 @@ from app.bootstrap.bell import Bell
 from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
+from app.bootstrap.keeping_keys import Keys
 from app.bootstrap.openers import Openers
 from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rounds import Rounds, SyncSummary
@@ -115,6 +116,11 @@ class Services:
         summary = await self._rounds().sync(source)
         await self.write_backs().turn(source)
         return summary
+
+    def keys(self) -> Keys:
+        """The keys of the API."""
+        key = self.settings.api_key
+        return Keys(self.database, self.clock, None if key is None else key.get_secret_value())
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

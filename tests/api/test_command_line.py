@@ -126,3 +126,25 @@ def test_sync_refuses_a_source_that_is_not_there(leadloop: pytest.MonkeyPatch, c
     assert _run(leadloop, "sync", "hubspt") == 2
 
     assert "no source is named 'hubspt'" in capsys.readouterr().err
+
+
+def test_keys_are_made_listed_and_revoked(leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first key of a service without an admin key is made here; the text stands alone on a line, for scripts."""
+    assert _run(leadloop, "keys", "list") == 0
+    assert "keys create" in capsys.readouterr().out
+    assert _run(leadloop, "keys", "create", "operator", "--days", "30") == 0
+    key = capsys.readouterr().out.strip()
+    prefix = key[:12]
+    assert _run(leadloop, "keys", "list") == 0
+    listed = capsys.readouterr().out
+    assert _run(leadloop, "keys", "revoke", prefix) == 0
+    assert _run(leadloop, "keys", "list") == 0
+    ended = capsys.readouterr().out
+    assert _run(leadloop, "keys", "revoke", "llk_nobody00") == 2
+
+    assert len(key.splitlines()) == 1
+    assert prefix in listed
+    assert "good until" in listed
+    assert key not in listed
+    assert "revoked" in ended
+    assert "there is no key" in capsys.readouterr().err
