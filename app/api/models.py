@@ -1,6 +1,7 @@
 """What the doors take: query parameters and bodies, strict, with unknown names refused. Nothing is coerced."""
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -20,11 +21,13 @@ from app.access.keys import KeyRole
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
+from app.reports.funnel_model import Base
 
 MOST_ROWS = 200
 LONGEST_WORD = 200
 LONGEST_CLUE = 320
 
+_WHOLE_DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -49,6 +52,14 @@ def _bare(value: object) -> object:
     return value
 
 
+def _day(value: object) -> object:
+    """A day is written in full; pydantic would take a number of seconds for one too."""
+    if not isinstance(value, str) or not _WHOLE_DAY.fullmatch(value):
+        raise ValueError("Input should be a day like 2026-11-24")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 Plain = Annotated[StrictStr, AfterValidator(_storable)]
 Word = Annotated[Plain, Field(min_length=1, max_length=LONGEST_WORD)]
@@ -144,6 +155,38 @@ class AuditQuery(Given):
     cursor: Word | None = Field(default=None, description="`next` of the page before")
 
 
+class ReportQuery(Given):
+    """A funnel's period, base, filters, and what it is broken down by."""
+
+    since: Day | None = Field(default=None, description="First day (UTC), like 2026-11-01; 90 days back without it")
+    until: Day | None = Field(default=None, description="Last day (UTC), included; today without it")
+    base: Base = Field(
+        default=Base.COHORT, description="`cohort`: by people's creation; `period`: by when they reached a milestone"
+    )
+    by: Annotated[StrictStr, Field(pattern=r"^(campaign|platform|dimension:.{1,100})$")] | None = Field(
+        default=None, description="`campaign`, `platform` or `dimension:NAME`"
+    )
+    platform: Word | None = Field(default=None, description="Only this platform")
+    campaign_id: Word | None = Field(default=None, description="Only this campaign's id")
+    dimension: Annotated[Plain, Field(pattern=r"^[^=]{1,100}=.{0,200}$")] | None = Field(
+        default=None, description="Only people with this value, like `country=US`"
+    )
+    source: Word | None = Field(default=None, description="A source's name")
+    currency: Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")] | None = Field(
+        default=None, description="Report in this currency, converted by the stored rates"
+    )
+    limit: Limit = Field(default=50, description="Rows before all others are added up")
+
+
+class BooksReportQuery(Given):
+    """Which books to show."""
+
+    since: Day | None = Field(default=None, description="First day (UTC) of the conversions; 90 days back without it")
+    until: Day | None = Field(default=None, description="Last day (UTC), included; today without it")
+    source: Word | None = Field(default=None, description="A source's name")
+    destination: Word | None = Field(default=None, description="A destination's name")
+
+
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
@@ -167,5 +210,16 @@ class FindBody(Given):
         return self
 
 
-_MODELS = (DeliveryQuery, RunQuery, TraceQuery, ReplayFilter, ReplayBody, FindBody, KeyBody, AuditQuery)
+_MODELS = (
+    DeliveryQuery,
+    RunQuery,
+    TraceQuery,
+    ReplayFilter,
+    ReplayBody,
+    FindBody,
+    KeyBody,
+    AuditQuery,
+    ReportQuery,
+    BooksReportQuery,
+)
 KNOWN_NAMES = tuple(dict.fromkeys(name for model in _MODELS for name in model.model_fields))
