@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from app.mapping.derived import DERIVED, PERSON
 from app.mapping.document import IdentityRules, MappingDocument, Milestone, Trigger
 from app.mapping.mistakes import Mistake, nearest
-from app.mapping.people import EMAIL_DOMAIN, split_field
+from app.mapping.people import is_derived, split_field
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceSchema
 
@@ -62,8 +63,11 @@ def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
 
 
 def _field(path: str, text: str, schema: SourceSchema) -> list[Mistake]:
-    if text == EMAIL_DOMAIN and path.startswith(CONDITIONS):
-        return []
+    if text.startswith(f"{PERSON}."):
+        if not is_derived(text):
+            return [Mistake(path, f"`{text}` is no field of a person", nearest(text, [f"{PERSON}.{name}" for name in DERIVED]))]
+        if path.startswith(CONDITIONS) and ".value." not in path:
+            return []
     try:
         kind, name = split_field(text)
         known = schema.properties.get(ObjectKind(kind), {})

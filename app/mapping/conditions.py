@@ -1,10 +1,10 @@
 """Conditions on the current fields of an aggregate, with typed operators (pure)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
-from app.mapping.document import Condition, Operator
+from app.mapping.condition_model import Condition, Operator, Scored
 from app.mapping.people import Lookup, parse_instant, split_field
 
 _RELATIVE_DAYS = "d"
@@ -32,12 +32,29 @@ def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[boo
     if condition.not_ is not None:
         ok, text = holds(condition.not_, look, entered_at)
         return not ok, f"not ({text})"
-    field, operator = condition.field or "", condition.op or Operator.IS_SET
+    if condition.points is not None:
+        return _scored(condition.points, condition.threshold or 0, look, entered_at)
+    return _compared(condition.field or "", condition.op or Operator.IS_SET, condition.value, look, entered_at)
+
+
+def _scored(rules: Sequence[Scored], threshold: int, look: Lookup, entered_at: datetime) -> tuple[bool, str]:
+    """Whether the points of what holds reach the threshold; the text names each comparison that gave some."""
+    given = []
+    for rule in rules:
+        ok, text = _compared(rule.field, rule.op, rule.value, look, entered_at)
+        if ok:
+            given.append((rule.points, text))
+    total = sum(points for points, _ in given)
+    told = "; ".join(f"{points:+} {text}" for points, text in given) or "none holds"
+    return total >= threshold, f"{total} of {threshold} points ({told})"
+
+
+def _compared(field: str, operator: Operator, wanted: object, look: Lookup, entered_at: datetime) -> tuple[bool, str]:
     value = look(*split_field(field))
-    text = f"{field} {operator} {_shown(condition.value)}".rstrip()
+    text = f"{field} {operator} {_shown(wanted)}".rstrip()
     if value and not _fits(operator, value):
         return False, f"{text} (its value is no {'number' if operator in _ORDERED else 'date'})"
-    return _compare(operator, value, condition.value, entered_at), text
+    return _compare(operator, value, wanted, entered_at), text
 
 
 def _fits(operator: Operator, value: str) -> bool:

@@ -2,66 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from app.mapping.condition_model import Condition, Scored
 from app.mapping.mistakes import DocumentInvalid, Mistake, nearest, not_yet
 from app.mapping.words import AMOUNT, Amount, Duration, Instant, Part, Texts, read_amount
 from connectors.contract.records import ObjectKind
 
 SEND_WHEN = ("any", "own_click_or_lead_id")
-
-
-class Operator(StrEnum):
-    """How a condition compares."""
-
-    EQ = "eq"
-    NE = "ne"
-    IN = "in"
-    NOT_IN = "not_in"
-    GT = "gt"
-    GTE = "gte"
-    LT = "lt"
-    LTE = "lte"
-    BETWEEN = "between"
-    CONTAINS = "contains"
-    STARTS_WITH = "starts_with"
-    ENDS_WITH = "ends_with"
-    IS_EMPTY = "is_empty"
-    IS_SET = "is_set"
-    BEFORE = "before"
-    AFTER = "after"
-    WITHIN_DAYS = "within_days"
-
-
-class Condition(Part):
-    """`all`, `any`, `not`, or one comparison of a field."""
-
-    all: tuple["Condition", ...] | None = None
-    any: tuple["Condition", ...] | None = None
-    not_: "Condition | None" = Field(default=None, alias="not")
-    field: str | None = None
-    op: Operator | None = None
-    value: Any = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> "Condition":
-        branches = [self.all is not None, self.any is not None, self.not_ is not None, self.field is not None]
-        if sum(branches) != 1:
-            raise ValueError("a condition is exactly one of all, any, not, or a field with an op")
-        if self.field is not None and self.op is None:
-            raise ValueError("a condition on a field needs an op")
-        return self
-
-    def fields(self) -> set[str]:
-        """Every field that it reads."""
-        parts = (*(self.all or ()), *(self.any or ()), *((self.not_,) if self.not_ else ()))
-        own = {self.field} if self.field is not None else set()
-        return own.union(*(part.fields() for part in parts))
 
 
 class Trigger(Part):
@@ -327,7 +279,7 @@ def _mistake(error: dict[str, Any]) -> Mistake:
 
 def _known_keys() -> list[str]:
     models: tuple[type[Part], ...] = (
-        MappingDocument, IdentityRules, Attribution, ConsentRules, Milestone, ValueModel, Trigger, Condition
+        MappingDocument, IdentityRules, Attribution, ConsentRules, Milestone, ValueModel, Trigger, Condition, Scored
     )  # fmt: skip
     return sorted({name for model in models for name in model.model_fields})
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from app.mapping.aggregate import ConversionState
+from app.mapping.derived import PERSON
 from app.mapping.document import MappingDocument
-from app.mapping.people import PERSON
 
 
 def settle_duplicates(

@@ -166,6 +166,8 @@ class _Namer:
                 named[key] = [self.condition(one, path) for one in part[key]]
         if "not" in part:
             named["not"] = self.condition(part["not"], path)
+        if _is_list(part.get("points")):
+            named["points"] = [self.condition(one, path) for one in part["points"]]
         if "field" in part:
             named["field"] = self.field(part["field"], path)
             if part.get("op") in _WHOLE_VALUE and "value" in part:

@@ -1,7 +1,7 @@
 """What is wrong with a document: mistakes with their place, and what this version refuses by name (pure)."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 NOT_YET = {"average", "predicted"}
@@ -42,7 +42,6 @@ def not_yet(data: object) -> list[Mistake]:
     found = []
     if data.get("value_mode") == "incremental":
         found.append(Mistake("value_mode", "`incremental` is not available in this version; use `absolute`"))
-    found += [Mistake(path, "points are not available in this version; use all, any, not") for path in _points(data, "")]
     milestones = data.get("milestones")
     for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
         if not isinstance(milestone, dict):
@@ -56,17 +55,3 @@ def not_yet(data: object) -> list[Mistake]:
         if isinstance(value, dict) and value.get("model") in NOT_YET:
             found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))
     return found
-
-
-def _points(data: object, path: str) -> Iterator[str]:
-    """Where in the document a condition counts points."""
-    parts: Iterable[tuple[str, object]] = ()
-    if isinstance(data, dict):
-        if "points" in data and ("threshold" in data or isinstance(data["points"], list)):
-            yield f"{path}.points".lstrip(".")
-            return
-        parts = ((f"{path}.{key}".lstrip("."), value) for key, value in data.items())
-    elif isinstance(data, list):
-        parts = ((f"{path}[{place}]", value) for place, value in enumerate(data))
-    for inner, value in parts:
-        yield from _points(value, inner)

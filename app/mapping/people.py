@@ -1,19 +1,20 @@
 """What the document says of a person: identity candidates, consent, attribution, dimensions (pure)."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from app.mapping.aggregate import KnownRecord
+from app.mapping.derived import DERIVED, PERSON
 from app.mapping.document import IdentityRules, MappingDocument
 from connectors.contract.conversions import Consent, ConsentState
 from connectors.contract.records import ObjectKind
 
 Lookup = Callable[[str, str], str | None]
 
-PERSON = "person"
-EMAIL_DOMAIN = "person.email_domain"
 
+_ALPHA_2 = re.compile("[A-Za-z]{2}")
 # The European Economic Area as of 2026.
 EEA = frozenset(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE".split()  # noqa: SIM905 one line
@@ -25,16 +26,22 @@ _NO_IDENTIFIER = {"clicked_at", "default_country"}
 def split_field(text: str) -> tuple[str, str]:
     """`contact.email` -> (contact, email); ValueError where the kind is none of the four.
 
-    `person.email_domain` is no field of the CRM: it is read from the person's first e-mail.
+    `person.email_domain` and its like are no fields of the CRM: they are read from the person's e-mail and phone.
     """
     kind, _, name = text.partition(".")
-    return (PERSON, name) if text == EMAIL_DOMAIN else (ObjectKind(kind), name)
+    return (PERSON, name) if is_derived(text) else (ObjectKind(kind), name)
 
 
-def email_domain(emails: tuple[str, ...]) -> str | None:
-    """The part behind the @ of the first candidate that has one, in lower case."""
-    domains = (email.strip().casefold().rpartition("@")[2] for email in emails if "@" in email)
-    return next((domain for domain in domains if domain), None)
+def is_derived(text: str) -> bool:
+    """True for `person.email_domain` and its like."""
+    kind, _, name = text.partition(".")
+    return kind == PERSON and name in DERIVED
+
+
+def region_of(rules: IdentityRules, held: tuple[KnownRecord, ...]) -> str | None:
+    """The country that reads national phone numbers: the person's own, where it is in two letters, else the default."""
+    own = next((value.strip().upper() for value in values_of(rules.country, held) if _ALPHA_2.fullmatch(value.strip())), None)
+    return own or rules.default_country
 
 
 def identity_candidates(

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.mapping.aggregate import Aggregate, ConversionState, Deal, DealPerson, KnownRecord, Person
+from app.mapping.derived import PERSON, derived
 from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import smallest_ref
-from app.mapping.people import PERSON, Lookup, email_domain, emails_of
+from app.mapping.people import Lookup, emails_of, region_of, values_of
 from connectors.contract.records import ObjectKind
 
 
@@ -77,7 +78,7 @@ class Scopes:
 
     def __init__(self, aggregate: Aggregate, document: MappingDocument) -> None:
         self._aggregate = aggregate
-        self._emails = document.identity.email
+        self._rules = document.identity
         self._person = aggregate.person
         deals = tuple(record for deal in aggregate.deals for record in (deal.record, *deal.merged))
         self._all = (*(self._person.records if self._person else ()), *deals)
@@ -118,11 +119,12 @@ class Scopes:
 
     def _looking(self, records: tuple[KnownRecord, ...]) -> Lookup:
         """The first non-empty value of a property among records in order."""
-        emails = self._emails
+        rules = self._rules
 
         def look(kind: str, name: str) -> str | None:
             if kind == PERSON:
-                return email_domain(emails_of(emails, records))
+                emails, phones = emails_of(rules.email, records), values_of(rules.phone, records)
+                return derived(name, emails, phones, region_of(rules, records))
             for record in records:
                 value = record.fields.get(name) if record.ref.kind == kind else None
                 if value:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from app.mapping.document import IdentityRules, MappingDocument
-from app.mapping.people import EMAIL_DOMAIN, split_field
+from app.mapping.people import is_derived, split_field
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import ObjectSelection, Selection
 from connectors.contract.source import SourceSchema
@@ -16,7 +16,7 @@ def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
     """The properties of each kind, the histories behind triggers, and whether people and companies are read."""
     fields: dict[ObjectKind, set[str]] = defaultdict(set)
     for text in fields_of(document):
-        if text == EMAIL_DOMAIN:
+        if is_derived(text):
             continue
         word, name = split_field(text)
         kind = ObjectKind(word)

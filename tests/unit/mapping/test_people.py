@@ -1,6 +1,7 @@
 """What the document says of a person, read from their records."""
 
-from app.mapping.people import email_domain, emails_of
+from app.mapping.derived import email_domain
+from app.mapping.people import emails_of
 from tests.unit.mapping.mapping_rig import contact
 
 

@@ -231,7 +231,6 @@ def test_the_domain_of_an_e_mail_excludes_colleagues() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exclude": [{"points": [{"field": "contact.score", "op": "gt", "value": 1, "points": 2}], "threshold": 3}]},
         {"destinations": {"meta": {"send_when": "sometimes"}}},
         {"destinations": {"meta": {"minimum_value": "a lot"}}},
         {"minimum_value": "a lot"},
