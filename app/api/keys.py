@@ -12,7 +12,7 @@ from app.access.repository import AuditLine, list_audit
 from app.api.examples_of_keys import AUDIT_PAGE, KEY, KEY_BODIES, NEW_KEY
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
-from app.api.models import AuditQuery, KeyBody
+from app.api.models import KeyBody, PageQuery
 from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
 from app.bootstrap.keeping_keys import KeyRefused
 from app.config import Mistake
@@ -142,7 +142,7 @@ async def revoke_door(
     summary="Who did what",
     responses={200: {"content": {"application/json": {"example": AUDIT_PAGE}}}, **responses(ProblemKind.INVALID), **FORBIDDEN},
 )
-async def audit_door(request: Request, query: Annotated[AuditQuery, Query()]) -> AuditPage:
+async def audit_door(request: Request, query: Annotated[PageQuery, Query()]) -> AuditPage:
     """Changes of configuration, keys, replays and decisions, newest first; no secret and nothing personal stands in it."""
     before = None if query.cursor is None else read_cursor(query.cursor, 1)[0]
     async with house_of(request.app.state).open().database.read() as connection:

@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -148,13 +149,6 @@ class KeyBody(Given):
     expires_at: Instant | None = Field(default=None, description="From when it opens nothing; without it, until it is revoked")
 
 
-class AuditQuery(Given):
-    """Which lines of the audit log to list."""
-
-    limit: Limit = Field(default=50, description="Rows of a page")
-    cursor: Word | None = Field(default=None, description="`next` of the page before")
-
-
 class ReportQuery(Given):
     """A funnel's period, base, filters, and what it is broken down by."""
 
@@ -185,6 +179,26 @@ class BooksReportQuery(Given):
     until: Day | None = Field(default=None, description="Last day (UTC), included; today without it")
     source: Word | None = Field(default=None, description="A source's name")
     destination: Word | None = Field(default=None, description="A destination's name")
+
+
+class PageQuery(Given):
+    """Which page of a list."""
+
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before")
+
+
+class DiffQuery(Given):
+    """What to compare with."""
+
+    against: Annotated[int, BeforeValidator(_bare), Field(ge=1, lt=2**31)] = Field(description="The other version's number")
+
+
+class VersionBody(Given):
+    """A mapping document, to be stored as a new version."""
+
+    document: dict[str, JsonValue] = Field(description="The mapping, as in a config file")
+    dry_run: StrictBool = Field(default=False, description="Only check it")
 
 
 class FindBody(Given):
@@ -218,7 +232,9 @@ _MODELS = (
     ReplayBody,
     FindBody,
     KeyBody,
-    AuditQuery,
+    PageQuery,
+    DiffQuery,
+    VersionBody,
     ReportQuery,
     BooksReportQuery,
 )

@@ -29,6 +29,8 @@ class ProblemKind(Enum):
     WEBHOOK_FOREIGN = ("webhook-foreign", 403, "The webhook is of another account")
     NOT_FOUND = ("not-found", 404, "There is nothing here")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit this address")
+    PRECONDITION_FAILED = ("precondition-failed", 412, "It has changed meanwhile")
+    PRECONDITION_REQUIRED = ("precondition-required", 428, "Say what you have seen")
     AMBIGUOUS = ("ambiguous", 409, "More than one fits")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's type is not taken")

@@ -243,12 +243,12 @@ def document_applier(
     }
 
     async def apply(connection: AsyncConnection, source_id: int, name: str, data: Mapping[str, object]) -> Sequence[Mistake]:
-        schema = schemas.get(name) or await _stored_schema(connection, source_id)
+        schema = schemas.get(name) or await stored_schema(connection, source_id)
         named = Canonical(data) if schema is None else canonical(data, schema)
         for row in await connections.list_destinations(connection):
             settings.setdefault(row.name, openers.limits(row.kind).target_settings)
         before = await mappings.active(connection, source_id)
-        mistakes = _mistakes(named, schema, settings, None if before is None else before.document_json)
+        mistakes = mistakes_of(named, schema, settings, None if before is None else before.document_json)
         if mistakes:
             return [Mistake(one.path, one.message, one.nearest) for one in mistakes]
         text = orjson.dumps(dict(named.data), default=str).decode()
@@ -259,7 +259,7 @@ def document_applier(
     return apply
 
 
-def _mistakes(
+def mistakes_of(
     named: Canonical, schema: SourceSchema | None, settings: Mapping[str, frozenset[str]], before_json: str | None
 ) -> Sequence[DocumentMistake]:
     """What keeps a document from being stored; a label that is told as a mistake is not told again as a name."""
@@ -275,6 +275,7 @@ def _mistakes(
     return check_rename(parse_document(orjson.loads(before_json)), document)
 
 
-async def _stored_schema(connection: AsyncConnection, source_id: int) -> SourceSchema | None:
+async def stored_schema(connection: AsyncConnection, source_id: int) -> SourceSchema | None:
+    """What the CRM said of itself last, None where it never was described."""
     row = await connections.source_by_id(connection, source_id)
     return None if row is None or row.schema_json is None else decode_schema(row.schema_json)

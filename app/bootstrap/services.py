@@ -19,6 +19,7 @@ from app.bootstrap.checking import Checks
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.keeping_keys import Keys
+from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
 from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rounds import Rounds, SyncSummary
@@ -121,6 +122,10 @@ class Services:
         """The keys of the API."""
         key = self.settings.api_key
         return Keys(self.database, self.clock, None if key is None else key.get_secret_value())
+
+    def mapping_versions(self) -> MappingVersions:
+        """The versions of every source's mapping."""
+        return MappingVersions(self.database, self.clock, self.openers, self.contexts)
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

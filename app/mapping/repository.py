@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import RowMapping, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -94,3 +94,44 @@ async def load_rates(connection: AsyncConnection, currencies: Iterable[str], sin
     rows = list(result)
     by_day = {(date.fromisoformat(row.day), row.base, row.quote): int(row.rate_micros) for row in rows}
     return Rates(by_day, max((row.version for row in rows), default=0))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version of a source's mapping; instants are epoch milliseconds. `is_of_file`: a config file brought it."""
+
+    version: int
+    created_at: int
+    created_by: str
+    activated_at: int | None
+    is_active: bool
+    is_of_file: bool
+    document_json: str = field(repr=False)
+
+
+async def versions(connection: AsyncConnection, source_id: int, *, limit: int, before: int | None = None) -> list[StoredVersion]:
+    """Newest first; `before` is the number of the last one of the page before."""
+    query = select(mapping_versions).where(mapping_versions.c.source_id == source_id)
+    if before is not None:
+        query = query.where(mapping_versions.c.version < before)
+    rows = await connection.execute(query.order_by(mapping_versions.c.version.desc()).limit(limit))
+    return [_version(row) for row in rows.mappings()]
+
+
+async def version_of(connection: AsyncConnection, source_id: int, version: int) -> StoredVersion | None:
+    """One version, None where there is none of this number."""
+    query = select(mapping_versions).where(mapping_versions.c.source_id == source_id, mapping_versions.c.version == version)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    return None if row is None else _version(row)
+
+
+def _version(row: RowMapping) -> StoredVersion:
+    return StoredVersion(
+        version=row["version"],
+        created_at=row["created_at"],
+        created_by=row["created_by"],
+        activated_at=row["activated_at"],
+        is_active=bool(row["is_active"]),
+        is_of_file=row["section_hash"] is not None,
+        document_json=row["document_json"],
+    )

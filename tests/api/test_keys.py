@@ -24,6 +24,12 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("POST", "/v1/deliveries/replay"): OPERATOR,
     ("GET", "/v1/leads/{ref}/trace"): VIEWER,
     ("POST", "/v1/leads/find"): VIEWER,
+    ("GET", "/v1/mappings/{source}"): VIEWER,
+    ("GET", "/v1/mappings/{source}/versions"): VIEWER,
+    ("POST", "/v1/mappings/{source}/versions"): OPERATOR,
+    ("GET", "/v1/mappings/{source}/versions/{version}"): VIEWER,
+    ("GET", "/v1/mappings/{source}/versions/{version}/diff"): VIEWER,
+    ("POST", "/v1/mappings/{source}/versions/{version}/activate"): OPERATOR,
     ("GET", "/v1/reports/funnel"): VIEWER,
     ("GET", "/v1/reports/campaigns"): VIEWER,
     ("GET", "/v1/reports/books"): VIEWER,
@@ -64,7 +70,7 @@ async def test_each_role_may_what_it_may_and_no_more(keyed: Rig) -> None:
     """Every route, with every role and without a key."""
     keys = {role: (await made(keyed, role=role.value))["key"] for role in KeyRole}
     for (method, path), needed in ROUTES.items():
-        address = path.format(name="google", ref="contact:1", prefix="llk_none")
+        address = path.format(name="google", ref="contact:1", prefix="llk_none", source="hubspot", version=1)
         answer = await keyed.client.request(method, address, headers={"Authorization": ""}, json={})
         assert answer.status_code == 401, path
         for role, key in keys.items():

@@ -1,0 +1,245 @@
+"""Doors to mappings: versions are stored and never changed; one is active, and an older one may be again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from app.access.keys import KeyRole
+from app.api.examples_of_mappings import ACTIVATED, DIFF, VERSION, VERSION_BODIES, VERSION_PAGE
+from app.api.gate import actor_of, needs, no_query
+from app.api.house import house_of
+from app.api.models import DiffQuery, PageQuery, VersionBody
+from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
+from app.bootstrap.mapping_versions import MappingVersions, VersionChanged, VersionRefused, VersionUnknown, VersionView
+from app.config import Mistake
+from app.reports.listing import read_cursor, write_cursor
+
+doors = APIRouter(prefix="/v1/mappings", tags=["mappings"])
+
+MAY_CHANGE = Depends(needs(KeyRole.OPERATOR))
+UNKNOWN = responses(ProblemKind.NOT_FOUND, ProblemKind.INVALID)
+Source = Annotated[str, Path(max_length=200, description="The source's name", openapi_examples={"hubspot": {"value": "hubspot"}})]
+Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number", openapi_examples={"third": {"value": 3}})]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", max_length=100, description="The ETag of `GET /v1/mappings/{source}`, as it was seen before"),
+]
+
+
+class VersionSummary(BaseModel):
+    """A version without its document."""
+
+    version: int
+    created_at: datetime
+    created_by: str = Field(description="Whose key, or `config file`")
+    activated_at: datetime | None = Field(description="When it was activated first")
+    is_active: bool
+    is_of_file: bool = Field(description="It came from a config file")
+
+    @classmethod
+    def of(cls, view: VersionView) -> "VersionSummary":
+        """As it is listed."""
+        return cls(**{name: getattr(view, name) for name in cls.model_fields})
+
+
+class VersionDocument(VersionSummary):
+    """A version with its document, as `MAPPING` describes it."""
+
+    document: dict[str, object]
+
+
+class VersionPage(BaseModel):
+    """A page of versions, newest first; `next` is the cursor of the following one, None at the end."""
+
+    items: Sequence[VersionSummary]
+    next: str | None
+
+
+class ChangeView(BaseModel):
+    """One place where two versions differ. A place that one of them lacks has no `before`, or no `after`."""
+
+    path: str
+    before: object | None = None
+    after: object | None = None
+
+
+class DiffView(BaseModel):
+    """What a version changes of another."""
+
+    version: int
+    against: int
+    changes: Sequence[ChangeView]
+
+
+class ActivatedView(BaseModel):
+    """What an activation came to."""
+
+    version: int
+    before: int | None
+    reads_more: Sequence[str] = Field(
+        description="Kinds of record of which this version reads what none before did: `backfill` reads what is stored again"
+    )
+
+
+@doors.get(
+    "/{source}",
+    dependencies=[Depends(no_query)],
+    summary="The active mapping",
+    responses={200: {"content": {"application/json": {"example": VERSION}}}, **UNKNOWN},
+)
+async def active_door(request: Request, response: Response, source: Source) -> VersionDocument:
+    """The version by which leads are judged now. Its ETag is what an activation must name in `If-Match`."""
+    versions = _versions(request)
+    try:
+        found = await versions.active(source)
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+    if found is None:
+        raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} is active; activate one.")
+    response.headers["ETag"] = _tag(found.version)
+    return _document(found)
+
+
+@doors.get(
+    "/{source}/versions",
+    summary="List versions",
+    responses={200: {"content": {"application/json": {"example": VERSION_PAGE}}}, **UNKNOWN},
+)
+async def list_door(request: Request, source: Source, query: Annotated[PageQuery, Query()]) -> VersionPage:
+    """Every version that was stored, newest first: who made it and when, and which is active."""
+    before = None if query.cursor is None else int(read_cursor(query.cursor, 1)[0])
+    try:
+        found = await _versions(request).list(source, limit=query.limit, before=before)
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+    going_on = write_cursor((found[-1].version,)) if len(found) == query.limit else None
+    return VersionPage(items=[VersionSummary.of(one) for one in found], next=going_on)
+
+
+@doors.post(
+    "/{source}/versions",
+    status_code=201,
+    dependencies=[MAY_CHANGE, Depends(no_query)],
+    summary="Store a version",
+    responses={
+        201: {"content": {"application/json": {"example": VERSION}}},
+        200: {"description": "A dry run found no mistake; nothing was stored"},
+        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, *OF_A_BODY),
+    },
+)
+async def save_door(
+    request: Request, response: Response, source: Source, body: Annotated[VersionBody, Body(openapi_examples=VERSION_BODIES)]
+) -> VersionDocument | None:
+    """Check a document against the CRM's properties and stages and the destinations' targets, and store it; it is not active
+    yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
+    """  # noqa: D205 one paragraph for the contract's page
+    try:
+        saved = await _versions(request).save(source, body.document, actor=actor_of(request), is_dry_run=body.dry_run)
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+    except VersionRefused as refused:
+        raise _refused(refused) from refused
+    if saved is None:
+        response.status_code = 200
+        return None
+    return _document(saved)
+
+
+@doors.get(
+    "/{source}/versions/{version}",
+    dependencies=[Depends(no_query)],
+    summary="One version",
+    responses={200: {"content": {"application/json": {"example": VERSION}}}, **UNKNOWN},
+)
+async def version_door(request: Request, source: Source, version: Number) -> VersionDocument:
+    """A version with its document; it never changes."""
+    try:
+        return _document(await _versions(request).get(source, version))
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+
+
+@doors.get(
+    "/{source}/versions/{version}/diff",
+    summary="What a version changes",
+    responses={200: {"content": {"application/json": {"example": DIFF}}}, **UNKNOWN},
+)
+async def diff_door(request: Request, source: Source, version: Number, query: Annotated[DiffQuery, Query()]) -> DiffView:
+    """Every place where it differs from another version; milestones are compared by their names."""
+    try:
+        changes = await _versions(request).diff(source, version, query.against)
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+    views = [ChangeView(path=one.path, before=one.before, after=one.after) for one in changes]
+    return DiffView(version=version, against=query.against, changes=views)
+
+
+@doors.post(
+    "/{source}/versions/{version}/activate",
+    dependencies=[MAY_CHANGE, Depends(no_query)],
+    summary="Activate a version, or roll back to one",
+    responses={
+        200: {"content": {"application/json": {"example": ACTIVATED}}},
+        **responses(
+            ProblemKind.FORBIDDEN,
+            ProblemKind.NOT_FOUND,
+            ProblemKind.INVALID,
+            ProblemKind.PRECONDITION_FAILED,
+            ProblemKind.PRECONDITION_REQUIRED,
+            ProblemKind.UNSUPPORTED_MEDIA_TYPE,
+            ProblemKind.TOO_LARGE,
+        ),
+    },
+)
+async def activate_door(
+    request: Request, response: Response, source: Source, version: Number, if_match: IfMatch = None
+) -> ActivatedView:
+    """From now on leads are judged by this version. `If-Match` names the version that the caller believes active (`"0"` where
+    none is), so that two people do not undo each other unseen. Nothing that was sent is sent again.
+    """  # noqa: D205 one paragraph for the contract's page
+    seen = _seen(if_match)
+    try:
+        done = await _versions(request).activate(source, version, seen, actor=actor_of(request))
+    except VersionUnknown as unknown:
+        raise _unknown(unknown) from unknown
+    except VersionChanged as changed:
+        raise Problem(ProblemKind.PRECONDITION_FAILED, f"{str(changed).capitalize()}; look at it and ask again.") from changed
+    except VersionRefused as refused:
+        raise _refused(refused) from refused
+    response.headers["ETag"] = _tag(done.version)
+    return ActivatedView(version=done.version, before=done.before, reads_more=done.reads_more)
+
+
+def _versions(request: Request) -> MappingVersions:
+    return house_of(request.app.state).open().mapping_versions()
+
+
+def _document(view: VersionView) -> VersionDocument:
+    return VersionDocument(**VersionSummary.of(view).model_dump(), document=dict(view.document))
+
+
+def _tag(version: int) -> str:
+    return f'"{version}"'
+
+
+def _seen(if_match: str | None) -> int | None:
+    """The version that If-Match names, None where it names none."""
+    if if_match is None:
+        detail = "Name the version that you believe active in the header `If-Match`: the ETag of GET /v1/mappings/{source}."
+        raise Problem(ProblemKind.PRECONDITION_REQUIRED, detail)
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 longer is no version
+        raise Problem(ProblemKind.PRECONDITION_FAILED, "No version has this ETag; take it from GET /v1/mappings/{source}.")
+    return int(text) or None
+
+
+def _unknown(unknown: VersionUnknown) -> Problem:
+    text = str(unknown)
+    return Problem(ProblemKind.NOT_FOUND, f"{text[:1].upper()}{text[1:]}.")
+
+
+def _refused(refused: VersionRefused) -> Problem:
+    return invalid([Mistake(one.path, one.message, one.nearest) for one in refused.mistakes], "body.document")
