@@ -30,12 +30,13 @@ class Size:
     def learn(self, results: Sequence[UploadResult]) -> bool:
         """Take the results of a request of full making (not of a part of one that was refused); True where something changed.
 
-        A request was refused where some of it was not processed and nothing of it was taken.
+        A request was refused where some of it was not processed and nothing of it was taken. Half of its own rows go together
+        then: one that was cut before an earlier refusal says nothing of the smaller size.
         """
         before = (self.rows, self.clean)
         is_taken = any(isinstance(one, Accepted | AlreadyThere) for one in results)
         if not is_taken and any(isinstance(one, NotProcessed) for one in results):
-            self.rows, self.clean = max(1, min(self.rows, len(results)) // 2), 0
+            self.rows, self.clean = max(1, min(self.rows, len(results) // 2)), 0
         elif self.rows < self.most and is_taken:
             self.clean += 1
             if self.clean >= CLEAN_REQUESTS:

@@ -102,6 +102,8 @@ class VerdictCollector:
             for row, result in results:
                 if isinstance(result, TargetRefused):
                     await connections.pause_target(connection, destination.id, row.target, result.code, to_ms(now))
+        if unknown:
+            log.error("code.unknown", destination=destination.name, codes=sorted(set(unknown)), rows=len(unknown))
         return 1
 
 

@@ -2,7 +2,6 @@ from app.dispatch.sizing import Size
 from connectors.contract.results import Accepted, NotProcessed, Rejected, UploadResult
 
 TAKEN: list[UploadResult] = [Accepted()] * 10
-REFUSED: list[UploadResult] = [NotProcessed()] * 10
 
 
 def test_a_request_begins_with_the_most_and_is_halved_after_a_refusal() -> None:
@@ -43,7 +42,7 @@ def test_it_never_falls_below_one_nor_rises_above_the_operators_bound() -> None:
     assert size.rows == 50
 
     for _ in range(9):
-        size.learn(REFUSED)
+        size.learn([NotProcessed()] * size.rows)
     assert size.rows == 1
     size.learn([NotProcessed()])
     assert size.rows == 1
