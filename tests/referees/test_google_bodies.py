@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectors.ads.google.adjustments import CODES as ADJUSTMENTS
 from connectors.ads.google.errors import REFUSALS
 from connectors.ads.google.payload import build
 from connectors.ads.google.settings import GoogleSettings
@@ -91,3 +92,12 @@ def test_the_referee_refuses_a_wrong_body(shared: Path, package: Any) -> None:
 def test_every_error_reason_of_the_package_is_known(package: Any) -> None:
     """Google adds reasons with each release; each needs a meaning of its own."""
     assert {reason.name for reason in package.ErrorReason} - set(REFUSALS) == set()
+
+
+def test_every_code_of_an_adjustment_in_the_package_is_known() -> None:
+    """The Google Ads API adds codes with each version, and a retraction must not end in one that nobody thought about."""
+    name = "google.ads.googleads.v26.errors.types.conversion_adjustment_upload_error"
+    errors = pytest.importorskip(name, reason="google-ads is not installed here")
+    enum = errors.ConversionAdjustmentUploadErrorEnum.ConversionAdjustmentUploadError
+
+    assert {one.name for one in enum} - {"UNSPECIFIED", "UNKNOWN"} - set(ADJUSTMENTS) == set()

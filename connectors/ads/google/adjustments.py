@@ -1,6 +1,6 @@
 """Retractions: from rows to the body of `uploadConversionAdjustments`, and from its answer to results (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from connectors.ads.google.ads_refusals import ads_errors
 from connectors.ads.google.payload import CONVERSION_ACTION, LIMITS, is_action_id
 from connectors.ads.google.settings import GoogleSettings
 from connectors.contract.conversions import DeliveryKind, UploadRow
-from connectors.contract.errors import Effect, UnexpectedReply
+from connectors.contract.errors import AuthenticationFailed, Effect, UnexpectedReply
 from connectors.contract.results import (
     Accepted,
     AlreadyThere,
@@ -24,7 +24,7 @@ from connectors.contract.results import (
 )
 from connectors.http.reply import Reply
 from connectors.upload.draft import Draft, Json
-from connectors.upload.json_values import as_list
+from connectors.upload.json_values import as_list, as_object
 from connectors.upload.judging import LocalCode, refused_consent
 
 # A conversion may take a day to be found; after some days it was never recorded.
@@ -75,6 +75,7 @@ CODES: Mapping[str, Outcome] = {
             "RESTATEMENT_ALREADY_EXISTS",
             "MORE_RECENT_RESTATEMENT_FOUND",
             "DUPLICATE_ADJUSTMENT_IN_REQUEST",
+            "DUPLICATE_ENHANCEMENT_IN_REQUEST",
             "CONVERSION_ALREADY_ENHANCED",
         ],
         Outcome.THERE,
@@ -85,6 +86,7 @@ CODES: Mapping[str, Outcome] = {
             "NO_CONVERSION_ACTION_FOUND",
             "INVALID_CONVERSION_ACTION_TYPE",
             "CUSTOMER_NOT_ACCEPTED_CUSTOMER_DATA_TERMS",
+            "CUSTOMER_DATA_POLICY_PROHIBITS_ENHANCEMENT",
             "CONVERSION_ACTION_NOT_ELIGIBLE_FOR_ENHANCEMENT",
         ],
         Outcome.TARGET,
@@ -108,6 +110,8 @@ CODES: Mapping[str, Outcome] = {
 }
 # Told with a 401 of a user who has no Google Ads account: the token is good, and uploads go on with it.
 NO_GRANT = frozenset({"NOT_ADS_USER"})
+# Refusals that one row may have caused; any other status is the call's.
+_OF_ROWS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
 
 def build_retractions(rows: Sequence[UploadRow], settings: GoogleSettings, now: datetime) -> Draft:
@@ -115,16 +119,17 @@ def build_retractions(rows: Sequence[UploadRow], settings: GoogleSettings, now: 
     items: list[Json] = []
     sent: list[tuple[int, str]] = []
     local: dict[int, UploadResult] = {}
+    keys: set[tuple[str, str]] = set()
     for place, row in enumerate(rows):
         action = row.target.get(CONVERSION_ACTION) or ""
-        refused = _refused(row, action, now)
-        if refused is None and len(items) >= LIMITS.rows:
-            refused = NotProcessed(LocalCode.TOO_MANY_ROWS)
+        key = (row.conversion_id, action)
+        refused = _refused(row, action, now) or _unfit(key, keys)
         if refused is not None:
             local[place] = refused
             continue
         items.append(_retraction(row, action, settings, now))
         sent.append((place, action))
+        keys.add(key)
     body: Json = {"conversionAdjustments": items, "partialFailure": True, "validateOnly": False}
     return Draft(body, tuple(place for place, _ in sent), tuple(action for _, action in sent), local)
 
@@ -135,27 +140,55 @@ def read_adjusted(reply: Reply, draft: Draft, occurred_at: Sequence[datetime], n
     errors = ads_errors(reply.body)
     if reply.status >= HTTPStatus.BAD_REQUEST:
         code = errors[0].code if errors else str(reply.status)
-        if total > 1 and CODES.get(code) is not Outcome.CALL:
+        if total > 1 and reply.status in _OF_ROWS and CODES.get(code) is not Outcome.CALL:
             return [NotProcessed(code)] * total
         return [_judged(code, *of_row, now) for of_row in zip(draft.targets, occurred_at, strict=True)]
-    if not errors and len(as_list(reply.json_object().get("results"))) != total:
-        said = f"Google Ads answered {len(as_list(reply.json_object().get('results')))} results for {total} adjustments"
-        raise UnexpectedReply(said, effect=Effect.UNKNOWN, code="results", status=reply.status)
-    loose = [one for one in errors if one.index is None or one.index >= total]
+    loose = [one for one in errors if one.index is None or not 0 <= one.index < total]
     if loose and total > 1:
         return [NotProcessed(loose[0].code)] * total
     if loose:
         return [_judged(loose[0].code, draft.targets[0], occurred_at[0], now)]
-    results: list[UploadResult] = [Accepted()] * total
+    named: dict[int, UploadResult] = {}
     for one in errors:
         place = one.index or 0
-        results[place] = _judged(one.code, draft.targets[place], occurred_at[place], now)
-    return results
+        result = _judged(one.code, draft.targets[place], occurred_at[place], now)
+        if place not in named or _weight(result) > _weight(named[place]):
+            named[place] = result
+    _check_taken(reply, named, total)
+    return [named.get(place, Accepted()) for place in range(total)]
 
 
 def without_grant(count: int, code: str) -> Sequence[UploadResult]:
     """The grant does not reach the Google Ads API: uploads go on, so many corrections cannot be taken."""
     return [Unsupported(code, GRANT_MEND)] * count
+
+
+def not_admitted(error: AuthenticationFailed, count: int) -> Sequence[UploadResult]:
+    """A refused call that must not pause uploads. Raises what is wrong with the token itself, which bars uploads as well.
+
+    What somebody may mend in the account is tried again; where the grant does not reach, the correction ends.
+    """
+    if CODES.get(error.code) is Outcome.CALL:
+        return [Retry(error.code)] * count
+    if error.status == HTTPStatus.FORBIDDEN or error.code in NO_GRANT:
+        return without_grant(count, error.code)
+    raise error
+
+
+def _check_taken(reply: Reply, failed: Collection[int], total: int) -> None:
+    """200 is not delivered: each row has its element of `results`, and an empty one is a failure that nobody explained."""
+    results = as_list(reply.json_object().get("results"))
+    silent = [place for place, one in enumerate(results) if not as_object(one) and place not in failed]
+    if len(results) != total or silent:
+        said = f"Google Ads answered {len(results)} results for {total} adjustments, {len(silent)} of them empty without a reason"
+        raise UnexpectedReply(said, effect=Effect.UNKNOWN, code="results", status=reply.status)
+
+
+def _unfit(key: tuple[str, str], keys: Collection[tuple[str, str]]) -> NotProcessed | None:
+    """Why a good row waits for another request: of two equal ones Google may take neither, and of too many none."""
+    if key in keys:
+        return NotProcessed(LocalCode.DUPLICATE_IN_REQUEST)
+    return NotProcessed(LocalCode.TOO_MANY_ROWS) if len(keys) >= LIMITS.rows else None
 
 
 def _refused(row: UploadRow, action: str, now: datetime) -> UploadResult | None:
@@ -200,3 +233,9 @@ def _judged(code: str, action: str, occurred_at: datetime, now: datetime) -> Upl
             return NotProcessed(code)
         case None:
             return Retry(code, is_known=False)
+
+
+def _weight(result: UploadResult) -> int:
+    """Where several complaints name one row, the one that settles more stands: what is there already needs nothing."""
+    order = (Retry, NotProcessed, Later, Unsupported, TargetRefused, Rejected, AlreadyThere)
+    return next((place for place, kind in enumerate(order) if isinstance(result, kind)), 0)

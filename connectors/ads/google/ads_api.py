@@ -24,6 +24,7 @@ class AdsApi:
 
     def __init__(self, http: HttpClient, settings: GoogleSettings) -> None:
         self._http = http
+        self.version = settings.ads_api_version
         self._root = f"/{settings.ads_api_version}/customers/{settings.account_id}"
         self._headers = {"login-customer-id": settings.login_account_id} if settings.login_account_id else {}
 

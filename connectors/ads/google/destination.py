@@ -9,7 +9,7 @@ from typing import ClassVar, assert_never
 import httpx
 
 from connectors.ads.google import provision, spend
-from connectors.ads.google.adjustments import NO_GRANT, build_retractions, read_adjusted, without_grant
+from connectors.ads.google.adjustments import build_retractions, not_admitted, read_adjusted, without_grant
 from connectors.ads.google.ads_api import SCOPE as ADS_SCOPE
 from connectors.ads.google.ads_api import AdsApi
 from connectors.ads.google.ads_refusals import ads_failure_of
@@ -182,9 +182,7 @@ class GoogleDestination:
         try:
             reply = await self._ads.adjust(draft.body)
         except AuthenticationFailed as error:
-            if error.status != HTTPStatus.FORBIDDEN and error.code not in NO_GRANT:
-                raise
-            return draft.results(without_grant(len(draft.rows), error.code))
+            return draft.results(not_admitted(error, len(draft.rows)))
         return draft.results(read_adjusted(reply, draft, [rows[place].occurred_at for place in draft.rows], now))
 
     async def _ingest(self, draft: Draft, now: datetime) -> Sequence[UploadResult]:

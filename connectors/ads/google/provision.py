@@ -55,7 +55,8 @@ async def provision(wanted: Sequence[WantedTarget], ads: AdsApi) -> Sequence[Pla
     for number, place in enumerate(places):
         made = names[number].rpartition("/")[2] if number < len(names) else ""
         if number in refused or not made:
-            planned[place] = PlannedTarget(wanted[place].milestone, Provision.BLOCKED, refused.get(number, "Google gave no id"))
+            why = refused.get(number) or refused.get(None, "Google gave no id")
+            planned[place] = PlannedTarget(wanted[place].milestone, Provision.BLOCKED, why)
         else:
             target = Target.of({CONVERSION_ACTION: made})
             planned[place] = PlannedTarget(wanted[place].milestone, Provision.CREATE, planned[place].message, target)

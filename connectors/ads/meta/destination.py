@@ -111,6 +111,11 @@ class MetaDestination:
 
     async def send_test_event(self, code: str, targets: Mapping[str, Target]) -> Sequence[Finding]:
         """One made-up event of nobody's for each target under the code of Events Manager, where it then shows."""
+        if not code.strip():
+            # Without a code Meta would count it.
+            return [
+                Finding("test_event", FindingStatus.FAILED, "there is no test code", "take it from Events Manager, Test events")
+            ]
         now = self._clock()
         draft = build([test_row(target, name, now) for name, target in targets.items()], self._settings, now, code)
         try:

@@ -30,9 +30,18 @@ async def read_page(ask: Ask, settings: MetaSettings, first: date, last: date, p
     asked = {"level": "campaign", "time_increment": "1", "time_range": span, "fields": _FIELDS, "limit": str(PAGE_ROWS)}
     answer = await ask(f"/act_{settings.ad_account_id}/insights", {**asked, "after": page} if page else asked)
     currency, zone = as_text(account.get("currency")), as_text(account.get("timezone_name"))
-    paging = as_object(answer.get("paging"))
-    after = as_text(as_object(paging.get("cursors")).get("after")) if paging.get("next") else ""
-    return SpendPage([_row(one, currency) for one in as_list(answer.get("data"))], after or None, currency or None, zone or None)
+    rows = [_row(one, currency) for one in as_list(answer.get("data"))]
+    return SpendPage(rows, _next(as_object(answer.get("paging")), page), currency or None, zone or None)
+
+
+def _next(paging: Mapping[str, object], page: str | None) -> str | None:
+    """The cursor of the page after; the last page has one too, but no address of another page."""
+    if not paging.get("next"):
+        return None
+    after = as_text(as_object(paging.get("cursors")).get("after"))
+    if not after or after == page:
+        raise UnexpectedReply("Meta's report has another page and no cursor that leads there", effect=Effect.NONE)
+    return after
 
 
 def _row(element: object, account_currency: str) -> CampaignSpend:

@@ -25,8 +25,10 @@ VERSIONS = frozenset({"v23", "v24", "v25", "v26"})
 YOUNGEST = timedelta(hours=24)
 OLDEST = timedelta(days=54)
 MOST_ROWS = 2000
+LONGEST_WINDOW_DAYS = 90
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d")
 ACTION = re.compile(r"customers/(\d+)/conversionActions/(\d+)")
+ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 FAILURE = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
 
 
@@ -41,7 +43,10 @@ class AdsRefusal(Exception):
 
     def body(self) -> dict[str, Any]:
         """As Google writes it."""
-        details = [{"@type": FAILURE, "errors": [_error(self.family, self.code)], "requestId": "ads-1"}]
+        # What stands before the API (scopes, disabled services) knows no families and gives a reason.
+        details: list[dict[str, Any]] = [{"@type": ERROR_INFO, "reason": self.code, "domain": "googleapis.com"}]
+        if self.family:
+            details = [{"@type": FAILURE, "errors": [_error(self.family, self.code)], "requestId": "ads-1"}]
         return {"error": {"code": self.status, "message": "Refused.", "status": self.canonical, "details": details}}
 
 
@@ -59,7 +64,7 @@ def ads_routes(platform: "GooglePlatform", clock: Clock) -> list[Route]:
             except AdsRefusal as refusal:
                 return JSONResponse(refusal.body(), refusal.status)
             except (ValueError, KeyError, TypeError):
-                return JSONResponse(AdsRefusal(400, "INVALID_ARGUMENT", "requestError", "INVALID_INPUT").body(), 400)
+                return JSONResponse(AdsRefusal(400, "INVALID_ARGUMENT", "requestError", "REQUIRED_FIELD_MISSING").body(), 400)
 
         return handled
 
@@ -79,7 +84,7 @@ def _admit(platform: "GooglePlatform", request: Request, now: datetime) -> Accou
     if token is None:
         raise AdsRefusal(401, "UNAUTHENTICATED", "authenticationError", "OAUTH_TOKEN_EXPIRED")
     if ADS_SCOPE not in token.scopes:
-        raise AdsRefusal(403, "PERMISSION_DENIED", "authorizationError", "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
+        raise AdsRefusal(403, "PERMISSION_DENIED", "", "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
     account = str(request.path_params["account"])
     login = request.headers.get("login-customer-id", account)
     if not may_use(token, platform.world, login, account):
@@ -87,9 +92,9 @@ def _admit(platform: "GooglePlatform", request: Request, now: datetime) -> Accou
     return platform.world.accounts[account]
 
 
-def _search(platform: "GooglePlatform", account: Account, body: Any, _now: datetime, _request: Request) -> Any:
+def _search(platform: "GooglePlatform", account: Account, body: Any, _now: datetime, request: Request) -> Any:
     try:
-        rows = answer(platform, account, body["query"])
+        rows = answer(platform, account, body["query"], request.path_params["version"])
     except BadQuery as error:
         raise AdsRefusal(400, "INVALID_ARGUMENT", "queryError", str(error)) from None
     # In chunks, as it is streamed.
@@ -102,9 +107,9 @@ def _mutate(_platform: "GooglePlatform", account: Account, body: Any, now: datet
     for index, operation in enumerate(body["operations"]):
         wanted = operation["create"]
         days = int(wanted.get("clickThroughLookbackWindowDays", "30"))
-        taken = {action.name for action in account.actions.values()}
-        if wanted["name"] in taken or wanted["type"] != "UPLOAD_CLICKS" or not 1 <= days <= 90:
-            errors.append(_error("conversionActionError", "DUPLICATE_NAME", index, "operations"))
+        refused = _refused_action(account, wanted, days)
+        if refused is not None:
+            errors.append(_error(*refused, index, "operations"))
             results.append({})
             continue
         made = str(max(map(int, [*account.actions, "7302000000"])) + 1)
@@ -120,6 +125,16 @@ def _mutate(_platform: "GooglePlatform", account: Account, body: Any, now: datet
     return _partial(results, errors)
 
 
+def _refused_action(account: Account, wanted: Any, days: int) -> tuple[str, str] | None:
+    if any(wanted["name"] == (action.name or f"Action {action.id}") for action in account.actions.values()):
+        return "conversionActionError", "DUPLICATE_NAME"
+    if wanted["type"] != "UPLOAD_CLICKS":
+        return "conversionActionError", "CREATION_NOT_SUPPORTED"
+    if not 1 <= days <= LONGEST_WINDOW_DAYS:
+        return "rangeError", "TOO_LOW" if days < 1 else "TOO_HIGH"
+    return None
+
+
 def _adjust(platform: "GooglePlatform", account: Account, body: Any, now: datetime, request: Request) -> Any:
     platform.bodies.append((request.url.path, body))
     items = body["conversionAdjustments"]
@@ -127,15 +142,24 @@ def _adjust(platform: "GooglePlatform", account: Account, body: Any, now: dateti
         raise AdsRefusal(400, "INVALID_ARGUMENT", "partialFailureError", "PARTIAL_FAILURE_MODE_REQUIRED")
     if len(items) > MOST_ROWS:
         raise AdsRefusal(400, "INVALID_ARGUMENT", "conversionAdjustmentUploadError", "TOO_MANY_ADJUSTMENTS_IN_REQUEST")
-    results, errors = [], []
+    is_rehearsal = body.get("validateOnly") is True
+    results, errors, seen = [], [], set()
     for index, item in enumerate(items):
-        code = _judge(platform, account, item, now)
+        key = (item["conversionAction"], item["orderId"])
+        code = "DUPLICATE_ADJUSTMENT_IN_REQUEST" if key in seen else _judge(platform, account, item, now)
+        seen.add(key)
+        if code is None and not is_rehearsal:
+            platform.ledger.retract(_key(item))
         if code is None:
             results.append({"conversionAction": item["conversionAction"], "orderId": item["orderId"]})
         else:
             errors.append(_error("conversionAdjustmentUploadError", code, index, "conversion_adjustments"))
             results.append({})
-    return _partial(results, errors)
+    return _partial([] if is_rehearsal else results, errors)
+
+
+def _key(item: Any) -> Key:
+    return Key(item["conversionAction"].rpartition("/")[2], item["orderId"])
 
 
 def _judge(platform: "GooglePlatform", account: Account, item: Any, now: datetime) -> str | None:
@@ -148,15 +172,14 @@ def _judge(platform: "GooglePlatform", account: Account, item: Any, now: datetim
         raise ValueError("a time in another form")
     if item["adjustmentType"] != "RETRACTION" or "restatementValue" in item:
         raise ValueError("only retractions are simulated")
-    key = Key(match.group(2), item["orderId"])
-    entry = platform.ledger.recorded(key)
+    entry = platform.ledger.recorded(_key(item))
     if entry is None:
         return "CONVERSION_NOT_FOUND"
     if now - entry.event_at < YOUNGEST:
         return "TOO_RECENT_CONVERSION"
     if now - entry.event_at > OLDEST:
         return "CONVERSION_EXPIRED"
-    return None if platform.ledger.retract(key) else "CONVERSION_ALREADY_RETRACTED"
+    return "CONVERSION_ALREADY_RETRACTED" if entry.is_retracted else None
 
 
 def _partial(results: list[Any], errors: list[Any]) -> dict[str, Any]:

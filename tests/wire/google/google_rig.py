@@ -27,6 +27,10 @@ ADDRESS = {
     Identifier.COUNTRY: "DE",
 }
 SETTINGS = GoogleSettings.from_mapping({"account_id": "481-209-3377", "login_account_id": "7701128856", "access_token": "x"})
+# With one host for both APIs the scripted Google answers calls of the Google Ads API too.
+ONE_HOST = GoogleSettings.from_mapping(
+    {"account_id": "481-209-3377", "login_account_id": "7701128856", "access_token": "x", "base_url": "http://google.test"}
+)
 
 
 def row(number: int = 1, *, action: str = SQL, **changes: Any) -> UploadRow:
@@ -49,6 +53,32 @@ def refused(*violations: tuple[str, str], reason: str = "INVALID_ARGUMENT", stat
     if fields:
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields})
     return {"error": {"code": 400, "status": status, "message": "There was a problem with the request.", "details": details}}
+
+
+def ads_refused(code: str, index: int | None = None, *, family: str = "conversionAdjustmentUploadError", **more: Any) -> Any:
+    """A google.rpc.Status with one error of the Google Ads API."""
+    return ads_status((code, index), family=family, **more)
+
+
+def ads_status(*errors: tuple[str, int | None], family: str = "conversionAdjustmentUploadError", **more: Any) -> Any:
+    """A google.rpc.Status with a GoogleAdsFailure; errors are (code, index of the row)."""
+    found = [
+        {
+            "errorCode": {family: code},
+            "message": "It was not taken: jane@example.com",
+            "trigger": {"stringValue": "jane@example.com"},
+            "location": {
+                "fieldPathElements": [
+                    {"fieldName": "conversion_adjustments", **({} if index is None else {"index": index})},
+                    {"fieldName": "order_id"},
+                ]
+            },
+            **more,
+        }
+        for code, index in errors
+    ]
+    kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure"
+    return {"code": 3, "message": "Some failed.", "details": [{"@type": kind, "errors": found, "requestId": "ads-1"}]}
 
 
 class Google:
@@ -84,9 +114,16 @@ class NoToken:
 
 
 @asynccontextmanager
-async def connected(google: Google, auth: Auth | None = None) -> AsyncIterator[GoogleDestination]:
+async def connected(
+    google: Google, auth: Auth | None = None, settings: GoogleSettings = SETTINGS
+) -> AsyncIterator[GoogleDestination]:
+    """A destination whose pauses pass in no time."""
+
+    async def at_once(seconds: float) -> None:
+        """Reads are tried four times; no test need wait."""
+
     async with httpx.AsyncClient(transport=httpx.MockTransport(google)) as client:
-        yield GoogleDestination(client, SETTINGS, auth or StaticToken("x"), lambda: NOW)
+        yield GoogleDestination(client, settings, auth or StaticToken("x"), lambda: NOW, sleep=at_once)
 
 
 def told_of_uploads(findings: Sequence[Finding]) -> list[Finding]:

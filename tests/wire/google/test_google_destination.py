@@ -1,9 +1,12 @@
 """Upload, late verdict, check and credentials over the wire."""
 
+import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import httpx
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.types import Options
 
 from connectors.ads.google.destination import GoogleDestination, auth_from
-from connectors.ads.google.settings import GoogleSettings
+from connectors.ads.google.settings import KNOWN_SETTINGS, GoogleSettings
 from connectors.contract.conversions import DeliveryKind, Identifier, Money, Target
 from connectors.contract.errors import AuthenticationFailed, Effect, RequestRefused, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding, FindingStatus
@@ -311,3 +314,11 @@ def test_what_decides_of_a_row_is_among_the_limits() -> None:
     assert limits.click_identifiers == {Identifier.GCLID, Identifier.GBRAID, Identifier.WBRAID}
     assert all(needed <= limits.identifiers for needed in limits.sufficient)
     assert (limits.rows, limits.targets, limits.restates, limits.retracts) == (2000, 10, True, True)
+
+
+def test_the_readme_tells_of_every_setting() -> None:
+    """A setting that no page names is found by nobody who needs it."""
+    page = (Path(inspect.getfile(GoogleDestination)).parent / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+
+    assert set(KNOWN_SETTINGS) <= set(re.findall(r"`(\w+)`", " ".join(rows)))

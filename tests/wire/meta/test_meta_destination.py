@@ -3,10 +3,13 @@
 import asyncio
 import hashlib
 import hmac
+import inspect
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +17,7 @@ import pytest
 
 from connectors import registry
 from connectors.ads.meta.destination import MetaDestination
-from connectors.ads.meta.settings import MetaSettings
+from connectors.ads.meta.settings import KNOWN_SETTINGS, MetaSettings
 from connectors.contract.conversions import Identifier, Target
 from connectors.contract.errors import Effect, RateLimited, Unavailable, UnexpectedReply
 from connectors.contract.findings import Finding, FindingStatus
@@ -309,6 +312,14 @@ async def test_the_registry_opens_it_from_text() -> None:
         registry.check_settings("meta", {"access_token": "x"})
     with pytest.raises(LookupError):
         registry.check_settings("myspace", {})
+
+
+def test_the_readme_tells_of_every_setting() -> None:
+    """A setting that no page names is found by nobody who needs it."""
+    page = (Path(inspect.getfile(MetaDestination)).parent / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+
+    assert set(KNOWN_SETTINGS) <= set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 class Nowhere:
