@@ -84,7 +84,12 @@ def read_partial(reply: Reply, draft: Draft, now: datetime) -> Sequence[UploadRe
     body = reply.json_object()
     if "PartialErrors" not in body or not isinstance(body["PartialErrors"], list | None):
         raise UnexpectedReply("Microsoft's answer lists no PartialErrors", effect=Effect.UNKNOWN, status=reply.status)
-    return _judged([_fault(as_object(one)) for one in as_list(body["PartialErrors"]) if one], draft, now, Accepted())
+    faults = [_fault(as_object(one)) for one in as_list(body["PartialErrors"]) if one]
+    loose = _loose(faults, len(draft.rows))
+    if loose is not None and loose.meaning is not Meaning.SIZE:
+        said = f"Microsoft: {loose.text} names no row of ours, and the others may have been taken"
+        raise UnexpectedReply(said, effect=Effect.UNKNOWN, code=loose.text, status=reply.status)
+    return _judged(faults, draft, now, Accepted())
 
 
 def read_refusal(reply: Reply, draft: Draft, now: datetime) -> Sequence[UploadResult]:
@@ -100,16 +105,22 @@ def read_refusal(reply: Reply, draft: Draft, now: datetime) -> Sequence[UploadRe
 
 
 def _judged(faults: Sequence[Fault], draft: Draft, now: datetime, else_result: UploadResult) -> Sequence[UploadResult]:
-    """Where an error names no row of ours, the request is undecided: each row goes again, which is safe, as its time is kept."""
+    """Where an error of a refused call names no row of ours, nobody is judged and the dispatcher halves."""
     total = len(draft.rows)
-    loose = [one for one in faults if one.meaning is Meaning.SIZE or one.index is None or not 0 <= one.index < total]
-    if loose and total > 1:
-        return [NotProcessed(loose[0].text)] * total
+    loose = _loose(faults, total)
+    if loose is not None:
+        return [NotProcessed(loose.text)] * total
     named: dict[int, list[UploadResult]] = {}
     for one in faults:
         place = 0 if total == 1 else one.index or 0
         named.setdefault(place, []).append(_of_row(one, draft.targets[place], now))
     return [min(named[place], key=_weight) if place in named else else_result for place in range(total)]
+
+
+def _loose(faults: Sequence[Fault], total: int) -> Fault | None:
+    """The first error that says of no single row that it failed; a lone row is always meant."""
+    of_none = (one for one in faults if one.meaning is Meaning.SIZE or one.index is None or not 0 <= one.index < total)
+    return next(of_none, None) if total > 1 else None
 
 
 def _of_row(fault: Fault, goal: str, now: datetime) -> UploadResult:

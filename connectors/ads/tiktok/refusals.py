@@ -86,12 +86,14 @@ def results_of(answer: Answer, reply: Reply, draft: Draft) -> Sequence[UploadRes
         raise UnexpectedReply("TikTok answered without a code", effect=Effect.UNKNOWN, status=reply.status)
     if answer.code == SUCCESS:
         return [Accepted()] * total
+    if answer.meaning is Meaning.UNDECIDED:
+        said = f"TikTok took some of {total} events and does not say which"
+        raise UnexpectedReply(said, effect=Effect.UNKNOWN, code=answer.text, status=reply.status)
     if total == 1:
         return [_of_lone_row(answer)]
     results: list[UploadResult] = [NotProcessed(answer.text)] * total
     if answer.meaning is Meaning.ROW and answer.place is not None and answer.place[0] < total:
         results[answer.place[0]] = Rejected(answer.text, answer.message)
-    # Some may have been taken: going again by themselves they are dropped as copies inside the dedup window.
     return results
 
 

@@ -187,10 +187,10 @@ async def test_200_without_a_list_of_errors_is_not_delivered(stage: MicrosoftSta
 
 @pytest.mark.parametrize("index", [None, -1, 2, 9, "first"])
 async def test_an_error_that_names_no_row_of_ours_confirms_nobody(stage: MicrosoftStage, index: object) -> None:
-    """One of them failed and nobody knows which: going again is safe, as time, goal and click are kept."""
+    """One of them failed and nobody knows which: the others may have been taken, so time, goal and click stay as they are."""
     fault = partial({"Code": 5609, "ErrorCode": "OfflineConversionTimeOutOfWindow", "Message": "m", "Index": index})
 
-    assert await uploaded(stage, fault, 2) == ["NotProcessed 5609 OfflineConversionTimeOutOfWindow"] * 2
+    assert await uploaded(stage, fault, 2) == ["UnexpectedReply 5609 OfflineConversionTimeOutOfWindow unknown"]
 
 
 async def test_two_errors_of_one_row_and_the_heavier_stands(stage: MicrosoftStage) -> None:

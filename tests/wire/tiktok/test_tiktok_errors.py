@@ -20,7 +20,7 @@ PASSES, INTERNAL = "Unavailable {} none", "Unavailable {} unknown"
 # By first and last code: what becomes of a lone row, or of the call. Of two in one request only a named one is judged.
 TABLE: dict[tuple[int, int], str] = {
     (0, 0): "Accepted",
-    (20001, 20001): "Retry {}",
+    (20001, 20001): "UnexpectedReply {} unknown",
     (40000, 40000): ROW,
     (40002, 40002): ROW,
     (40700, 40700): ROW,
