@@ -1,6 +1,6 @@
 """Doors to mappings: versions are stored and never changed; one is active, and an older one may be again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -79,8 +79,9 @@ class ActivatedView(BaseModel):
 
     version: int
     before: int | None
-    reads_more: Sequence[str] = Field(
-        description="Kinds of record of which this version reads what none before did: `backfill` reads what is stored again"
+    reads_more: Mapping[str, int] = Field(
+        description="Kinds of record of which this version reads what none before did, and how many are stored without it:"
+        " polls read those of the mapping's history again, `backfill` the others"
     )
 
 
@@ -96,7 +97,7 @@ async def active_door(request: Request, response: Response, source: Source) -> V
     try:
         found = await versions.active(source)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     if found is None:
         raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} is active; activate one.")
     response.headers["ETag"] = _tag(found.version)
@@ -114,7 +115,7 @@ async def list_door(request: Request, source: Source, query: Annotated[PageQuery
     try:
         found = await _versions(request).list(source, limit=query.limit, before=before)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     going_on = write_cursor((found[-1].version,)) if len(found) == query.limit else None
     return VersionPage(items=[VersionSummary.of(one) for one in found], next=going_on)
 
@@ -139,7 +140,7 @@ async def save_door(
     try:
         saved = await _versions(request).save(source, body.document, actor=actor_of(request), is_dry_run=body.dry_run)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     except VersionRefused as refused:
         raise _refused(refused) from refused
     if saved is None:
@@ -159,7 +160,7 @@ async def version_door(request: Request, source: Source, version: Number) -> Ver
     try:
         return _document(await _versions(request).get(source, version))
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
 
 
 @doors.get(
@@ -172,7 +173,7 @@ async def diff_door(request: Request, source: Source, version: Number, query: An
     try:
         changes = await _versions(request).diff(source, version, query.against)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     views = [ChangeView(path=one.path, before=one.before, after=one.after) for one in changes]
     return DiffView(version=version, against=query.against, changes=views)
 
@@ -204,7 +205,7 @@ async def activate_door(
     try:
         done = await _versions(request).activate(source, version, seen, actor=actor_of(request))
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     except VersionChanged as changed:
         raise Problem(ProblemKind.PRECONDITION_FAILED, f"{str(changed).capitalize()}; look at it and ask again.") from changed
     except VersionRefused as refused:
@@ -236,7 +237,8 @@ def _seen(if_match: str | None) -> int | None:
     return int(text) or None
 
 
-def _unknown(unknown: VersionUnknown) -> Problem:
+def unknown_version(unknown: VersionUnknown) -> Problem:
+    """There is no such source or version."""
     text = str(unknown)
     return Problem(ProblemKind.NOT_FOUND, f"{text[:1].upper()}{text[1:]}.")
 

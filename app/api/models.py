@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from app.access.keys import KeyRole
+from app.bootstrap.preview_model import Origin
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
@@ -201,6 +202,21 @@ class VersionBody(Given):
     dry_run: StrictBool = Field(default=False, description="Only check it")
 
 
+class PreviewBody(Given):
+    """What a preview looks at."""
+
+    records: Annotated[StrictInt, Field(ge=1, le=5000)] = Field(default=2000, description="At most so many records")
+    origin: Origin | None = Field(default=None, description="`stored` or `crm`; what is stored where something is, without it")
+    days: Annotated[StrictInt, Field(ge=1, le=90)] = Field(default=14, description="Of the CRM: what changed in so many days")
+    restates: StrictBool = Field(default=False, description="Also what a reapply with restatements would correct")
+
+
+class ReapplyBody(Given):
+    """How to reapply."""
+
+    restates: StrictBool = Field(default=False, description="Let values follow the version, and correct what was sent")
+
+
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
@@ -235,6 +251,8 @@ _MODELS = (
     PageQuery,
     DiffQuery,
     VersionBody,
+    PreviewBody,
+    ReapplyBody,
     ReportQuery,
     BooksReportQuery,
 )

@@ -27,7 +27,7 @@ from app.mapping.mistakes import DocumentInvalid
 from app.mapping.mistakes import Mistake as DocumentMistake
 from app.mapping.rates import OLDEST as OLDEST_RATE
 from app.mapping.rates import Rates
-from app.mapping.repository import ActiveMapping
+from app.mapping.repository import ActiveMapping, StoredVersion
 from app.mapping.selection import selection_of
 from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
@@ -87,17 +87,31 @@ class Contexts:
         self._kept[row.id] = _Kept(key if _currencies(context.document) else (*key[:3], 0), context, now)
         return context
 
+    async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
+        """The context that a source would have if this version were activated now; None where the CRM was never described."""
+        if row.schema_json is None:
+            return None
+        now_ms = to_ms(self._clock())
+        async with self._database.read() as connection:
+            active = await mappings.active(connection, row.id)
+            destinations = await connections.list_destinations(connection)
+            first = now_ms if active is None else active.first_activated_at
+            would_be = ActiveMapping(version.version, version.document_json, now_ms, first)
+            further = () if version.activated_at is not None else ((now_ms, version.document_json),)
+            return await self._read(connection, row, would_be, destinations, further)
+
     async def _read(
         self,
         connection: AsyncConnection,
         row: SourceRow,
         active: ActiveMapping,
         destinations: Sequence[DestinationRow],
+        further_activations: Sequence[tuple[int, str]] = (),
     ) -> SourceContext:
         document = parse_document(orjson.loads(active.document_json))
         schema = decode_schema(row.schema_json or "")
         start = document.start or from_ms(active.first_activated_at)
-        named_since = _named_since(await mappings.activations(connection, row.id))
+        named_since = _named_since([*await mappings.activations(connection, row.id), *further_activations])
         currencies = _currencies(document)
         oldest = min(start, from_ms(active.first_activated_at) - document.history) - OLDEST_RATE
         return SourceContext(
@@ -139,7 +153,7 @@ class Contexts:
             context = None if row is None else await self.of_source(row)
         if context is None:
             return SourceTerms("", {})
-        return SourceTerms(context.kind, _milestone_terms(context))
+        return terms_in(context)
 
     async def targets(self) -> Mapping[str, Mapping[str, Target]]:
         """By destination name: the targets over all active mappings, by milestone, or by `source.milestone` where they differ."""
@@ -152,6 +166,11 @@ class Contexts:
                 named = [(row.name, name, text) for name, text in terms.targets.items()]
                 found.setdefault(terms.name, []).extend(named)
         return {destination: _by_milestone(named) for destination, named in found.items()}
+
+
+def terms_in(context: SourceContext) -> SourceTerms:
+    """What dispatching must know of a mapping."""
+    return SourceTerms(context.kind, _milestone_terms(context))
 
 
 def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]:

@@ -21,7 +21,9 @@ from app.bootstrap.journal import Journal
 from app.bootstrap.keeping_keys import Keys
 from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
+from app.bootstrap.previewing import Previews
 from app.bootstrap.provisioning import Provisioning
+from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
@@ -37,6 +39,7 @@ from app.dispatch.verdicts import VerdictCollector
 from app.ingest.backfill import Backfiller
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
+from app.ingest.reapply import Reapplier
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
@@ -59,6 +62,7 @@ class Services:
     clock: Callable[[], datetime]
     openers: Openers
     contexts: Contexts
+    recorder: Recorder
     poller: Poller
     dispatcher: Dispatcher
     verdicts: VerdictCollector
@@ -127,6 +131,25 @@ class Services:
         """The versions of every source's mapping."""
         return MappingVersions(self.database, self.clock, self.openers, self.contexts)
 
+    def previews(self) -> Previews:
+        """What shows what a version would do."""
+        return Previews(
+            self.database,
+            self.clock,
+            self.openers,
+            self.contexts,
+            self.mapping_versions(),
+            self.recorder,
+            self.holder,
+            self.sleep,
+        )
+
+    def reapplies(self) -> Reapplies:
+        """What runs a version again over what is stored."""
+        reapplier = Reapplier(self.database, self.recorder, self.holder, self.clock, is_stopping=self.stopping.is_set)
+        versions = self.mapping_versions()
+        return Reapplies(self.database, self.clock, self.contexts, versions, reapplier, self.journal, self.bell)
+
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""
         return WriteBacks(self.database, self.clock, self.openers, self.contexts, self.holder, self.stopping)
@@ -141,6 +164,7 @@ class Services:
             self.dispatcher,
             self.verdicts,
             self.backfills,
+            self.reapplies(),
             self.journal,
             self.bell,
             self.stopping,
@@ -235,6 +259,7 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
+        recorder=recorder,
         poller=poller,
         dispatcher=Dispatcher(
             database, openers, keyring, clock, holder, contexts, sleep, fingerprint=fingerprints.of, is_stopping=stopping.is_set

@@ -26,7 +26,7 @@ class DestinationTerms:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """A source with its active mapping, ready for recording."""
+    """A source with a mapping, ready for recording. `renews_values`: what is stored is valued by it too, as a person asked."""
 
     id: int
     name: str
@@ -37,6 +37,7 @@ class SourceContext:
     start: datetime
     destinations: tuple[DestinationTerms, ...] = ()
     rates: Rates = field(default_factory=Rates, repr=False)
+    renews_values: bool = False
 
     @property
     def counts_companies(self) -> bool:

@@ -1,7 +1,8 @@
 """Recording: one transaction turns a page of records into facts, conversions and deliveries owed. All doors come through here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -27,6 +28,7 @@ from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
+from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
 from app.ingest.storing import PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
 from app.leases.repository import renew
@@ -72,6 +74,21 @@ class Recorded:
         return Recorded(*(getattr(self, name) + getattr(other, name) for name in Recorded.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All that one transaction wrote. `stored` are the conversions of its people and deals before it, by uid.
+
+    `conversion_ids` are the new ones', `leads` the people whose conversions were looked at.
+    """
+
+    recorded: Recorded = Recorded()
+    found: Difference = field(default_factory=Difference)
+    owed: Owed = field(default_factory=Owed)
+    stored: Mapping[str, StoredConversion] = field(default_factory=dict)
+    conversion_ids: Mapping[str, int] = field(default_factory=dict)
+    leads: frozenset[int] = frozenset()
+
+
 class Recorder:
     """THE transaction. `ring` is called after the commit with the destinations that are owed something."""
 
@@ -100,9 +117,8 @@ class Recorder:
             # The lease's row is locked to the commit: one writer a source. The cursor moves last, under the same fence.
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            recorded, destinations = Recorded(), set[int]()
-            if page:
-                recorded, destinations = await self._record(connection, source, page, now, rates)
+            written = await self._record(connection, source, page, now, rates) if page else Written()
+            recorded = written.recorded
             if move is not None and not await _move(connection, source.id, lease.fence, move, now, recorded):
                 raise LeaseLost(lease.name)
             is_silent = False
@@ -111,8 +127,40 @@ class Recorder:
             await done_with(connection, source.id, hints)
         if is_silent:
             log.warning("webhook.silent", source=source.name, message=SILENCE_IN_WORDS, mend=SILENCE_MEND)
-        self._ring(destinations)
+        self._ring(written.owed.destinations)
         return recorded
+
+    async def reapply(
+        self, source: SourceContext, batch: StoredBatch, now: datetime, lease: PullLease, move: ReapplyMove
+    ) -> Recorded:
+        """Run the engine again over stored records, and move the reapply with it: all or nothing.
+
+        Raises LeaseLost like `record`, and where another reapply took this one's place.
+        """
+        async with self._database.write() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
+            written = await self._write(connection, source, plan, IdBlock(connection, 1), now, source.rates)
+            if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
+                raise LeaseLost(lease.name)
+        self._ring(written.owed.destinations)
+        return written.recorded
+
+    @asynccontextmanager
+    async def rehearse(
+        self, source: SourceContext, page: Sequence[Record], batch: StoredBatch, now: datetime, lease: PullLease
+    ) -> AsyncIterator[tuple[AsyncConnection, Written]]:
+        """What recording a page, or reapplying to a batch, would write: to be looked at inside the block, undone at its end."""
+        async with self._database.rehearse() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            if page:
+                written = await self._record(connection, source, page, now, source.rates)
+            else:
+                plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
+                written = await self._write(connection, source, plan, IdBlock(connection, 1), now, source.rates)
+            yield connection, written
 
     async def erase(self, source_id: int, hints: Sequence[WaitingHint], now: datetime, lease: PullLease) -> Erased:
         """Forget the people behind these hints, and drop the hints with it. Raises LeaseLost like `record`."""
@@ -135,14 +183,14 @@ class Recorder:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             batch = await conversions.waiting_for_rate(connection, source.id, after=after, limit=MOST_REVALUED)
-            recorded, destinations = Recorded(), set[int]()
+            written = Written()
             if batch.deals or batch.others:
                 plan = PagePlan(deals=batch.deals, persons=batch.others)
-                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
+                written = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
-        self._ring(destinations)
-        return recorded, batch.last
+        self._ring(written.owed.destinations)
+        return written.recorded, batch.last
 
     async def owe_past(
         self,
@@ -172,7 +220,7 @@ class Recorder:
 
     async def _record(
         self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
-    ) -> tuple[Recorded, set[int]]:
+    ) -> Written:
         readings = readings_of(page)
         known = await repository.records_by_refs(connection, source.id, refs_in(readings))
         planner = PagePlanner(source, self._keyring, known, to_ms(now))
@@ -190,7 +238,7 @@ class Recorder:
         ids: IdBlock,
         now: datetime,
         rates: Rates | None,
-    ) -> tuple[Recorded, set[int]]:
+    ) -> Written:
         near = await load_neighbourhood(connection, self._keyring, plan, source.document)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
@@ -220,7 +268,7 @@ class Recorder:
             deliveries=len(owed.added),
             untold=len(plan.late & (plan.new | {int(str(row["record_id"])) for row in near.new_entries})),
         )
-        return recorded, owed.destinations
+        return Written(recorded, found, owed, stored, conversion_ids, frozenset(near.work_leads))
 
     async def _derived(
         self,

@@ -49,6 +49,18 @@ def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
     )
 
 
+def lacking(read: Selection, wanted: Selection) -> frozenset[ObjectKind]:
+    """The kinds of which a record that was read by one selection lacks what the other wants of it."""
+    return frozenset(kind for kind, chosen in wanted.objects.items() if not _holds(read.objects.get(kind), chosen))
+
+
+def _holds(read: ObjectSelection | None, wanted: ObjectSelection) -> bool:
+    if read is None:
+        return False
+    has_all = wanted.fields <= read.fields and wanted.history_properties <= read.history_properties
+    return has_all and wanted.with_people <= read.with_people and wanted.with_company <= read.with_company
+
+
 def _filtered(document: MappingDocument, fields: Mapping[ObjectKind, object]) -> ObjectKind | None:
     """Contacts, where none counts by its creation alone: they change with every e-mail that is opened.
 
