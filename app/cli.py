@@ -31,7 +31,7 @@ from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
-from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
+from app.config import ConfigInvalid, LogFormat, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.db.address import DatabaseUnusable, telling
@@ -43,6 +43,7 @@ from app.demo.world import WHOLE_DAYS
 from app.main import create_app
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
+from app.references import ReferenceUnresolved
 from app.reports.listing_queries import DeliveryFilter
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable

@@ -3,7 +3,20 @@
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from app.api import deliveries, destinations, keys, leads, mappings, previews, reports, status, webhooks
+from app.api import (
+    deliveries,
+    destinations,
+    keys,
+    leads,
+    mappings,
+    previews,
+    reports,
+    source_past,
+    source_schema,
+    sources,
+    status,
+    webhooks,
+)
 from app.api.gate import Gate
 from app.api.health import Ready, health_doors
 from app.api.house import House
@@ -26,9 +39,11 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
     if is_served:
         app.include_router(webhooks.doors)
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
-        rooms = (status, destinations, deliveries, leads, mappings, previews, reports, keys)
-        for doors in (room.doors for room in rooms):
-            app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
+        rooms = (
+            status, sources, source_schema, source_past, destinations, mappings, previews, deliveries, leads, reports, keys
+        )  # fmt: skip
+        for room in rooms:
+            app.include_router(room.doors, dependencies=[Depends(KEY)], responses=keyed)
     app.add_middleware(Gate, house=house)
     _add_problem_schema(app)
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.access.keys import KeyRole
+from app.api.etags import IfMatch, seen_tag, tag_of, unseen
 from app.api.examples_of_mappings import ACTIVATED, DIFF, VERSION, VERSION_BODIES, VERSION_PAGE
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
@@ -23,10 +24,6 @@ MAY_CHANGE = Depends(needs(KeyRole.OPERATOR))
 UNKNOWN = responses(ProblemKind.NOT_FOUND, ProblemKind.INVALID)
 Source = Annotated[str, Path(max_length=200, description="The source's name", openapi_examples={"hubspot": {"value": "hubspot"}})]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number", openapi_examples={"third": {"value": 3}})]
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", max_length=100, description="The ETag of `GET /v1/mappings/{source}`, as it was seen before"),
-]
 
 
 class VersionSummary(BaseModel):
@@ -100,7 +97,7 @@ async def active_door(request: Request, response: Response, source: Source) -> V
         raise unknown_version(unknown) from unknown
     if found is None:
         raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} is active; activate one.")
-    response.headers["ETag"] = _tag(found.version)
+    response.headers["ETag"] = tag_of(found.version)
     return _document(found)
 
 
@@ -210,7 +207,7 @@ async def activate_door(
         raise Problem(ProblemKind.PRECONDITION_FAILED, f"{str(changed).capitalize()}; look at it and ask again.") from changed
     except VersionRefused as refused:
         raise _refused(refused) from refused
-    response.headers["ETag"] = _tag(done.version)
+    response.headers["ETag"] = tag_of(done.version)
     return ActivatedView(version=done.version, before=done.before, reads_more=done.reads_more)
 
 
@@ -222,16 +219,11 @@ def _document(view: VersionView) -> VersionDocument:
     return VersionDocument(**VersionSummary.of(view).model_dump(), document=dict(view.document))
 
 
-def _tag(version: int) -> str:
-    return f'"{version}"'
-
-
 def _seen(if_match: str | None) -> int | None:
     """The version that If-Match names, None where it names none."""
-    if if_match is None:
-        detail = "Name the version that you believe active in the header `If-Match`: the ETag of GET /v1/mappings/{source}."
-        raise Problem(ProblemKind.PRECONDITION_REQUIRED, detail)
-    text = if_match.strip().removeprefix("W/").strip('"')
+    text = seen_tag(if_match)
+    if text is None:
+        raise unseen("the version that you believe active", "GET /v1/mappings/{source}")
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 longer is no version
         raise Problem(ProblemKind.PRECONDITION_FAILED, "No version has this ETag; take it from GET /v1/mappings/{source}.")
     return int(text) or None

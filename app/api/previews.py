@@ -71,7 +71,7 @@ class MilestoneView(BaseModel):
         )
 
 
-class DestinationView(BaseModel):
+class PreviewedDestination(BaseModel):
     """One destination: what of it would go now, what would wait and why, what would not go and why."""
 
     name: str
@@ -84,7 +84,7 @@ class DestinationView(BaseModel):
     identifiers: Mapping[str, int] = Field(description="Of what it takes, how many of these people have each")
 
     @classmethod
-    def of(cls, name: str, one: DestinationPreview) -> "DestinationView":
+    def of(cls, name: str, one: DestinationPreview) -> "PreviewedDestination":
         """As it is shown."""
         return cls(
             name=name,
@@ -143,7 +143,7 @@ class PreviewView(BaseModel):
         description="Kinds of which it reads what is not stored: this tells too little, look at the CRM's (`origin`: `crm`)"
     )
     milestones: Sequence[MilestoneView]
-    destinations: Sequence[DestinationView]
+    destinations: Sequence[PreviewedDestination]
     samples: Sequence[SampleView]
 
     @classmethod
@@ -159,7 +159,7 @@ class PreviewView(BaseModel):
             restates=one.restates,
             reads_more=one.reads_more,
             milestones=[MilestoneView.of(name, found) for name, found in one.milestones.items()],
-            destinations=[DestinationView.of(name, found) for name, found in one.destinations.items()],
+            destinations=[PreviewedDestination.of(name, found) for name, found in one.destinations.items()],
             samples=[SampleView.of(sample) for sample in one.samples],
         )
 

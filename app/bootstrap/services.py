@@ -16,6 +16,7 @@ from app.bootstrap.applying import Applying
 from app.bootstrap.backfilling import Backfills
 from app.bootstrap.bell import Bell
 from app.bootstrap.checking import Checks
+from app.bootstrap.connecting import Connecting
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.keeping_keys import Keys
@@ -31,7 +32,7 @@ from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
 from app.connections import repository as connections
 from app.connections.file import ApplyReport
-from app.connections.repository import DestinationRow, SourceRow
+from app.connections.repository import DestinationRow, Role, SourceRow
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
@@ -131,6 +132,10 @@ class Services:
         """The versions of every source's mapping."""
         return MappingVersions(self.database, self.clock, self.openers, self.contexts)
 
+    def connecting(self) -> Connecting:
+        """What makes and changes connections."""
+        return Connecting(self.database, self.keyring, self.clock, self.openers, self.contexts, self.bell)
+
     def previews(self) -> Previews:
         """What shows what a version would do."""
         return Previews(
@@ -179,6 +184,10 @@ class Services:
     async def check_named(self, name: str, test_code: str | None = None) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove the connections of one name; `test_code` then sends a test event, which the platform does not count."""
         return await self._checks().named(name, test_code)
+
+    async def check_one(self, role: Role, name: str, test_code: str | None = None) -> Sequence[Finding]:
+        """Prove one connection; NameUnknown where there is none of this role and name."""
+        return await self._checks().one(role, name, test_code)
 
     async def check_paused(self, _now: datetime) -> None:
         """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
