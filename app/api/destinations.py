@@ -7,12 +7,19 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from app.access.keys import KeyRole
 from app.api.connecting import OF_AN_ORDER, CheckView, Name, SettingsView, check_connection, not_found, put_connection
 from app.api.etags import IfMatch, tag_of
-from app.api.examples_of_platforms import CHECK_BODIES, DESTINATION, DESTINATION_BODIES, DESTINATION_SETTINGS, TESTED
-from app.api.examples_of_sources import MODE_BODIES
+from app.api.examples_of_platforms import (
+    CHECK_BODIES,
+    DESTINATION,
+    DESTINATION_BODIES,
+    DESTINATION_MODE_BODIES,
+    DESTINATION_SETTINGS,
+    TESTED,
+)
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import House, house_of
-from app.api.models import CheckBody, ConnectionBody, ModeBody
-from app.api.problems import OF_A_BODY, ProblemKind, responses
+from app.api.models import CheckBody, ConnectionBody, DestinationModeBody
+from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
+from app.bootstrap.connecting import OrderRefused
 from app.bootstrap.failures import NameUnknown
 from app.connections.repository import Role
 from app.reports.destinations import DestinationList, DestinationView, ShownSettings, list_destinations
@@ -86,15 +93,22 @@ async def put_door(
     summary="Let a destination work, only show, or stand still",
     responses={**responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, *OF_A_BODY)},
 )
-async def mode_door(request: Request, name: Name, body: Annotated[ModeBody, Body(openapi_examples=MODE_BODIES)]) -> None:
+async def mode_door(
+    request: Request, name: Name, body: Annotated[DestinationModeBody, Body(openapi_examples=DESTINATION_MODE_BODIES)]
+) -> None:
     """`shadow`: what would be sent is built, checked and kept as `shadowed`; going `live` later sends none of it, but a replay
-    offers it. `paused`: what is owed waits.
+    offers it. `paused`: what is owed waits. With `milestone` it holds for that milestone only.
     """  # noqa: D205 one paragraph for the contract's page
-    connecting = house_of(request.app.state).open().connecting()
+    connecting, actor = house_of(request.app.state).open().connecting(), actor_of(request)
     try:
-        await connecting.set_mode(Role.DESTINATION, name, body.mode, actor=actor_of(request))
+        if body.milestone is None:
+            await connecting.set_mode(Role.DESTINATION, name, body.mode, actor=actor)
+        else:
+            await connecting.set_milestone_mode(name, body.milestone, body.mode, actor=actor)
     except NameUnknown as unknown:
         raise not_found(unknown) from unknown
+    except OrderRefused as refused:
+        raise invalid(refused.mistakes, "body") from refused
 
 
 @doors.post(

@@ -47,6 +47,7 @@ DESTINATION: dict[str, object] = {
     ],
     "differs_from_file": False,
     "rows_per_request_now": 2000,
+    "milestone_modes": {"lead": "shadow"},
     "settings": {"account_id": "4812093377"},
     "credentials": ["service_account_json"],
     "limits": {
@@ -88,6 +89,10 @@ DESTINATION_BODIES = {
             "mode": "shadow",
         },
     }
+}
+DESTINATION_MODE_BODIES = {
+    "shadow": {"summary": "Only show what would be sent", "value": {"mode": "shadow"}},
+    "milestone": {"summary": "Only one milestone", "value": {"mode": "shadow", "milestone": "qualified_lead"}},
 }
 CHECK_BODIES = {
     "plain": {"summary": "Only check", "value": {}},

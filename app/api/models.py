@@ -231,6 +231,12 @@ class ModeBody(Given):
     mode: ConnectionMode = Field(description="`live`; `shadow`: everything is built, nothing is sent; `paused`: it stands still")
 
 
+class DestinationModeBody(ModeBody):
+    """Whether a destination works, or one milestone there."""
+
+    milestone: Word | None = Field(default=None, description="Only this milestone; the whole destination without it")
+
+
 class CheckBody(Given):
     """How to check a destination."""
 
@@ -305,6 +311,7 @@ _MODELS = (
     ConnectionBody,
     SchemaQuery,
     ModeBody,
+    DestinationModeBody,
     CheckBody,
     BackfillBody,
     PastBody,

@@ -15,7 +15,7 @@ from app.bootstrap.failures import NameUnknown
 from app.bootstrap.openers import Openers
 from app.bootstrap.write_back_setting import WRITE_BACK
 from app.bootstrap.write_back_setting import mistakes_of as write_back_mistakes
-from app.config import ConnectionMode, FileSection, Mistake, is_name
+from app.config import ConnectionMode, FileSection, Mistake, is_name, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import decode_schema, encode_schema
@@ -129,6 +129,36 @@ class Connecting:
                 await add_audit(connection, actor=actor, action=action, subject=name, detail=detail, now_ms=to_ms(now))
         self.contexts.forget()
         self.bell.ring()
+
+    async def set_milestone_mode(self, name: str, milestone: str, mode: ConnectionMode, *, actor: str) -> None:
+        """As `set_mode`, for one milestone at a destination. Raises NameUnknown; OrderRefused where nothing sends it there."""
+        known = await self._milestones(name)
+        if milestone not in known:
+            said = f"no active mapping sends `{milestone}` to {name}"
+            raise OrderRefused([Mistake("milestone", said, nearest(milestone, known))])
+        now = self.clock()
+        async with self.database.write() as connection:
+            row = await connections.destination_by_name(connection, name)
+            if row is not None:
+                before = row.milestone_modes.get(milestone, ConnectionMode.LIVE)
+                await connections.set_milestone_mode(connection, row, milestone, mode)
+                detail = {"milestone": milestone, "mode": mode.value, "before": before.value}
+                action = "destination.mode"
+                await add_audit(connection, actor=actor, action=action, subject=name, detail=detail, now_ms=to_ms(now))
+        self.contexts.forget()
+        self.bell.ring()
+
+    async def _milestones(self, destination: str) -> Sequence[str]:
+        """Every milestone that some active mapping sends to a destination. Raises NameUnknown."""
+        async with self.database.read() as connection:
+            sources = await connections.list_sources(connection)
+            await _named(connection, Role.DESTINATION, destination)
+        found: dict[str, None] = {}
+        for row in sources:
+            context = await self.contexts.of_source(row)
+            for terms in context.destinations if context is not None else ():
+                found |= dict.fromkeys(terms.targets if terms.name == destination else ())
+        return list(found)
 
     async def source(self, name: str) -> SourceRow:
         """A source as it is stored. Raises NameUnknown."""

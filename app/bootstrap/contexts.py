@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, Mistake
+from app.config import ConnectionMode, FileConfig, Mistake
 from app.connections import repository as connections
 from app.connections.file import ApplyMapping
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -78,8 +78,10 @@ class Contexts:
             kept = self._kept.get(row.id)
             is_converting = kept is None or bool(_currencies(kept.context.document))
             rates_version = await mappings.rates_version(connection) if is_converting else 0
-            named = tuple((one.id, one.name, one.kind, str(one.mode), one.created_at) for one in destinations)
-            key = (active.version, row.schema_json, named, rates_version)
+            named = tuple(
+                (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
+            )
+            key = (active.version, row.schema_json, (row.mode, named), rates_version)
             if kept is not None and kept.key == key:
                 self._kept[row.id] = replace(kept, looked_at=now)
                 return kept.context
@@ -123,7 +125,7 @@ class Contexts:
             selection=selection_of(document, schema),
             start=start,
             destinations=tuple(
-                _terms(document, one, self._openers, named_since.get(one.name), active.first_activated_at)
+                _terms(document, one, row, self._openers, named_since.get(one.name), active.first_activated_at)
                 for one in destinations
                 if one.name in document.destinations
             ),
@@ -204,12 +206,17 @@ def _names(milestone: Milestone) -> tuple[str, ...]:
     return (milestone.name,) if milestone.renamed_from is None else (milestone.name, milestone.renamed_from)
 
 
+def _names_in(document: MappingDocument, modes: Mapping[str, ConnectionMode | None], mode: ConnectionMode) -> frozenset[str]:
+    return frozenset(name for one in document.milestones if modes.get(one.name) is mode for name in _names(one))
+
+
 def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneTerms]:
     document = context.document
-    limits = {terms.name: terms.limits for terms in context.destinations}
+    of = {terms.name: terms for terms in context.destinations}
     found: dict[tuple[str, str], MilestoneTerms] = {}
     for destination, targets in document.destinations.items():
-        default = limits[destination].send_when if destination in limits else "any"
+        place = of.get(destination)
+        default = "any" if place is None else place.limits.send_when
         for milestone in document.milestones:
             if targets.get(milestone.name) is None:
                 continue
@@ -220,6 +227,8 @@ def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneT
                 send_when=str(targets.get("send_when") or default),
                 minimum_micros=parse_amount(str(minimum)) or 0,
                 prefer=document.person.prefer,
+                is_shadow=place is not None and milestone.name in place.shadowed,
+                is_paused=place is not None and milestone.name in place.paused,
             )
             found.update({(destination, name): terms for name in _names(milestone)})
     return found
@@ -231,15 +240,23 @@ def _target_text(target: object) -> str:
 
 
 def _terms(
-    document: MappingDocument, row: DestinationRow, openers: Openers, named_since: int | None, first_activated_at: int
+    document: MappingDocument,
+    row: DestinationRow,
+    source: SourceRow,
+    openers: Openers,
+    named_since: int | None,
+    first_activated_at: int,
 ) -> DestinationTerms:
     targets = document.destinations[row.name]
+    is_shadow = ConnectionMode.SHADOW in (row.mode, source.mode)
+    modes = {name: ConnectionMode.SHADOW if is_shadow else row.milestone_modes.get(name) for name in targets}
     owed_from = max(row.created_at, named_since or 0)
     return DestinationTerms(
         id=row.id,
         name=row.name,
         limits=openers.limits(row.kind),
-        mode=str(row.mode),
+        shadowed=_names_in(document, modes, ConnectionMode.SHADOW),
+        paused=_names_in(document, modes, ConnectionMode.PAUSED),
         targets={
             name: _target_text(target)
             for milestone in document.milestones

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import httpx
 
 from app.bootstrap.write_back_setting import WRITE_BACK, without_service_settings
-from app.config import FileSection, Mistake, nearest
+from app.config import ConnectionMode, FileSection, Mistake, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import time_zone_of
@@ -142,7 +142,7 @@ class Openers:
             id=row.id,
             name=row.name,
             connector=self.stored_destination(row),
-            is_shadow=row.mode == "shadow",
+            is_shadow=row.mode is ConnectionMode.SHADOW,
             batch_rows=row.batch_rows,
             adaptive_rows=row.adaptive_rows,
             clean_requests=row.clean_requests,

@@ -164,7 +164,7 @@ class PastSending:
         return row.as_stopped(
             mapped_target=self._targets.get((row.destination_id, row.milestone)),
             latest_deadline=deadline,
-            is_shadow=place is not None and place.mode == "shadow",
+            is_shadow=place is not None and row.milestone in place.shadowed,
         )
 
     @asynccontextmanager

@@ -67,6 +67,7 @@ destinations = Table(
     Column("clean_requests", Integer, nullable=False, server_default="0"),
     Column("spend_read_at", BigInteger),
     Column("spend_error", Text),
+    Column("milestone_modes", Text, nullable=False, server_default="{}"),
 )
 
 # Codes of a platform that its connector's table does not know: counted, so that somebody is told.

@@ -14,12 +14,16 @@ from connectors.contract.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class DestinationTerms:
-    """A destination that the mapping names: its limits as data, its mode, and the target of each milestone."""
+    """A destination that the mapping names: its limits as data, and the target of each milestone.
+
+    `shadowed`, `paused`: the milestones that an operator lets only be shown there, or stand still.
+    """
 
     id: int
     name: str
     limits: DestinationLimits
-    mode: str = "live"
+    shadowed: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
     targets: Mapping[str, str] = field(default_factory=dict)
     owed_from: datetime | None = None
 

@@ -26,12 +26,15 @@ class AbilitiesView:
 class DestinationView:
     """One ad account. `rows_per_request_now`: how many rows a request holds at most now. `credentials`: which there are.
 
+    `milestone_modes`: milestones that are not live here, though the destination may be.
+
     `limits` is None for a kind that this release does not know; `api_versions` is empty where the settings cannot be used.
     """
 
     name: str
     kind: str
     mode: str
+    milestone_modes: Mapping[str, str]
     pause: Pause | None
     paused_targets: Sequence[TargetStatus]
     differs_from_file: bool
@@ -81,6 +84,7 @@ def _view(
         name=row.name,
         kind=row.kind,
         mode=row.mode.value,
+        milestone_modes={name: mode.value for name, mode in row.milestone_modes.items()},
         pause=pause_of(row, now),
         paused_targets=[target_status(one) for one in pauses],
         differs_from_file=bool(row.differs_from_file),

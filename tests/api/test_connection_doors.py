@@ -213,8 +213,7 @@ async def test_a_destination_is_checked(open_rig: Rig) -> None:
 async def test_a_shadowed_destination_is_sent_nothing(open_rig: Rig) -> None:
     """What would have gone is kept; going live sends none of it."""
     await open_rig.client.post(f"{DESTINATION}/mode", json={"mode": "shadow"})
-    chosen = {"email": "q@example.com", "lifecyclestage": "salesqualifiedlead", "ads_consent": "yes", "country": "US"}
-    open_rig.stage.portal.create("contacts", chosen, open_rig.stage.clock.now - timedelta(days=2))
+    qualified(open_rig, "q@example.com")
     await open_rig.services.tick()
     await open_rig.client.post(f"{DESTINATION}/mode", json={"mode": "live"})
     await open_rig.services.tick()
@@ -227,6 +226,76 @@ async def test_a_shadowed_destination_is_sent_nothing(open_rig: Rig) -> None:
         {"mode": "live", "before": "shadow"},
         {"mode": "shadow", "before": "live"},
     ]
+
+
+def qualified(rig: Rig, email: str) -> None:
+    """A lead that is qualified, two days ago, so that no click is too recent."""
+    chosen = {"email": email, "lifecyclestage": "salesqualifiedlead", "ads_consent": "yes", "country": "US"}
+    rig.stage.portal.create("contacts", chosen, rig.stage.clock.now - timedelta(days=2))
+
+
+async def states(rig: Rig) -> list[tuple[str, str]]:
+    rows = (await rig.client.get("/v1/deliveries")).json()["items"]
+    return sorted((one["milestone"], one["state"]) for one in rows)
+
+
+async def test_one_milestone_is_only_shown(open_rig: Rig) -> None:
+    """A new milestone is tried out beside those that are trusted; going live sends nothing old, a replay offers it."""
+    body = {"mode": "shadow", "milestone": "qualified_lead"}
+    assert (await open_rig.client.post(f"{DESTINATION}/mode", json=body)).status_code == 204
+    qualified(open_rig, "q@example.com")
+    await open_rig.services.tick()
+    first, wanted = await states(open_rig), {"filter": {"state": ["shadowed"]}}
+    held = (await open_rig.client.post("/v1/deliveries/replay", json=wanted)).json()
+
+    await open_rig.client.post(f"{DESTINATION}/mode", json={**body, "mode": "live"})
+    await open_rig.services.tick()
+    second = await states(open_rig)
+    offered = (await open_rig.client.post("/v1/deliveries/replay", json=wanted)).json()
+    await open_rig.services.tick()
+
+    assert ("qualified_lead", "shadowed") in first
+    assert not [one for one in first if one[0] != "qualified_lead" and one[1] == "shadowed"]
+    assert (held["reopened"], held["stayed"][0]["why"]) == (0, "shadow")
+    assert second == first
+    assert offered["reopened"] == 1
+    assert ("qualified_lead", "accepted") in await states(open_rig)
+    assert (await shown(open_rig, DESTINATION)).json()["milestone_modes"] == {}
+
+
+async def test_one_milestone_stands_still(open_rig: Rig) -> None:
+    """What is owed of it waits, and goes when it is live again."""
+    body = {"mode": "paused", "milestone": "qualified_lead"}
+    await open_rig.client.post(f"{DESTINATION}/mode", json=body)
+    qualified(open_rig, "q@example.com")
+    await open_rig.services.tick()
+    waiting = (await open_rig.client.get("/v1/deliveries", params={"state": "pending"})).json()["items"]
+
+    await open_rig.client.post(f"{DESTINATION}/mode", json={**body, "mode": "live"})
+    open_rig.stage.clock.now += timedelta(hours=2)
+    await open_rig.services.tick()
+
+    assert [(one["milestone"], one["reason"]) for one in waiting] == [("qualified_lead", "paused")]
+    assert ("qualified_lead", "accepted") in await states(open_rig)
+
+
+async def test_nothing_of_a_shadowed_source_is_sent(open_rig: Rig) -> None:
+    """It is read and judged, and everything that comes of it is only shown."""
+    await open_rig.client.post(f"{SOURCE}/mode", json={"mode": "shadow"})
+    qualified(open_rig, "q@example.com")
+
+    await open_rig.services.tick()
+
+    assert {state for _, state in await states(open_rig)} == {"shadowed"}
+    assert not open_rig.stage.google.ledger.entries
+
+
+async def test_a_milestone_that_nothing_sends_is_a_mistake(open_rig: Rig) -> None:
+    """A typing mistake must not look like a pause."""
+    answer = await open_rig.client.post(f"{DESTINATION}/mode", json={"mode": "shadow", "milestone": "qualified_laed"})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["nearest"] == "qualified_lead"
 
 
 async def test_a_paused_source_is_not_read_until_it_is_live(open_rig: Rig) -> None:
