@@ -131,11 +131,17 @@ async def list_door(request: Request, source: Source, query: Annotated[PageQuery
 async def save_door(
     request: Request, response: Response, source: Source, body: Annotated[VersionBody, Body(openapi_examples=VERSION_BODIES)]
 ) -> VersionDocument | None:
-    """Check a document against the CRM's properties and stages and the destinations' targets, and store it; it is not active
-    yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
+    """Check a document against the CRM's properties and stages, then against the platforms' own targets, and store it; it is
+    not active yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
     """  # noqa: D205 one paragraph for the contract's page
     try:
-        saved = await _versions(request).save(source, body.document, actor=actor_of(request), is_dry_run=body.dry_run)
+        saved = await _versions(request).save(
+            source,
+            body.document,
+            actor=actor_of(request),
+            is_dry_run=body.dry_run,
+            proves_targets=body.check_targets,
+        )
     except VersionUnknown as unknown:
         raise unknown_version(unknown) from unknown
     except VersionRefused as refused:

@@ -204,6 +204,7 @@ class VersionBody(Given):
 
     document: dict[str, JsonValue] = Field(description="The mapping, as in a config file")
     dry_run: StrictBool = Field(default=False, description="Only check it")
+    check_targets: StrictBool = Field(default=True, description="Ask the platforms whether they have its targets")
 
 
 class ConnectionBody(Given):

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.access.repository import add_audit
 from app.bootstrap.contexts import Contexts, mistakes_of, stored_schema
 from app.bootstrap.openers import Openers
+from app.bootstrap.proving_targets import missing_targets
 from app.connections import repository as connections
 from app.connections.repository import SourceRow
 from app.db.instants import from_ms, optional_from_ms, to_ms
@@ -149,12 +150,21 @@ class MappingVersions:
         before, after = await self.get(source, against), await self.get(source, version)
         return list(differences(before.document, after.document))
 
-    async def save(self, source: str, document: Document, *, actor: str, is_dry_run: bool = False) -> VersionView | None:
+    async def save(
+        self, source: str, document: Document, *, actor: str, is_dry_run: bool = False, proves_targets: bool = False
+    ) -> VersionView | None:
         """Check a document against the CRM and the destinations and store it as a new version, not active yet.
 
-        Raises VersionRefused. With `is_dry_run` nothing is stored, and None comes back.
+        `proves_targets`: the platforms are asked whether they have its targets. Raises VersionRefused. With `is_dry_run`
+        nothing is stored, and None comes back.
         """
         now = self.clock()
+        if proves_targets:
+            async with self.database.read() as connection:
+                named = await self._checked(connection, await self._source(connection, source), document)
+            mistakes = await missing_targets(self.database, self.openers, parse_document(dict(named.data)))
+            if mistakes:
+                raise VersionRefused(mistakes)
         async with self.database.write() as connection:
             row = await self._source(connection, source)
             named = await self._checked(connection, row, document)
