@@ -1,6 +1,7 @@
 """Sending the past: what stands before the start is planned, and made owed on a person's word. Bounded batches, audited."""
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -68,6 +69,8 @@ class PastSending:
         self._source = source
         self._since = since
         self._actor = actor
+        # Its own: a poll of this very process must be kept out, and not be let go of.
+        self._holder = f"{services.holder}:{uuid.uuid4().hex[:8]}"
         self._targets = {(one.id, name): text for one in source.destinations for name, text in one.targets.items()}
 
     async def plan(self) -> PastPlan:
@@ -172,7 +175,7 @@ class PastSending:
         """The source's lease, waited for: whoever reads it now lets go after its turn."""
         services = self._services
         try:
-            async with waited_lease(services.database, self._source.id, services.holder, services.clock, asyncio.sleep) as lease:
+            async with waited_lease(services.database, self._source.id, self._holder, services.clock, asyncio.sleep) as lease:
                 yield lease
         except SourceBusy as busy:
             raise BackfillRefused(f"another process reads {self._source.name} all the time; try again later") from busy

@@ -1,5 +1,6 @@
 """Previews: the recorder itself, with a version that is not active, on real records, in a transaction that is undone."""
 
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +76,9 @@ class Previews:
             context = replace(context, start=self.clock() - timedelta(days=order.days))
         destinations = {one.id: await self.openers.open_destination(one.id) for one in context.destinations}
         reads_more = await self.versions.reads_more(source, version)
-        lease = waited_lease(self.database, row.id, self.holder, self.clock, self.sleep, LONGEST_WAIT)
+        # A holder of its own: the polls of this very process must be kept out too, and not be let go of.
+        holder = f"{self.holder}:{uuid.uuid4().hex[:8]}"
+        lease = waited_lease(self.database, row.id, holder, self.clock, self.sleep, LONGEST_WAIT)
         async with lease as held, self.recorder.rehearse(context, page, batch, self.clock(), held) as (connection, written):
             looked = _Look(context, written, destinations, self.clock())
             await looked.at(connection)

@@ -9,6 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from app.db.instants import to_ms
+from app.ingest.pull_lease import pull_lease
+from app.leases.repository import renew
 from tests.api.rig import Rig, rig_on
 from tests.api.test_mapping_doors import ROOT, activated, active, edited, saved
 
@@ -259,3 +262,19 @@ async def test_the_server_carries_a_reapply_on(open_rig: Rig) -> None:
     assert state["done_at"] is not None
     runs = (await open_rig.client.get("/v1/runs")).json()["items"]
     assert runs[0]["kind"] in ("reapply", "drain")
+
+
+async def test_a_poll_of_the_same_process_is_waited_for(open_rig: Rig) -> None:
+    """It would lose its lease in the middle, and with it its page."""
+    await people(open_rig)
+    services = open_rig.services
+    source_id = (await services.sources())[0].id
+    async with pull_lease(services.database, source_id, services.holder, services.clock()) as held:
+        answer = await open_rig.client.post(f"{ROOT}/versions/1/preview", json={})
+        assert held is not None
+        async with services.database.write() as connection:
+            kept = await renew(connection, held.name, held.holder, held.fence, to_ms(services.clock()), 1000)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+    assert kept
+    assert (await preview(open_rig, 1))["records"] == 4
