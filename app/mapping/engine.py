@@ -8,6 +8,7 @@ from app.mapping.aggregate import AccountFacts, Aggregate, ConversionState, EndR
 from app.mapping.conditions import holds
 from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import conversion_uid
+from app.mapping.moments import Moments
 from app.mapping.occurrences import Matched, after_merge, in_order, match_every, match_first
 from app.mapping.rates import Rates
 from app.mapping.scopes import Scope, Scopes, principal
@@ -24,9 +25,10 @@ def derive(
 
     `renews_values`: stored ones are valued by the document, and not by the model that was frozen with them.
     """
-    work = _Work(aggregate, document, facts, rates, renews_values=renews_values)
-    found: dict[str, ConversionState] = {}
     scopes = Scopes(aggregate, document)
+    moments = Moments(document, aggregate.conversions, scopes.look_at)
+    work = _Work(aggregate, document, facts, rates, moments, renews_values=renews_values)
+    found: dict[str, ConversionState] = {}
     for milestone in document.milestones:
         for scope in scopes.of(milestone):
             for state in work.in_scope(milestone, scope):
@@ -40,14 +42,21 @@ class _Work:
     """One call of `derive`."""
 
     def __init__(
-        self, aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates, *, renews_values: bool
+        self,
+        aggregate: Aggregate,
+        document: MappingDocument,
+        facts: AccountFacts,
+        rates: Rates,
+        moments: Moments,
+        *,
+        renews_values: bool,
     ) -> None:
         self._renews_values = renews_values
         self._stored = aggregate.conversions
         self._document = document
         self._facts = facts
         self._rates = rates
-        self._stays = Stays(document, facts)
+        self._stays = Stays(document, facts, moments)
 
     def in_scope(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
         """The conversions of one milestone in one scope."""

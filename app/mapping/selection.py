@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from app.mapping.condition_model import Condition
 from app.mapping.document import IdentityRules, MappingDocument
 from app.mapping.people import is_derived, split_field
 from connectors.contract.records import ObjectKind
@@ -112,8 +113,9 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
     for condition in document.destination_conditions.values():
         yield from condition.fields()
     for milestone in document.milestones:
-        if milestone.where is not None:
-            yield from milestone.where.fields()
+        conditions: list[Condition | None] = [milestone.where, *(trigger.where for trigger in milestone.when)]
+        for where in conditions:
+            yield from () if where is None else where.fields()
         if milestone.value is not None and milestone.value.field is not None:
             yield milestone.value.field
             probability = milestone.value.probability or ""

@@ -187,6 +187,36 @@ async def test_a_first_mapping_is_seen_on_the_crm_s_own_records(open_rig: Rig) -
     assert found["destinations"][0]["sendable"] == 1
 
 
+async def test_a_lead_is_qualified_by_points_alone(open_rig: Rig) -> None:
+    """No stage says it: fit and consent do, once, however often the contact changes."""
+    await people(open_rig)
+    document = await edited(open_rig)
+    scored = [
+        {"field": "contact.country", "op": "in", "value": ["US", "CA"], "points": 30},
+        {"field": "contact.ads_consent", "op": "eq", "value": "yes", "points": 20},
+        {"field": "contact.lifecyclestage", "op": "eq", "value": "subscriber", "points": -10},
+    ]
+    (qualified,) = (one for one in document["milestones"] if one["name"] == "qualified_lead")
+    qualified["when"] = [{"object": "contact", "where": {"points": scored, "threshold": 45}}]
+    version = await saved(open_rig, document)
+    told = await preview(open_rig, version)
+    await activate(open_rig, version)
+
+    for _ in range(3):
+        await reapplied(open_rig, version)
+        for key in open_rig.stage.portal.shelves["contacts"].records:
+            open_rig.stage.portal.touch("contacts", str(key), open_rig.stage.clock.now)
+        open_rig.stage.clock.now += timedelta(hours=3)
+        await open_rig.services.tick()
+
+    # q@ was counted by its stage before; l@ reaches 50 points; s@ and n@ do not.
+    assert milestone(told) == {"before": 1, "after": 2, "new": 1, "revalued": 0, "ended": 0}
+    (sample,) = [one for one in told["samples"] if one["milestone"] == "qualified_lead"]
+    assert "50 of 45 points" in sample["why"]
+    rows = (await open_rig.client.get("/v1/deliveries")).json()["items"]
+    assert [one["state"] for one in rows if one["milestone"] == "qualified_lead"] == ["accepted", "accepted"]
+
+
 async def test_what_reads_more_needs_a_backfill_first(open_rig: Rig) -> None:
     """Judged by what is stored it would take fields that were never read for empty."""
     await people(open_rig)
