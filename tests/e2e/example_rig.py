@@ -31,7 +31,7 @@ MICROS = 1_000_000
 class ExampleRig:
     """The example's file, the CRM behind `hosts`, and the platforms by the destination's name.
 
-    `names` are the tests' names of records, by the CRM's ids.
+    `names` are the tests' names of records, by their refs: `deal:9`.
     """
 
     example: str
@@ -71,14 +71,16 @@ class ExampleRig:
 
     async def found(self) -> dict[str, str]:
         """`name milestone` -> its value, and whether it is implied or was taken back."""
-        query = select(conversions, records.c.external_id).join(records, records.c.id == conversions.c.record_id)
+        query = select(conversions, records.c.object, records.c.external_id).join(
+            records, records.c.id == conversions.c.record_id
+        )
         async with self.services.database.read() as connection:
-            rows = list((await connection.execute(query.order_by(conversions.c.occurred_at))).mappings())
+            rows = list((await connection.execute(query)).mappings())
         told: dict[str, str] = {}
         for row in rows:
             worth = "-" if row["amount_micros"] is None else f"{row['amount_micros'] / MICROS:g} {row['currency']}"
             marks = [word for word, is_so in (("implied", row["implied"]), ("ended", not row["live"])) if is_so]
-            key = f"{self.names[row['external_id']]} {row['milestone']}"
+            key = self._key(row["object"], row["external_id"], row["milestone"])
             entry = " ".join([worth, *marks])
             told[key] = f"{told[key]}; {entry}" if key in told else entry
         return told
@@ -86,7 +88,8 @@ class ExampleRig:
     async def delivered(self, destination: str) -> dict[str, str]:
         """`name milestone` -> what became of its upload and its corrections there."""
         query = (
-            select(records.c.external_id, conversions.c.milestone, deliveries.c.kind, deliveries.c.state, deliveries.c.reason)
+            select(records.c.object, records.c.external_id, conversions.c.milestone)
+            .add_columns(deliveries.c.kind, deliveries.c.state, deliveries.c.reason)
             .join(conversions, conversions.c.record_id == records.c.id)
             .join(deliveries, deliveries.c.conversion_id == conversions.c.id)
             .join(destinations, destinations.c.id == deliveries.c.destination_id)
@@ -97,7 +100,7 @@ class ExampleRig:
             rows = list(await connection.execute(query))
         told: dict[str, str] = {}
         for row in rows:
-            key = f"{self.names[row.external_id]} {row.milestone}"
+            key = self._key(row.object, row.external_id, row.milestone)
             said = row.state if row.state in ("accepted", "confirmed") else f"{row.state}: {row.reason}"
             entry = said if row.kind == "upload" else f"{row.kind} {said}"
             told[key] = f"{told[key]}; {entry}" if key in told else entry
@@ -107,6 +110,9 @@ class ExampleRig:
         """A line for each conversion by name: who and what, its value, and what became of it at each platform."""
         told = [await self.found(), *[await self.delivered(name) for name in self.platforms]]
         return "\n".join(" | ".join([key, *(one.get(key, "") for one in told)]).rstrip(" |") for key in sorted(told[0]))
+
+    def _key(self, kind: str, external_id: str, milestone: str) -> str:
+        return f"{self.names[f'{kind}:{external_id}']} {milestone}"
 
     async def _sleep(self, seconds: float) -> None:
         self.clock.at += timedelta(seconds=seconds)

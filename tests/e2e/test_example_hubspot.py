@@ -105,7 +105,7 @@ class Saas:
             "purchase_timing": "now",
         }
         found = self.portal.create("contacts", {**usual, **properties}, self.clock())
-        self.rig.names[found] = name
+        self.rig.names[f"contact:{found}"] = name
         return found
 
     def edit(self, contact: str, **properties: str) -> None:
@@ -118,7 +118,7 @@ class Saas:
         fields |= {} if amount is None else {"amount": str(amount)}
         found = self.portal.create("deals", fields, self.clock.go_on(timedelta(seconds=1)))
         self.portal.associate(found, contact, at=self.clock())
-        self.rig.names[found] = name
+        self.rig.names[f"deal:{found}"] = name
         return found
 
     def move(self, deal: str, stage: str) -> None:
