@@ -29,6 +29,7 @@ from app.cli_check import check_command
 from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
+from app.cli_privacy import PRIVACY_MISTAKES, forget_command, privacy_commands, secret_commands
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
 from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
@@ -57,6 +58,7 @@ cli.add_typer(spend_commands, name="spend")
 
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
+    *PRIVACY_MISTAKES,
     AlreadyServed,
     BackfillRefused,
     CheckRefused,
@@ -171,6 +173,9 @@ spend_commands.command(name="read")(read_command(_services))
 cli.command(name="check")(check_command(_services))
 cli.add_typer(destination_commands(_services), name="destinations")
 cli.add_typer(key_commands(_services), name="keys")
+cli.command(name="forget")(forget_command(_services))
+cli.add_typer(privacy_commands(_services), name="privacy")
+cli.add_typer(secret_commands(_services), name="secrets")
 
 
 @cli.command(name="trace")

@@ -3,7 +3,7 @@
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from app.api import deliveries, destinations, keys, leads, mappings, reports, status, webhooks
+from app.api import deliveries, destinations, keys, leads, mappings, people, reports, status, webhooks
 from app.api.gate import Gate
 from app.api.health import Ready, health_doors
 from app.api.house import House
@@ -26,7 +26,8 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
     if is_served:
         app.include_router(webhooks.doors)
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
-        for doors in (status.doors, destinations.doors, deliveries.doors, leads.doors, mappings.doors, reports.doors, keys.doors):
+        rooms = (status, destinations, deliveries, leads, people, mappings, reports, keys)
+        for doors in (room.doors for room in rooms):
             app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
     app.add_middleware(Gate, house=house)
     _add_problem_schema(app)

@@ -21,16 +21,18 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
-from app.ingest.erasing import Erased, erase_leads, erase_people
-from app.ingest.identities import LeadWriter, PeopleWritten
+from app.ingest.erasing import Erased, erase_leads, erase_people, note_forgotten
+from app.ingest.identities import LeadWriter, PeopleWritten, ReadLead
 from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
-from app.ingest.storing import PagePlan, PagePlanner, refs_in
+from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
 from app.leases.repository import renew
 from app.mapping.rates import Rates
+from app.privacy.barring import Barred, barred_in, page_without
+from app.privacy.tombstone_repository import bar
 from app.secrets import Keyring
 from connectors.contract.records import Record
 
@@ -78,6 +80,7 @@ class Recorder:
     def __init__(self, database: Database, keyring: Keyring, people: People, ring: Bell) -> None:
         self._database = database
         self._keyring = keyring
+        self._people = people
         self._leads = LeadWriter(people)
         self._ring = ring
 
@@ -119,7 +122,8 @@ class Recorder:
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            erased = await erase_people(connection, self._keyring, source_id, [hint.ref for hint in hints], to_ms(now))
+            erased = await erase_people(connection, self._people, source_id, [hint.ref for hint in hints], to_ms(now))
+            await note_forgotten(connection, actor="crm", way="webhook", erased=erased, now_ms=to_ms(now))
             await done_with(connection, source_id, hints)
         return erased
 
@@ -138,7 +142,10 @@ class Recorder:
             recorded, destinations = Recorded(), set[int]()
             if batch.deals or batch.others:
                 plan = PagePlan(deals=batch.deals, persons=batch.others)
-                recorded, destinations = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
+                near = await self._around(connection, source, plan)
+                recorded, destinations = await self._write(
+                    connection, source, plan, near, IdBlock(connection, 1), now, chosen, self._leads.read(source, near)
+                )
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(destinations)
@@ -180,27 +187,49 @@ class Recorder:
         new = planner.new_refs(kept)
         ids = IdBlock(connection, _ids_for(source, len(kept), len(new)))
         plan = planner.plan(kept, new, await ids.take(2 * len(new)) if new else 0)
-        return await self._write(connection, source, plan, ids, now, rates)
+        near = await self._around(connection, source, plan)
+        read = self._leads.read(source, near)
+        strangers = [ref for ref in refs_in(kept) if ref not in known and ref.kind in PERSON_KINDS]
+        barred = await barred_in(connection, self._people.marks, source.id, near, read, strangers)
+        if barred is not None:
+            await self._bar(connection, source, barred, now)
+            return await self._record(connection, source, page_without(kept, barred.refs, known), now, rates)
+        chosen = source.rates if rates is None else rates
+        return await self._write(connection, source, plan, near, ids, now, chosen, read)
+
+    async def _around(self, connection: AsyncConnection, source: SourceContext, plan: PagePlan) -> Neighbourhood:
+        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
+        plan.asked += near.leave_purged(plan.fields)
+        return near
+
+    async def _bar(self, connection: AsyncConnection, source: SourceContext, barred: Barred, now: datetime) -> None:
+        """Forgotten people stay so, under whatever new record they are told; what is stored of them goes too."""
+        await bar(connection, (self._people.marks.of_record(source.id, ref) for ref in barred.refs), to_ms(now))
+        if barred.stored_leads:
+            erased = await erase_leads(connection, self._people, barred.stored_leads, to_ms(now))
+            await note_forgotten(connection, actor="tombstones", way="came back", erased=erased, now_ms=to_ms(now))
+        log.info("person.barred", source=source.name, records=len(barred.refs), erased=len(barred.stored_leads))
 
     async def _write(
         self,
         connection: AsyncConnection,
         source: SourceContext,
         plan: PagePlan,
+        near: Neighbourhood,
         ids: IdBlock,
         now: datetime,
-        rates: Rates | None,
+        rates: Rates,
+        read: Sequence[ReadLead],
     ) -> tuple[Recorded, set[int]]:
-        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)
-        people = await self._leads.write(connection, source, near, ids, now)
+        people = await self._leads.write(connection, source, near, read, ids, now)
         near.work_leads |= people.changed  # also whom a deal left: what waits of them is judged again
         await repository.merge_leads(connection, near.merged_leads)
-        stored, found = await self._derived(connection, source, near, people, source.rates if rates is None else rates)
+        stored, found = await self._derived(connection, source, near, people, rates)
         conversion_ids = await _write_conversions(connection, source, found, ids, now)
         woken = _woken(stored, near, plan, people)
         owed = owe(source, found, conversion_ids, woken, now)
@@ -208,9 +237,6 @@ class Recorder:
             # A dispatcher claimed some of them since they were read: what it sends may need a correction.
             current = await self._stored(connection, source, near, people)
             await _write_owed(connection, source, owe(source, _refreshed(found, current), conversion_ids, (), now), ids)
-        joined = sorted(near.joined_to_erased)
-        if joined:
-            await erase_leads(connection, joined, to_ms(now))
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),

@@ -24,6 +24,8 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("POST", "/v1/deliveries/replay"): OPERATOR,
     ("GET", "/v1/leads/{ref}/trace"): VIEWER,
     ("POST", "/v1/leads/find"): VIEWER,
+    ("POST", "/v1/people/forget"): ADMIN,
+    ("POST", "/v1/people/export"): ADMIN,
     ("GET", "/v1/mappings/{source}"): VIEWER,
     ("GET", "/v1/mappings/{source}/versions"): VIEWER,
     ("POST", "/v1/mappings/{source}/versions"): OPERATOR,
