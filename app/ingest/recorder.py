@@ -125,6 +125,7 @@ class Recorder:
             erased = await erase_people(connection, self._people, source_id, [hint.ref for hint in hints], to_ms(now))
             await note_forgotten(connection, actor="crm", way="webhook", erased=erased, now_ms=to_ms(now))
             await done_with(connection, source_id, hints)
+        await self._database.wipe()
         return erased
 
     async def revalue(
