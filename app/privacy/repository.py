@@ -156,8 +156,8 @@ class SealedRecord:
 
 async def sealed_records_of(connection: AsyncConnection, lead_id: int) -> list[SealedRecord]:
     """The records of a lead and its deals."""
-    mine = select(records.c.id).where(records.c.lead_id == lead_id)
-    on_deals = select(deal_people.c.deal_id).where(deal_people.c.person_id.in_(mine))
+    own = records.alias("own")
+    on_deals = select(deal_people.c.deal_id).join(own, own.c.id == deal_people.c.person_id).where(own.c.lead_id == lead_id)
     query = (
         select(records.c.object, records.c.external_id, records.c.state, records.c.fields_sealed)
         .where(or_(records.c.lead_id == lead_id, records.c.id.in_(on_deals)))

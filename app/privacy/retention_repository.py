@@ -47,24 +47,27 @@ async def next_leads(connection: AsyncConnection, after: int, limit: int) -> lis
 
 async def stale_among(connection: AsyncConnection, lead_ids: Sequence[int], before_ms: int) -> list[int]:
     """Those of these leads that last changed before this instant, they and their deals, and of whom nothing waits to go."""
-    mine = select(records.c.id).where(records.c.lead_id == leads.c.id)
-    on_deals = select(deal_people.c.deal_id).where(deal_people.c.person_id.in_(mine))
+    own, on_deal = records.alias("own"), deal_people.c.person_id
     changed = select(records.c.id).where(records.c.lead_id == leads.c.id, records.c.modified_at >= before_ms)
-    moved = select(records.c.id).where(records.c.id.in_(on_deals), records.c.modified_at >= before_ms)
-    waiting = (
-        select(deliveries.c.id)
-        .join(conversions, conversions.c.id == deliveries.c.conversion_id)
-        .where(or_(conversions.c.lead_id == leads.c.id, conversions.c.record_id.in_(on_deals)))
-        .where(deliveries.c.due_at.is_not(None))
+    moved = (
+        select(records.c.id)
+        .join(deal_people, deal_people.c.deal_id == records.c.id)
+        .join(own, own.c.id == on_deal)
+        .where(own.c.lead_id == leads.c.id, records.c.modified_at >= before_ms)
+    )
+    owed = select(deliveries.c.id).join(conversions, conversions.c.id == deliveries.c.conversion_id)
+    waiting = owed.where(conversions.c.lead_id == leads.c.id, deliveries.c.due_at.is_not(None))
+    waiting_on_deals = (
+        owed.join(deal_people, deal_people.c.deal_id == conversions.c.record_id)
+        .join(own, own.c.id == on_deal)
+        .where(own.c.lead_id == leads.c.id, deliveries.c.due_at.is_not(None))
     )
     query = select(leads.c.id).where(
         among(connection, leads.c.id, lead_ids),
         leads.c.created_at < before_ms,
         leads.c.raw_hmac.is_not(None),
         leads.c.raw_hmac != PURGED,
-        ~changed.exists(),
-        ~moved.exists(),
-        ~waiting.exists(),
+        *(~one.correlate(leads).exists() for one in (changed, moved, waiting, waiting_on_deals)),
     )
     return list(await connection.scalars(query.order_by(leads.c.id)))
 

@@ -10,7 +10,8 @@ import structlog
 from app.access.repository import add_audit
 from app.db.instants import to_ms
 from app.db.session import Database
-from app.privacy.sealing_repository import PLACES, Place, count_old, old_ones, reseal
+from app.privacy import sealing_repository as sealing
+from app.privacy.sealing_repository import PLACES, Place, count_old, old_ones
 from app.secrets import Keyring, SecretsUnreadable
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ class Rotation:
             await self._place(place, resealed, unreadable)
         async with self.database.read_long() as connection:
             for place in PLACES:
-                left[place.table.name] += await count_old(connection, place, self.keyring.newest_id)
+                left[place.name] += await count_old(connection, place, self.keyring.newest_id)
         rotated = Rotated(dict(+resealed), dict(+unreadable), dict(+left))
         detail = {"resealed": rotated.resealed, "unreadable": rotated.unreadable, "left": rotated.left}
         async with self.database.write() as connection:
@@ -73,7 +74,7 @@ class Rotation:
                 try:
                     again.append((key, old, self.keyring.seal(self.keyring.open(old))))
                 except SecretsUnreadable:
-                    unreadable[place.table.name] += 1
+                    unreadable[place.name] += 1
             if again:
                 async with self.database.write() as connection:
-                    resealed[place.table.name] += await reseal(connection, place, again)
+                    resealed[place.name] += await sealing.reseal(connection, place, again)

@@ -19,6 +19,11 @@ class Place:
     key: str
     column: str
 
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return str(self.table.name)
+
 
 PLACES = (
     Place(sources, "id", "settings_sealed"),
