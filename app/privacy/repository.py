@@ -73,8 +73,8 @@ def _bytes(value: bytes | None) -> bytes | None:
 
 
 async def page_of_leads(connection: AsyncConnection, after: int, limit: int) -> list[LeadKeys]:
-    """The next leads."""
-    return await _keys(connection, _KEYS.where(leads.c.id > after).limit(limit))
+    """The next leads, without those that were forgotten already."""
+    return await _keys(connection, _KEYS.where(leads.c.id > after, leads.c.raw_hmac.is_not(None)).limit(limit))
 
 
 async def records_of_leads(connection: AsyncConnection, lead_ids: Sequence[int]) -> list[tuple[int, int, RecordRef]]:

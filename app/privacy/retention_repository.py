@@ -41,7 +41,7 @@ async def purge_tries(
 
 
 async def next_leads(connection: AsyncConnection, after: int, limit: int) -> list[LeadKeys]:
-    """The next leads, purged or not."""
+    """The next leads, purged or not, without those that were forgotten."""
     return await page_of_leads(connection, after, limit)
 
 
