@@ -9,7 +9,7 @@ from app.access.repository import add_audit
 from app.bootstrap.services import Services
 from app.connections.repository import SourceRow
 from app.db.instants import to_ms
-from app.ingest.erasing import Erased, erase_leads, note_forgotten
+from app.ingest.erasing import Erased, erase_leads, hold_pages, note_forgotten
 from app.privacy import repository as privacy
 from app.privacy.dossier import dossier_of
 from app.privacy.marks import FORM_IDS, Mark
@@ -83,6 +83,7 @@ class PeopleRights:
         services, now_ms = self.services, to_ms(self.services.clock())
         homes = await self._homes(clue)
         async with services.database.write() as connection:
+            await hold_pages(connection)
             named = await self._named(connection, clue, homes)
             erased = Erased()
             if named.leads:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import LargeBinary, bindparam, delete, update
+from sqlalchemy import LargeBinary, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.repository import add_audit
 from app.db.bulk import among, update_rows
-from app.db.tables import identities, inbox, leads, records
+from app.db.tables import identities, inbox, leads, records, sources
 from app.ingest import repository
 from app.ingest.aggregates import Neighbourhood, load_neighbourhood, without
 from app.ingest.identities import raw_identity
@@ -83,10 +83,10 @@ async def erase_leads(connection: AsyncConnection, people: People, lead_ids: Seq
     `aggregates`). Their conversions stay, without personal data; so do their deals, without what identifies a person there.
     What is being read of these sources is written before this or after it, never meanwhile.
     """
+    await hold_pages(connection)
     keys = await privacy.keys_of_leads(connection, lead_ids)
     emails = sorted({one.email_hmac for one in keys if one.email_hmac is not None})
     keys = list({one.id: one for one in (*keys, *await privacy.leads_of_emails(connection, emails))}.values())
-    await lock_rows(connection, [f"{PULLS}{one.source_id}" for one in keys])
     everybody = sorted({one.id for one in keys})
     sent = await privacy.sent_of(connection, everybody)
     erased = Erased(sent=sent)
@@ -95,6 +95,12 @@ async def erase_leads(connection: AsyncConnection, people: People, lead_ids: Seq
         await _bar(connection, people, source_id, mine, refs, now_ms)
         erased += await _empty(connection, people.keyring, [one.id for one in mine], source_id, refs, now_ms)
     return erased
+
+
+async def hold_pages(connection: AsyncConnection) -> None:
+    """Let every page that is being written be written first, and every other find what is done here: no one slips between."""
+    ids = await connection.scalars(select(sources.c.id))
+    await lock_rows(connection, [f"{PULLS}{source_id}" for source_id in ids])
 
 
 async def note_forgotten(connection: AsyncConnection, *, actor: str, way: str, erased: Erased, now_ms: int) -> None:

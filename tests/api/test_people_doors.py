@@ -1,5 +1,6 @@
 """A person's own rights over REST: forgotten means that no byte names them, and that nothing brings them back."""
 
+import asyncio
 import io
 from datetime import timedelta
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select
 
+from app.bootstrap.people_rights import PeopleRights, PersonClue
 from app.bootstrap.services import Services
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.db.tables import metadata
+from app.ingest import recorder
 from app.ingest.inbox import put_hints
+from app.privacy import barring
 from connectors.contract.records import ObjectKind, RecordRef
 from tests.api.rig import Rig
 from tests.integration.privacy_rig import counts, every_byte, needles_of, rows_of
@@ -132,6 +136,30 @@ async def test_who_is_not_stored_is_barred_all_the_same(rig: Rig) -> None:
 
     assert told == {"leads": 0, "records": 0, "deliveries_stopped": 0, "sent": []}
     assert await counts(rig.services.database) == [0, 0, 0, 0, 0]
+
+
+async def test_nobody_slips_by_in_a_page_that_is_being_written(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged before the person asked and written after, the page would keep them for ever."""
+    judged, goes_on = asyncio.Event(), asyncio.Event()
+    original = barring.barred_in
+
+    async def slowly(*given: Any) -> Any:
+        found = await original(*given)
+        judged.set()
+        await goes_on.wait()
+        return found
+
+    monkeypatch.setattr(recorder, "barred_in", slowly)
+    jane(rig)
+    pulling = asyncio.create_task(rig.services.tick(only_due=False))
+    await judged.wait()
+    forgetting = asyncio.create_task(PeopleRights(rig.services).forget(PersonClue(email=EMAIL), actor="test"))
+    await asyncio.sleep(0.3)
+    goes_on.set()
+    await pulling
+
+    assert (await forgetting).erased.leads == 1
+    assert (await counts(rig.services.database))[2] == 0
 
 
 @pytest.mark.parametrize("way", ["ref", "lead id", "phone"])
