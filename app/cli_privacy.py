@@ -18,6 +18,7 @@ from app.bootstrap.failures import NameUnknown
 from app.bootstrap.people_rights import ClueRefused, Forgotten, PeopleRights, PersonClue, SeveralPeople
 from app.bootstrap.services import Services
 from app.db.instants import from_ms
+from app.ingest.erasing import Erased
 from app.privacy.rotation import Rotated
 from app.privacy.tombstone_file import TombstonesRefused
 
@@ -128,8 +129,7 @@ async def _forget(open_up: Open, clue: PersonClue, *, asks: bool) -> int:
         await _check_source(services, clue)
         rights = PeopleRights(services)
         many = await rights.look(clue)
-        found = f"{many} lead{'' if many == 1 else 's'} of this person {'is' if many == 1 else 'are'} stored"
-        if asks and not typer.confirm(f"{found}. Erase all of it for good, and bar them from coming back?"):
+        if asks and not typer.confirm(f"stored of this person: {_many(many, 'lead')}. Erase it for good, and bar them?"):
             typer.echo("nothing was changed")
             return 1
         _show(await rights.forget(clue, actor=ACTOR))
@@ -140,7 +140,7 @@ async def _forget(open_up: Open, clue: PersonClue, *, asks: bool) -> int:
 
 def _show(found: Forgotten) -> None:
     erased = found.erased
-    typer.echo(f"erased: {erased.leads} leads, {erased.records} records; {erased.deliveries} deliveries will not go")
+    typer.echo(_erased(erased))
     if not erased.leads:
         typer.echo("nothing was stored of this person; they are barred all the same")
     if not erased.sent:
@@ -152,6 +152,16 @@ def _show(found: Forgotten) -> None:
         days = ("-" if at is None else f"{from_ms(at):%Y-%m-%d}" for at in (row.first_at, row.last_at))
         table.add_row(row.destination, row.platform, row.milestone, row.state, str(row.count), *days)
     Console().print(table)
+
+
+def _erased(erased: Erased) -> str:
+    gone = f"{_many(erased.leads, 'lead')}, {_many(erased.records, 'record')}"
+    stopped = f"{erased.deliveries} deliveries" if erased.deliveries != 1 else "1 delivery"
+    return f"erased: {gone}; {stopped} will not go"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 async def _export(open_up: Open, clue: PersonClue) -> int:
@@ -177,7 +187,7 @@ async def _export_stones(open_up: Open, file: Path) -> int:
         many = await services.sweeping().export(file, actor=ACTOR)
     finally:
         await services.close()
-    typer.echo(f"{many} tombstones written to {file}")
+    typer.echo(f"{_many(many, 'tombstone')} written to {file}")
     return 0
 
 
@@ -187,9 +197,8 @@ async def _import_stones(open_up: Open, file: Path) -> int:
         found = await services.sweeping().take_in(file, actor=ACTOR)
     finally:
         await services.close()
-    erased = found.erased
-    typer.echo(f"{found.read} tombstones read, {found.new} of them new")
-    typer.echo(f"erased: {erased.leads} leads, {erased.records} records; {erased.deliveries} deliveries will not go")
+    typer.echo(f"{_many(found.read, 'tombstone')} read, {found.new} of them new")
+    typer.echo(_erased(found.erased))
     return 0
 
 

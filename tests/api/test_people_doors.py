@@ -11,13 +11,16 @@ from sqlalchemy import delete, select
 
 from app.bootstrap.people_rights import PeopleRights, PersonClue
 from app.bootstrap.services import Services
+from app.config import ProcessRole
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.db.tables import metadata
 from app.ingest import recorder
 from app.ingest.inbox import put_hints
-from app.privacy import barring
+from app.main import create_app
+from app.privacy import barring, sweep_repository
+from app.privacy.tombstone_repository import bar
 from connectors.contract.records import ObjectKind, RecordRef
 from tests.api.rig import Rig
 from tests.integration.privacy_rig import counts, every_byte, needles_of, rows_of
@@ -160,6 +163,30 @@ async def test_nobody_slips_by_in_a_page_that_is_being_written(rig: Rig, monkeyp
 
     assert (await forgetting).erased.leads == 1
     assert (await counts(rig.services.database))[2] == 0
+
+
+@pytest.mark.parametrize("start", ["serve", "sync"])
+async def test_a_sweep_is_done_before_anything_is_sent(house: Rig, logs: io.StringIO, start: str) -> None:
+    """A restored backup owes conversions of people who were forgotten since."""
+    ref, services = jane(house), house.services
+    await tick(house)
+    source = (await services.sources())[0]
+    async with services.database.write() as connection:
+        mark = services.people.marks.of_record(source.id, RecordRef(ObjectKind.CONTACT, ref))
+        await bar(connection, [mark], 1)
+        await sweep_repository.begin(connection)
+    house.stage.clock.now += timedelta(days=1)
+
+    if start == "sync":
+        await services.sync()
+    else:
+        app = create_app(services.settings.model_copy(update={"roles": frozenset({ProcessRole.API})}))
+        async with app.router.lifespan_context(app):
+            pass
+
+    assert (await counts(services.database))[2] == 0
+    states = await rows_of(services.database, "SELECT state, reason FROM deliveries")
+    assert states == [("skipped", "erased")]
 
 
 @pytest.mark.parametrize("way", ["ref", "lead id", "phone"])

@@ -69,12 +69,12 @@ def test_forget_asks_first(leadloop: pytest.MonkeyPatch, contact: str, file: Pat
     """It cannot be taken back."""
     assert _run(leadloop, "forget", f"contact:{contact}", types="n\n") == 1
     assert _many(file, "identities") == 1
-    assert "1 lead of this person is stored" in capsys.readouterr().out
+    assert "stored of this person: 1 lead." in capsys.readouterr().out
 
     assert _run(leadloop, "forget", f"contact:{contact}", types="y\n") == 0
 
     assert _many(file, "identities") == 0
-    assert "erased: 1 leads, 1 records" in capsys.readouterr().out
+    assert "erased: 1 lead, 1 record" in capsys.readouterr().out
 
 
 def test_an_e_mail_is_read_from_stdin(
@@ -127,7 +127,7 @@ def test_a_restored_backup_forgets_again(
     assert _run(leadloop, "privacy", "tombstones", "import", stones) == 0
 
     assert _many(file, "identities") == 0
-    assert "2 tombstones read, 2 of them new\nerased: 1 leads, 1 records" in capsys.readouterr().out
+    assert "2 tombstones read, 2 of them new\nerased: 1 lead, 1 record" in capsys.readouterr().out
     assert EMAIL not in Path(stones).read_text(encoding="utf-8")
     assert _run(leadloop, "privacy", "tombstones", "export", stones) == 2
     assert "cannot be written: File exists" in capsys.readouterr().err
