@@ -275,6 +275,33 @@ class ReapplyBody(Given):
     restates: StrictBool = Field(default=False, description="Let values follow the version, and correct what was sent")
 
 
+Currency = Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")]
+
+
+class RateQuery(Given):
+    """Which rates."""
+
+    base: Currency | None = Field(default=None, description="Only of this currency")
+    quote: Currency | None = Field(default=None, description="Only in this currency")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before")
+
+
+class RateItem(Given):
+    """What one of `base` cost in `quote` on a day."""
+
+    day: Day
+    base: Currency
+    quote: Currency
+    rate: Word = Field(description="A decimal text, like 1.0845")
+
+
+class RatesBody(Given):
+    """Rates, all or none."""
+
+    rates: Annotated[list[RateItem], Field(min_length=1, max_length=2000)]
+
+
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
@@ -318,6 +345,9 @@ _MODELS = (
     PastBody,
     PreviewBody,
     ReapplyBody,
+    RateQuery,
+    RateItem,
+    RatesBody,
     ReportQuery,
     BooksReportQuery,
 )

@@ -24,6 +24,7 @@ from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
 from app.bootstrap.previewing import Previews
 from app.bootstrap.provisioning import Provisioning
+from app.bootstrap.rates_keeping import RatesKeeping
 from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
@@ -154,6 +155,10 @@ class Services:
         reapplier = Reapplier(self.database, self.recorder, self.holder, self.clock, is_stopping=self.stopping.is_set)
         versions = self.mapping_versions()
         return Reapplies(self.database, self.clock, self.contexts, versions, reapplier, self.journal, self.bell)
+
+    def rates(self) -> RatesKeeping:
+        """What keeps the currency rates."""
+        return RatesKeeping(self.database, self.clock, self.contexts, self.bell)
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

@@ -50,6 +50,8 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("GET", "/v1/reports/funnel"): VIEWER,
     ("GET", "/v1/reports/campaigns"): VIEWER,
     ("GET", "/v1/reports/books"): VIEWER,
+    ("GET", "/v1/rates"): VIEWER,
+    ("PUT", "/v1/rates"): OPERATOR,
     ("GET", "/v1/keys"): ADMIN,
     ("POST", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{prefix}"): ADMIN,
