@@ -30,9 +30,10 @@ from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
 from app.cli_privacy import PRIVACY_MISTAKES, forget_command, privacy_commands, secret_commands
+from app.cli_rates import rates_commands
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
-from app.config import ConfigInvalid, LogFormat, ReferenceUnresolved, SettingsInvalid, load_settings
+from app.config import ConfigInvalid, LogFormat, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.db.address import DatabaseUnusable, telling
@@ -44,7 +45,9 @@ from app.demo.world import WHOLE_DAYS
 from app.main import create_app
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
+from app.references import ReferenceUnresolved
 from app.reports.listing_queries import DeliveryFilter
+from app.reports.rates_file import RatesInvalid
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
 from app.telemetry.logs import configure_logs
@@ -70,6 +73,7 @@ OPERATOR_MISTAKES = (
     KeyRefused,
     NameUnknown,
     ProvisionRefused,
+    RatesInvalid,
     SettingsRefused,
     ReferenceUnresolved,
     ReplayRefused,
@@ -173,6 +177,7 @@ spend_commands.command(name="read")(read_command(_services))
 cli.command(name="check")(check_command(_services))
 cli.add_typer(destination_commands(_services), name="destinations")
 cli.add_typer(key_commands(_services), name="keys")
+cli.add_typer(rates_commands(_services), name="rates")
 cli.command(name="forget")(forget_command(_services))
 cli.add_typer(privacy_commands(_services), name="privacy")
 cli.add_typer(secret_commands(_services), name="secrets")

@@ -15,19 +15,16 @@ from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationEr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.db.address import usable_url
+from app.references import ReferenceUnresolved, resolve_reference
 
 PREFIX = "LEADLOOP_"
 LEAST_SECRET_CHARACTERS = 16
 LARGEST_FILE_BYTES = 1_000_000
-LARGEST_SECRET_FILE_BYTES = 64_000
 MOST_NODES = 100_000
 DEEPEST = 40
-PROTECTED_VARIABLES = frozenset({"LEADLOOP_SECRET_KEY", "LEADLOOP_API_KEY", "LEADLOOP_DATABASE_URL"})
 TOP_LEVEL = ("sources", "destinations", "mappings")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_REFERENCE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_FILE_REFERENCE = "file:"
 
 
 # The environment ------------------------------------------------------------------------------------------------------
@@ -164,10 +161,6 @@ class ConfigInvalid(Exception):
         self.mistakes = tuple(mistakes)
 
 
-class ReferenceUnresolved(Exception):
-    """A `${VARIABLE}` or `file:` reference has no value here; the message names the reference, never a value."""
-
-
 @dataclass(frozen=True, slots=True)
 class FileSection:
     """A source or a destination of the file. References in `settings` are kept as they are written."""
@@ -221,37 +214,15 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     return next((by_lower[match] for match in difflib.get_close_matches(word.lower(), by_lower, n=1)), None)
 
 
+def is_name(text: str) -> bool:
+    """Whether a connection may be named so."""
+    return _NAME.fullmatch(text) is not None
+
+
 def section_hash(value: object) -> str:
     """SHA-256 of the canonical JSON: key order and YAML style make no difference, list order does."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def resolve_reference(text: str, environ: Mapping[str, str]) -> str:
-    """The text with `${VARIABLE}` and a leading `file:` replaced by their values; `$${X}` stands for a plain `${X}`."""
-    if text.startswith(_FILE_REFERENCE):
-        return _read_secret(Path(text.removeprefix(_FILE_REFERENCE)))
-
-    def value_of(match: re.Match[str]) -> str:
-        escape, name = match.groups()
-        if escape:
-            return "${" + name + "}"
-        if name in PROTECTED_VARIABLES:
-            raise ReferenceUnresolved(f"the variable {name} is Leadloop's own and is not handed to a connection")
-        if not environ.get(name):
-            raise ReferenceUnresolved(f"the environment variable {name} is not set")
-        return environ[name]
-
-    return _REFERENCE.sub(value_of, text)
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        if path.stat().st_size > LARGEST_SECRET_FILE_BYTES:
-            raise ReferenceUnresolved(f"the file {path} is too large to be a secret")
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReferenceUnresolved(f"the file {path} cannot be read") from error
 
 
 class _Loader(yaml.SafeLoader):

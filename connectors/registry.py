@@ -152,6 +152,22 @@ WEBHOOKS: Mapping[str, WebhookDoor] = {
 }
 WEBHOOK_SECRETS = "webhook_secrets"
 
+# Settings that are shown to nobody, whatever the kind of connection; all others are.
+CREDENTIALS = frozenset(
+    {
+        "access_token",
+        "api_token",
+        "app_secret",
+        "client_secret",
+        "developer_token",
+        "private_key",
+        "refresh_token",
+        "service_account_json",
+        "username",
+        WEBHOOK_SECRETS,
+    }
+)
+
 
 def webhook_secrets(settings: Mapping[str, str]) -> tuple[str, ...]:
     """The secrets of which any may have signed, from resolved settings: separated by commas or blanks."""

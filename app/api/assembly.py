@@ -3,7 +3,22 @@
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from app.api import deliveries, destinations, keys, leads, mappings, people, reports, status, webhooks
+from app.api import (
+    deliveries,
+    destinations,
+    keys,
+    leads,
+    mappings,
+    people,
+    previews,
+    rates,
+    reports,
+    source_past,
+    source_schema,
+    sources,
+    status,
+    webhooks,
+)
 from app.api.gate import Gate
 from app.api.health import Ready, health_doors
 from app.api.house import House
@@ -26,9 +41,12 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
     if is_served:
         app.include_router(webhooks.doors)
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
-        rooms = (status, destinations, deliveries, leads, people, mappings, reports, keys)
-        for doors in (room.doors for room in rooms):
-            app.include_router(doors, dependencies=[Depends(KEY)], responses=keyed)
+        rooms = (
+            status, sources, source_schema, source_past, destinations, mappings, previews,
+            deliveries, leads, people, reports, rates, keys,
+        )  # fmt: skip
+        for room in rooms:
+            app.include_router(room.doors, dependencies=[Depends(KEY)], responses=keyed)
     app.add_middleware(Gate, house=house)
     _add_problem_schema(app)
 

@@ -32,4 +32,4 @@ DIFF: dict[str, object] = {
     "against": 2,
     "changes": [{"path": "milestones[qualified_lead].value.amount", "before": 40, "after": 50}],
 }
-ACTIVATED: dict[str, object] = {"version": 3, "before": 2, "reads_more": []}
+ACTIVATED: dict[str, object] = {"version": 3, "before": 2, "reads_more": {"contact": 18211}}

@@ -47,6 +47,9 @@ DESTINATION: dict[str, object] = {
     ],
     "differs_from_file": False,
     "rows_per_request_now": 2000,
+    "milestone_modes": {"lead": "shadow"},
+    "settings": {"account_id": "4812093377"},
+    "credentials": ["service_account_json"],
     "limits": {
         "rows": 2000,
         "targets_per_request": 10,
@@ -68,4 +71,37 @@ DESTINATION: dict[str, object] = {
     },
     "api_versions": [API_VERSION],
     "abilities": {"adjusts": True, "confirms": True, "spend": True, "provisions": True, "test_events": False},
+}
+
+DESTINATION_SETTINGS: dict[str, object] = {
+    "name": "meta",
+    "kind": "meta",
+    "mode": "shadow",
+    "settings": {"dataset_id": "1234567890123"},
+    "credentials": ["access_token"],
+}
+DESTINATION_BODIES = {
+    "new": {
+        "summary": "A Meta dataset, at first only shown",
+        "value": {
+            "kind": "meta",
+            "settings": {"dataset_id": "1234567890123", "access_token": "the token of a system user"},
+            "mode": "shadow",
+        },
+    }
+}
+DESTINATION_MODE_BODIES = {
+    "shadow": {"summary": "Only show what would be sent", "value": {"mode": "shadow"}},
+    "milestone": {"summary": "Only one milestone", "value": {"mode": "shadow", "milestone": "qualified_lead"}},
+}
+CHECK_BODIES = {
+    "plain": {"summary": "Only check", "value": {}},
+    "test": {"summary": "And send a test event", "value": {"test_code": "TEST12345"}},
+}
+TESTED: dict[str, object] = {
+    "is_clean": True,
+    "findings": [
+        {"subject": "token", "status": "ok", "message": "the token reaches the dataset", "mend": ""},
+        {"subject": "upload", "status": "unproven", "message": "only an event proves it", "mend": "send a test event"},
+    ],
 }

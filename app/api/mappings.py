@@ -1,13 +1,14 @@
 """Doors to mappings: versions are stored and never changed; one is active, and an older one may be again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.access.keys import KeyRole
+from app.api.etags import IfMatch, seen_tag, tag_of, unseen
 from app.api.examples_of_mappings import ACTIVATED, DIFF, VERSION, VERSION_BODIES, VERSION_PAGE
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
@@ -23,10 +24,6 @@ MAY_CHANGE = Depends(needs(KeyRole.OPERATOR))
 UNKNOWN = responses(ProblemKind.NOT_FOUND, ProblemKind.INVALID)
 Source = Annotated[str, Path(max_length=200, description="The source's name", openapi_examples={"hubspot": {"value": "hubspot"}})]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number", openapi_examples={"third": {"value": 3}})]
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", max_length=100, description="The ETag of `GET /v1/mappings/{source}`, as it was seen before"),
-]
 
 
 class VersionSummary(BaseModel):
@@ -79,8 +76,9 @@ class ActivatedView(BaseModel):
 
     version: int
     before: int | None
-    reads_more: Sequence[str] = Field(
-        description="Kinds of record of which this version reads what none before did: `backfill` reads what is stored again"
+    reads_more: Mapping[str, int] = Field(
+        description="Kinds of record of which this version reads what none before did, and how many are stored without it:"
+        " polls read those of the mapping's history again, `backfill` the others"
     )
 
 
@@ -96,10 +94,10 @@ async def active_door(request: Request, response: Response, source: Source) -> V
     try:
         found = await versions.active(source)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     if found is None:
         raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} is active; activate one.")
-    response.headers["ETag"] = _tag(found.version)
+    response.headers["ETag"] = tag_of(found.version)
     return _document(found)
 
 
@@ -114,7 +112,7 @@ async def list_door(request: Request, source: Source, query: Annotated[PageQuery
     try:
         found = await _versions(request).list(source, limit=query.limit, before=before)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     going_on = write_cursor((found[-1].version,)) if len(found) == query.limit else None
     return VersionPage(items=[VersionSummary.of(one) for one in found], next=going_on)
 
@@ -133,13 +131,19 @@ async def list_door(request: Request, source: Source, query: Annotated[PageQuery
 async def save_door(
     request: Request, response: Response, source: Source, body: Annotated[VersionBody, Body(openapi_examples=VERSION_BODIES)]
 ) -> VersionDocument | None:
-    """Check a document against the CRM's properties and stages and the destinations' targets, and store it; it is not active
-    yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
+    """Check a document against the CRM's properties and stages, then against the platforms' own targets, and store it; it is
+    not active yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
     """  # noqa: D205 one paragraph for the contract's page
     try:
-        saved = await _versions(request).save(source, body.document, actor=actor_of(request), is_dry_run=body.dry_run)
+        saved = await _versions(request).save(
+            source,
+            body.document,
+            actor=actor_of(request),
+            is_dry_run=body.dry_run,
+            proves_targets=body.check_targets,
+        )
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     except VersionRefused as refused:
         raise _refused(refused) from refused
     if saved is None:
@@ -159,7 +163,7 @@ async def version_door(request: Request, source: Source, version: Number) -> Ver
     try:
         return _document(await _versions(request).get(source, version))
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
 
 
 @doors.get(
@@ -172,7 +176,7 @@ async def diff_door(request: Request, source: Source, version: Number, query: An
     try:
         changes = await _versions(request).diff(source, version, query.against)
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     views = [ChangeView(path=one.path, before=one.before, after=one.after) for one in changes]
     return DiffView(version=version, against=query.against, changes=views)
 
@@ -204,12 +208,12 @@ async def activate_door(
     try:
         done = await _versions(request).activate(source, version, seen, actor=actor_of(request))
     except VersionUnknown as unknown:
-        raise _unknown(unknown) from unknown
+        raise unknown_version(unknown) from unknown
     except VersionChanged as changed:
         raise Problem(ProblemKind.PRECONDITION_FAILED, f"{str(changed).capitalize()}; look at it and ask again.") from changed
     except VersionRefused as refused:
         raise _refused(refused) from refused
-    response.headers["ETag"] = _tag(done.version)
+    response.headers["ETag"] = tag_of(done.version)
     return ActivatedView(version=done.version, before=done.before, reads_more=done.reads_more)
 
 
@@ -221,22 +225,18 @@ def _document(view: VersionView) -> VersionDocument:
     return VersionDocument(**VersionSummary.of(view).model_dump(), document=dict(view.document))
 
 
-def _tag(version: int) -> str:
-    return f'"{version}"'
-
-
 def _seen(if_match: str | None) -> int | None:
     """The version that If-Match names, None where it names none."""
-    if if_match is None:
-        detail = "Name the version that you believe active in the header `If-Match`: the ETag of GET /v1/mappings/{source}."
-        raise Problem(ProblemKind.PRECONDITION_REQUIRED, detail)
-    text = if_match.strip().removeprefix("W/").strip('"')
+    text = seen_tag(if_match)
+    if text is None:
+        raise unseen("the version that you believe active", "GET /v1/mappings/{source}")
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 longer is no version
         raise Problem(ProblemKind.PRECONDITION_FAILED, "No version has this ETag; take it from GET /v1/mappings/{source}.")
     return int(text) or None
 
 
-def _unknown(unknown: VersionUnknown) -> Problem:
+def unknown_version(unknown: VersionUnknown) -> Problem:
+    """There is no such source or version."""
     text = str(unknown)
     return Problem(ProblemKind.NOT_FOUND, f"{text[:1].upper()}{text[1:]}.")
 

@@ -19,14 +19,19 @@ from pydantic import (
 )
 
 from app.access.keys import KeyRole
+from app.bootstrap.preview_model import Origin
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
+from app.config import ConnectionMode
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
 from app.reports.funnel_model import Base
+from connectors.contract.records import ObjectKind
 
 MOST_ROWS = 200
 LONGEST_WORD = 200
 LONGEST_CLUE = 320
+MOST_SETTINGS = 50
+LONGEST_SETTING = 20_000
 
 _WHOLE_DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -199,6 +204,102 @@ class VersionBody(Given):
 
     document: dict[str, JsonValue] = Field(description="The mapping, as in a config file")
     dry_run: StrictBool = Field(default=False, description="Only check it")
+    check_targets: StrictBool = Field(default=True, description="Ask the platforms whether they have its targets")
+
+
+class ConnectionBody(Given):
+    """A connection as it should be."""
+
+    kind: Word = Field(description="`hubspot`, `salesforce`, `pipedrive`; `google`, `meta`, `linkedin`, `microsoft`, `tiktok`")
+    settings: dict[Word, Annotated[Plain, Field(max_length=LONGEST_SETTING)] | None] = Field(
+        max_length=MOST_SETTINGS,
+        repr=False,
+        description="Its settings, as its kind's README names them, each a text. What is left out is taken away, but"
+        " credentials that are left out stay as they are; null takes one away",
+    )
+    mode: ConnectionMode | None = Field(default=None, description="As it was (`live` for a new one) without it")
+
+
+class SchemaQuery(Given):
+    """Which part of a schema."""
+
+    object: ObjectKind | None = Field(default=None, description="Only this kind of record")
+
+
+class ModeBody(Given):
+    """Whether a connection works."""
+
+    mode: ConnectionMode = Field(description="`live`; `shadow`: everything is built, nothing is sent; `paused`: it stands still")
+
+
+class DestinationModeBody(ModeBody):
+    """Whether a destination works, or one milestone there."""
+
+    milestone: Word | None = Field(default=None, description="Only this milestone; the whole destination without it")
+
+
+class CheckBody(Given):
+    """How to check a destination."""
+
+    test_code: Word | None = Field(
+        default=None, description="Also send a test event under this code, which the platform does not count (Meta, TikTok)"
+    )
+
+
+class BackfillBody(Given):
+    """What of the past to read."""
+
+    since: Instant = Field(description="From this instant on")
+    restart: StrictBool = Field(default=False, description="Give up one of another date that is under way")
+
+
+class PastBody(Given):
+    """What of the past to send."""
+
+    since: Instant = Field(description="What happened from this instant on")
+    dry_run: StrictBool = Field(default=True, description="Only tell what would go and what would not")
+
+
+class PreviewBody(Given):
+    """What a preview looks at."""
+
+    records: Annotated[StrictInt, Field(ge=1, le=5000)] = Field(default=2000, description="At most so many records")
+    origin: Origin | None = Field(default=None, description="`stored` or `crm`; what is stored where something is, without it")
+    days: Annotated[StrictInt, Field(ge=1, le=90)] = Field(default=14, description="Of the CRM: what changed in so many days")
+    restates: StrictBool = Field(default=False, description="Also what a reapply with restatements would correct")
+
+
+class ReapplyBody(Given):
+    """How to reapply."""
+
+    restates: StrictBool = Field(default=False, description="Let values follow the version, and correct what was sent")
+
+
+Currency = Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")]
+
+
+class RateQuery(Given):
+    """Which rates."""
+
+    base: Currency | None = Field(default=None, description="Only of this currency")
+    quote: Currency | None = Field(default=None, description="Only in this currency")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before")
+
+
+class RateItem(Given):
+    """What one of `base` cost in `quote` on a day."""
+
+    day: Day
+    base: Currency
+    quote: Currency
+    rate: Word = Field(description="A decimal text, like 1.0845")
+
+
+class RatesBody(Given):
+    """Rates, all or none."""
+
+    rates: Annotated[list[RateItem], Field(min_length=1, max_length=2000)]
 
 
 class FindBody(Given):
@@ -259,6 +360,18 @@ _MODELS = (
     PageQuery,
     DiffQuery,
     VersionBody,
+    ConnectionBody,
+    SchemaQuery,
+    ModeBody,
+    DestinationModeBody,
+    CheckBody,
+    BackfillBody,
+    PastBody,
+    PreviewBody,
+    ReapplyBody,
+    RateQuery,
+    RateItem,
+    RatesBody,
     ReportQuery,
     BooksReportQuery,
 )

@@ -31,12 +31,14 @@ class ProblemKind(Enum):
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method does not fit this address")
     PRECONDITION_FAILED = ("precondition-failed", 412, "It has changed meanwhile")
     PRECONDITION_REQUIRED = ("precondition-required", 428, "Say what you have seen")
+    CONFLICT = ("conflict", 409, "It cannot be done as things stand")
     AMBIGUOUS = ("ambiguous", 409, "More than one fits")
     TOO_LARGE = ("too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body's type is not taken")
     MALFORMED = ("malformed", 400, "The body cannot be read")
     INVALID = ("invalid", 422, "The request is not valid")
     INTERNAL = ("internal", 500, "Something went wrong on our side")
+    UPSTREAM = ("upstream", 502, "A vendor did not answer as it should")
     NOT_READY = ("not-ready", 503, "The service is not ready")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

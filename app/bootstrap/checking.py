@@ -75,6 +75,20 @@ class Checks:
         results = [await self._source(sources[name])] if name in sources else []
         return results + ([await self._destination(destinations[name])] if name in destinations else [])
 
+    async def one(self, role: Role, name: str, test_code: str | None = None) -> Sequence[Finding]:
+        """Check the connection of this role and name, as `named` does. NameUnknown where there is none."""
+        async with self.database.read() as connection:
+            sources = {row.name: row for row in await connections.list_sources(connection)}
+            destinations = {row.name: row for row in await connections.list_destinations(connection)}
+        known = sources if role is Role.SOURCE else destinations
+        if name not in known:
+            raise NameUnknown(str(role), name, known)
+        if role is Role.SOURCE:
+            return (await self._source(sources[name]))[1]
+        if test_code is None:
+            return (await self._destination(destinations[name]))[1]
+        return (await self._with_test_event(destinations[name], test_code))[1]
+
     async def paused(self) -> Sequence[Checked]:
         """Check what stands still until a check: connections that were refused, and destinations with a refused target."""
         async with self.database.read() as connection:

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.bootstrap.openers import Openers
-from app.config import FileConfig, Mistake
+from app.config import ConnectionMode, FileConfig, Mistake
 from app.connections import repository as connections
 from app.connections.file import ApplyMapping
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -27,7 +27,7 @@ from app.mapping.mistakes import DocumentInvalid
 from app.mapping.mistakes import Mistake as DocumentMistake
 from app.mapping.rates import OLDEST as OLDEST_RATE
 from app.mapping.rates import Rates
-from app.mapping.repository import ActiveMapping
+from app.mapping.repository import ActiveMapping, StoredVersion
 from app.mapping.selection import selection_of
 from app.mapping.values import parse_amount
 from connectors.contract.conversions import Target
@@ -78,8 +78,10 @@ class Contexts:
             kept = self._kept.get(row.id)
             is_converting = kept is None or bool(_currencies(kept.context.document))
             rates_version = await mappings.rates_version(connection) if is_converting else 0
-            named = tuple((one.id, one.name, one.kind, str(one.mode), one.created_at) for one in destinations)
-            key = (active.version, row.schema_json, named, rates_version)
+            named = tuple(
+                (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
+            )
+            key = (active.version, row.schema_json, (row.mode, named), rates_version)
             if kept is not None and kept.key == key:
                 self._kept[row.id] = replace(kept, looked_at=now)
                 return kept.context
@@ -87,17 +89,31 @@ class Contexts:
         self._kept[row.id] = _Kept(key if _currencies(context.document) else (*key[:3], 0), context, now)
         return context
 
+    async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
+        """The context that a source would have if this version were activated now; None where the CRM was never described."""
+        if row.schema_json is None:
+            return None
+        now_ms = to_ms(self._clock())
+        async with self._database.read() as connection:
+            active = await mappings.active(connection, row.id)
+            destinations = await connections.list_destinations(connection)
+            first = now_ms if active is None else active.first_activated_at
+            would_be = ActiveMapping(version.version, version.document_json, now_ms, first)
+            further = () if version.activated_at is not None else ((now_ms, version.document_json),)
+            return await self._read(connection, row, would_be, destinations, further)
+
     async def _read(
         self,
         connection: AsyncConnection,
         row: SourceRow,
         active: ActiveMapping,
         destinations: Sequence[DestinationRow],
+        further_activations: Sequence[tuple[int, str]] = (),
     ) -> SourceContext:
         document = parse_document(orjson.loads(active.document_json))
         schema = decode_schema(row.schema_json or "")
         start = document.start or from_ms(active.first_activated_at)
-        named_since = _named_since(await mappings.activations(connection, row.id))
+        named_since = _named_since([*await mappings.activations(connection, row.id), *further_activations])
         currencies = _currencies(document)
         oldest = min(start, from_ms(active.first_activated_at) - document.history) - OLDEST_RATE
         return SourceContext(
@@ -109,7 +125,7 @@ class Contexts:
             selection=selection_of(document, schema),
             start=start,
             destinations=tuple(
-                _terms(document, one, self._openers, named_since.get(one.name), active.first_activated_at)
+                _terms(document, one, row, self._openers, named_since.get(one.name), active.first_activated_at)
                 for one in destinations
                 if one.name in document.destinations
             ),
@@ -139,7 +155,7 @@ class Contexts:
             context = None if row is None else await self.of_source(row)
         if context is None:
             return SourceTerms("", {})
-        return SourceTerms(context.kind, _milestone_terms(context))
+        return terms_in(context)
 
     async def targets(self) -> Mapping[str, Mapping[str, Target]]:
         """By destination name: the targets over all active mappings, by milestone, or by `source.milestone` where they differ."""
@@ -152,6 +168,11 @@ class Contexts:
                 named = [(row.name, name, text) for name, text in terms.targets.items()]
                 found.setdefault(terms.name, []).extend(named)
         return {destination: _by_milestone(named) for destination, named in found.items()}
+
+
+def terms_in(context: SourceContext) -> SourceTerms:
+    """What dispatching must know of a mapping."""
+    return SourceTerms(context.kind, _milestone_terms(context))
 
 
 def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]:
@@ -185,12 +206,17 @@ def _names(milestone: Milestone) -> tuple[str, ...]:
     return (milestone.name,) if milestone.renamed_from is None else (milestone.name, milestone.renamed_from)
 
 
+def _names_in(document: MappingDocument, modes: Mapping[str, ConnectionMode | None], mode: ConnectionMode) -> frozenset[str]:
+    return frozenset(name for one in document.milestones if modes.get(one.name) is mode for name in _names(one))
+
+
 def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneTerms]:
     document = context.document
-    limits = {terms.name: terms.limits for terms in context.destinations}
+    of = {terms.name: terms for terms in context.destinations}
     found: dict[tuple[str, str], MilestoneTerms] = {}
     for destination, targets in document.destinations.items():
-        default = limits[destination].send_when if destination in limits else "any"
+        place = of.get(destination)
+        default = "any" if place is None else place.limits.send_when
         for milestone in document.milestones:
             if targets.get(milestone.name) is None:
                 continue
@@ -201,6 +227,8 @@ def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneT
                 send_when=str(targets.get("send_when") or default),
                 minimum_micros=parse_amount(str(minimum)) or 0,
                 prefer=document.person.prefer,
+                is_shadow=place is not None and milestone.name in place.shadowed,
+                is_paused=place is not None and milestone.name in place.paused,
             )
             found.update({(destination, name): terms for name in _names(milestone)})
     return found
@@ -212,15 +240,23 @@ def _target_text(target: object) -> str:
 
 
 def _terms(
-    document: MappingDocument, row: DestinationRow, openers: Openers, named_since: int | None, first_activated_at: int
+    document: MappingDocument,
+    row: DestinationRow,
+    source: SourceRow,
+    openers: Openers,
+    named_since: int | None,
+    first_activated_at: int,
 ) -> DestinationTerms:
     targets = document.destinations[row.name]
+    is_shadow = ConnectionMode.SHADOW in (row.mode, source.mode)
+    modes = {name: ConnectionMode.SHADOW if is_shadow else row.milestone_modes.get(name) for name in targets}
     owed_from = max(row.created_at, named_since or 0)
     return DestinationTerms(
         id=row.id,
         name=row.name,
         limits=openers.limits(row.kind),
-        mode=str(row.mode),
+        shadowed=_names_in(document, modes, ConnectionMode.SHADOW),
+        paused=_names_in(document, modes, ConnectionMode.PAUSED),
         targets={
             name: _target_text(target)
             for milestone in document.milestones

@@ -3,11 +3,12 @@
 import traceback
 from collections.abc import Iterable
 
-from app.config import ConfigInvalid, ReferenceUnresolved, nearest
+from app.config import ConfigInvalid, nearest
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
 from app.ingest.recorder import LeaseLost
 from app.mapping.mistakes import DocumentInvalid
+from app.references import ReferenceUnresolved
 from app.reports.status import REAUTH_MEND
 from app.secrets import SecretsUnreadable
 from connectors.contract.errors import NEEDS_REAUTH, AuthenticationFailed, ConnectorError, RateLimited, Unavailable

@@ -15,7 +15,7 @@ from app.telemetry.scrub import scrub
 KEPT = timedelta(days=30)
 LONGEST_ERROR = 500
 DROPS_EVERY = 100
-PULL, BACKFILL = "pull", "backfill"
+PULL, BACKFILL, REAPPLY = "pull", "backfill", "reapply"
 
 
 class Journal:
@@ -27,7 +27,7 @@ class Journal:
         self._written = 0
 
     async def of_pull(self, source_id: int, work: Awaitable[Pulled], *, kind: str = PULL) -> Pulled:
-        """Await a pull, or a turn of a backfill, and note it."""
+        """Await a pull, or a turn of a backfill or reapply, and note it."""
         started = self._clock()
         try:
             pulled = await work
@@ -35,7 +35,7 @@ class Journal:
             await self._write(kind, started, source_id=source_id, error=told(error))
             raise
         counts = {one.name: int(getattr(pulled.recorded, one.name)) for one in fields(pulled.recorded)}
-        if any(counts.values()) or (kind == BACKFILL and pulled.pages):
+        if any(counts.values()) or (kind != PULL and pulled.pages):
             await self._write(kind, started, source_id=source_id, counts={**counts, "pages": pulled.pages, "seen": pulled.seen})
         return pulled
 

@@ -10,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.access.repository import add_audit
 from app.bootstrap.contexts import Contexts, mistakes_of, stored_schema
 from app.bootstrap.openers import Openers
+from app.bootstrap.proving_targets import missing_targets
 from app.connections import repository as connections
 from app.connections.repository import SourceRow
 from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.db.session import Database
 from app.ingest.backfill import reaches_of
+from app.ingest.backfill_repository import backfills_of
+from app.ingest.reapply_repository import stored_counts
 from app.mapping import repository as mappings
 from app.mapping.checking import check_rename
 from app.mapping.diff import Change, differences
@@ -22,7 +25,9 @@ from app.mapping.document import parse_document
 from app.mapping.labels import Canonical, canonical
 from app.mapping.mistakes import DocumentInvalid, Mistake
 from app.mapping.repository import StoredVersion
-from app.mapping.selection import selection_of
+from app.mapping.selection import lacking, selection_of
+from connectors.contract.records import ObjectKind
+from connectors.contract.selection import Selection
 from connectors.contract.source import SourceSchema
 
 Document = Mapping[str, object]
@@ -72,11 +77,11 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """`reads_more`: kinds of record of which this version reads what no version read before: what is stored lacks it."""
+    """`reads_more`: kinds of record of which this version reads what no version read before, and how many are stored so."""
 
     version: int
     before: int | None
-    reads_more: tuple[str, ...]
+    reads_more: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +112,59 @@ class MappingVersions:
             found = await mappings.active(connection, row.id)
             return None if found is None else VersionView.of(await self._version(connection, row, found.version))
 
+    async def source(self, name: str) -> SourceRow:
+        """A source by its name. Raises VersionUnknown."""
+        async with self.database.read() as connection:
+            return await self._source(connection, name)
+
+    async def stored(self, source: str, version: int) -> tuple[SourceRow, StoredVersion, int | None]:
+        """A version as it is stored, with its source and the number of the active one. Raises VersionUnknown."""
+        async with self.database.read() as connection:
+            row = await self._source(connection, source)
+            active = await mappings.active(connection, row.id)
+            return row, await self._version(connection, row, version), None if active is None else active.version
+
+    async def reads_more(self, source: str, version: int) -> Mapping[str, int]:
+        """Kinds of which a version reads what none before did, and how many records of each are stored without it."""
+        async with self.database.read() as connection:
+            row = await self._source(connection, source)
+            return await self._reads_more(connection, row, await self._version(connection, row, version))
+
+    async def unread(self, source: str, version: int) -> Sequence[str]:
+        """Kinds of which not all that is stored was read as this version reads it: no other version did, no backfill since."""
+        async with self.database.read() as connection:
+            row = await self._source(connection, source)
+            wanted = await self._version(connection, row, version)
+            schema = await stored_schema(connection, row.id)
+            if schema is None:
+                return ()
+            selection = _selection(wanted.document_json, schema)
+            others = [_selection(text, schema) for _, text in await mappings.activations(connection, row.id)]
+            reaches = _reaches(wanted.document_json, schema)
+            read = {one.kind.value: one.reach for one in await backfills_of(connection, row.id) if one.is_done}
+        lacked = {kind.value for other in others for kind in lacking(other, selection)}
+        return sorted(kind for kind in lacked if read.get(kind) != reaches.get(kind))
+
     async def diff(self, source: str, version: int, against: int) -> Sequence[Change]:
         """What `version` changes of `against`."""
         before, after = await self.get(source, against), await self.get(source, version)
         return list(differences(before.document, after.document))
 
-    async def save(self, source: str, document: Document, *, actor: str, is_dry_run: bool = False) -> VersionView | None:
+    async def save(
+        self, source: str, document: Document, *, actor: str, is_dry_run: bool = False, proves_targets: bool = False
+    ) -> VersionView | None:
         """Check a document against the CRM and the destinations and store it as a new version, not active yet.
 
-        Raises VersionRefused. With `is_dry_run` nothing is stored, and None comes back.
+        `proves_targets`: the platforms are asked whether they have its targets. Raises VersionRefused. With `is_dry_run`
+        nothing is stored, and None comes back.
         """
         now = self.clock()
+        if proves_targets:
+            async with self.database.read() as connection:
+                named = await self._checked(connection, await self._source(connection, source), document)
+            mistakes = await missing_targets(self.database, self.openers, parse_document(dict(named.data)))
+            if mistakes:
+                raise VersionRefused(mistakes)
         async with self.database.write() as connection:
             row = await self._source(connection, source)
             named = await self._checked(connection, row, document)
@@ -147,7 +194,7 @@ class MappingVersions:
                 mistakes = check_rename(parse_document(orjson.loads(before.document_json)), document)
                 if mistakes:
                     raise VersionRefused(mistakes)
-            reads_more = await self._reads_more(connection, row, wanted)
+            reads_more = await self._reads_more(connection, row, wanted)  # before it is one of those that were active
             if before is None or before.version != version:
                 await mappings.activate(connection, row.id, version, to_ms(now))
                 detail = {"version": version, "before": None if before is None else before.version}
@@ -166,14 +213,15 @@ class MappingVersions:
             raise VersionRefused(mistakes)
         return named
 
-    async def _reads_more(self, connection: AsyncConnection, row: SourceRow, wanted: StoredVersion) -> tuple[str, ...]:
-        """Kinds that this version reads otherwise than every version that ever was active."""
+    async def _reads_more(self, connection: AsyncConnection, row: SourceRow, wanted: StoredVersion) -> Mapping[str, int]:
+        """Kinds of which this version reads more than every version that ever was active, and how many are stored."""
         schema = await stored_schema(connection, row.id)
         if schema is None:
-            return ()
-        after = _reaches(wanted.document_json, schema)
-        known = [_reaches(text, schema) for _, text in await mappings.activations(connection, row.id)]
-        return tuple(sorted(kind for kind, reach in after.items() if known and all(one.get(kind) != reach for one in known)))
+            return {}
+        selection = _selection(wanted.document_json, schema)
+        known = [lacking(_selection(text, schema), selection) for _, text in await mappings.activations(connection, row.id)]
+        more = frozenset.intersection(*known) if known else frozenset[ObjectKind]()
+        return await stored_counts(connection, row.id, [kind.value for kind in more])
 
     async def _source(self, connection: AsyncConnection, name: str) -> SourceRow:
         rows = {row.name: row for row in await connections.list_sources(connection)}
@@ -193,9 +241,16 @@ class MappingVersions:
         await add_audit(connection, actor=actor, action=action, subject=source, detail=detail, now_ms=to_ms(now))
 
 
+def _selection(document_json: str, schema: SourceSchema) -> Selection:
+    try:
+        return selection_of(parse_document(orjson.loads(document_json)), schema)
+    except DocumentInvalid:  # stored by another version of Leadloop
+        return Selection()
+
+
 def _reaches(document_json: str, schema: SourceSchema) -> Mapping[str, str]:
     try:
         document = parse_document(orjson.loads(document_json))
-    except DocumentInvalid:  # stored by another version of Leadloop
+    except DocumentInvalid:  # as above
         return {}
     return {kind.value: reach for kind, reach in reaches_of(document, selection_of(document, schema)).items()}

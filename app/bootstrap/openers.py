@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import httpx
 
 from app.bootstrap.write_back_setting import WRITE_BACK, without_service_settings
-from app.config import FileSection, Mistake, ReferenceUnresolved, nearest
+from app.config import ConnectionMode, FileSection, Mistake, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import time_zone_of
@@ -19,6 +19,7 @@ from app.db.instants import to_ms
 from app.db.session import Database
 from app.dispatch.model import OpenDestination
 from app.leases.repository import acquire, release
+from app.references import ReferenceUnresolved
 from app.reports.platforms import Ability, Platform
 from app.secrets import Keyring
 from connectors import registry
@@ -141,7 +142,7 @@ class Openers:
             id=row.id,
             name=row.name,
             connector=self.stored_destination(row),
-            is_shadow=row.mode == "shadow",
+            is_shadow=row.mode is ConnectionMode.SHADOW,
             batch_rows=row.batch_rows,
             adaptive_rows=row.adaptive_rows,
             clean_requests=row.clean_requests,
@@ -161,6 +162,14 @@ class Openers:
             return [Mistake("", str(error))]
         return []
 
+    def settings_as_written(self, row: SourceRow | DestinationRow) -> Mapping[str, str]:
+        """A stored connection's settings with its references, as they were given."""
+        return open_settings(self._keyring, row.settings_sealed)
+
+    def resolved(self, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Settings with their references' values; SettingsRefused where one has none."""
+        return resolve_settings(settings, self._environ, allow_custom_base_urls=self._allow_custom)
+
     def token_key_of(self, role: Role, name: str, section: FileSection) -> str:
         """Under which key the tokens gained with a section's settings are kept; "" where its settings cannot be read."""
         try:
@@ -170,7 +179,7 @@ class Openers:
         return token_key(token_name(role, name), settings)
 
     def _resolved(self, sealed: bytes) -> Mapping[str, str]:
-        return resolve_settings(open_settings(self._keyring, sealed), self._environ, allow_custom_base_urls=self._allow_custom)
+        return self.resolved(open_settings(self._keyring, sealed))
 
     def _tokens(self, role: Role, name: str, settings: Mapping[str, str]) -> tuple[DatabaseTokenStore, Lock]:
         """Where a connection's tokens are kept, and the lock under which they are renewed."""

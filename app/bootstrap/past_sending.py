@@ -1,37 +1,31 @@
 """Sending the past: what stands before the start is planned, and made owed on a person's word. Bounded batches, audited."""
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import assert_never
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.repository import add_audit
 from app.bootstrap.backfilling import BackfillRefused, told_date
+from app.bootstrap.foreseeing import SENDABLE, WAITS, foresee
 from app.bootstrap.services import Services
 from app.db.instants import to_ms
 from app.dispatch.model import OpenDestination, SourceTerms
-from app.dispatch.people import candidates_of
-from app.dispatch.rows import owed, terms
 from app.ingest.context import SourceContext
+from app.ingest.pull_lease import SourceBusy, waited_lease
 from app.ingest.recorder import PULL_LEASE_MS, LeaseLost, PullLease
 from app.leases.repository import renew
 from app.outbox import replay_repository as outbox
-from app.outbox.policy import Decision, Send, Stop, Wait, decide
 from app.outbox.replay import STAYS_SENTENCES, Reopen, Stays, Stopped, judge_past
 from app.outbox.replay_repository import StoppedRow
-from app.outbox.repository import ClaimedRow, rows_as_claimed
 from app.outbox.states import REASON_SENTENCES, Reason
 
 BATCH = 500
-SENDABLE = "sendable"
-WAITS = "waits"
-LONGEST_WAIT = timedelta(minutes=6)  # a dead holder's lease runs out by then
-BUSY_WAIT_SECONDS = 0.25
 SENTENCES: Mapping[str, str] = {
     SENDABLE: "goes once you say so",
     WAITS: "is owed once you say so, and goes when its value, rate or person is known",
@@ -67,18 +61,6 @@ def sentence_of(outcome: str) -> str:
     return REASON_SENTENCES[Reason(outcome)]
 
 
-def _outcome(decided: Decision) -> str:
-    match decided:
-        case Send():
-            return SENDABLE
-        case Wait():
-            return WAITS
-        case Stop(_, why):
-            return why.value
-        case _:
-            assert_never(decided)
-
-
 class PastSending:
     """The past of one source, from an instant on."""
 
@@ -87,6 +69,8 @@ class PastSending:
         self._source = source
         self._since = since
         self._actor = actor
+        # Its own: a poll of this very process must be kept out, and not be let go of.
+        self._holder = f"{services.holder}:{uuid.uuid4().hex[:8]}"
         self._targets = {(one.id, name): text for one in source.destinations for name, text in one.targets.items()}
 
     async def plan(self) -> PastPlan:
@@ -150,16 +134,10 @@ class PastSending:
                 going[row.id] = (row.destination_id, decision)
             elif isinstance(decision, Stays):
                 tally[destinations[row.destination_id].name][decision.value] += 1
-        by_destination: dict[int, list[ClaimedRow]] = {}
-        for claimed in await rows_as_claimed(connection, list(going), now):
-            destination_id, reopened = going[claimed.id]
-            by_destination.setdefault(destination_id, []).append(replace(claimed, deadline_at=reopened.deadline_at))
-        for destination_id, rows in by_destination.items():
-            destination = destinations[destination_id]
-            people = await candidates_of(connection, destination_id, rows)
-            for one in rows:
-                decided = decide(owed(one), people[one.id], terms(one, destination, source_terms), now)
-                tally[destination.name][_outcome(decided)] += 1
+        wanted = {key: destination_id for key, (destination_id, _) in going.items()}
+        deadlines = {key: reopened.deadline_at for key, (_, reopened) in going.items()}
+        for one in await foresee(connection, wanted, destinations, source_terms, now, deadlines):
+            tally[one.destination.name][one.outcome] += 1
 
     async def _reopen(self, connection: AsyncConnection, ids: Sequence[int], stayed: Counter[str]) -> int:
         now = self._services.clock()
@@ -189,22 +167,18 @@ class PastSending:
         return row.as_stopped(
             mapped_target=self._targets.get((row.destination_id, row.milestone)),
             latest_deadline=deadline,
-            is_shadow=place is not None and place.mode == "shadow",
+            is_shadow=place is not None and row.milestone in place.shadowed,
         )
 
     @asynccontextmanager
     async def _leased(self) -> AsyncIterator[PullLease]:
         """The source's lease, waited for: whoever reads it now lets go after its turn."""
-        waited = 0.0
-        while True:
-            async with self._services.backfills.backfiller.leased(self._source.id) as lease:
-                if lease is not None:
-                    yield lease
-                    return
-            if waited > LONGEST_WAIT.total_seconds():
-                raise BackfillRefused(f"another process reads {self._source.name} all the time; try again later")
-            waited += BUSY_WAIT_SECONDS
-            await asyncio.sleep(BUSY_WAIT_SECONDS)
+        services = self._services
+        try:
+            async with waited_lease(services.database, self._source.id, self._holder, services.clock, asyncio.sleep) as lease:
+                yield lease
+        except SourceBusy as busy:
+            raise BackfillRefused(f"another process reads {self._source.name} all the time; try again later") from busy
 
     async def _hold(self, connection: AsyncConnection, lease: PullLease) -> None:
         now_ms = to_ms(self._services.clock())

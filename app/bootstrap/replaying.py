@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.access.repository import add_audit
 from app.bootstrap.names import unknown_names
 from app.bootstrap.services import Services
-from app.config import Mistake
+from app.config import ConnectionMode, Mistake
 from app.connections.repository import DestinationRow
 from app.db.instants import to_ms
 from app.outbox import replay_repository as outbox
@@ -28,6 +29,7 @@ MOST_EXAMINED = 50_000
 
 # (source id, destination id, milestone) -> the target that the active mapping names.
 Targets = Mapping[tuple[int, int, str], str]
+Shadowed = AbstractSet[tuple[int, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ async def replay(services: Services, order: ReplayOrder, *, actor: str) -> Repla
     mistakes = [*_order_mistakes(order), *await _name_mistakes(services, order)]
     if mistakes:
         raise ReplayRefused(mistakes)
-    work = _Work(services, order, actor, await _targets(services))
+    services.contexts.forget()  # what another process changed a moment ago counts for a person's order
+    work = _Work(services, order, actor, *await _mapped(services))
     going_on: Key | None = None
     if order.wanted is None:
         for start in range(0, len(order.ids), BATCH):
@@ -158,19 +161,23 @@ async def _name_mistakes(services: Services, order: ReplayOrder) -> list[Mistake
     return await unknown_names(services, source=order.wanted.source, destination=order.wanted.destination, place="filter")
 
 
-async def _targets(services: Services) -> Targets:
-    found: dict[tuple[int, int, str], str] = {}
+async def _mapped(services: Services) -> tuple[Targets, Shadowed]:
+    """By source, destination and milestone, the target; and which of them are only shown."""
+    targets: dict[tuple[int, int, str], str] = {}
+    shadowed: set[tuple[int, int, str]] = set()
     for row in await services.sources():
         context = await services.contexts.of_source(row)
         for terms in context.destinations if context is not None else ():
-            found |= {(row.id, terms.id, name): target for name, target in terms.targets.items()}
-    return found
+            targets |= {(row.id, terms.id, name): target for name, target in terms.targets.items()}
+            shadowed |= {(row.id, terms.id, name) for name in terms.shadowed}
+    return targets, shadowed
 
 
 class _Work:
     """One replay on its way."""
 
-    def __init__(self, services: Services, order: ReplayOrder, actor: str, targets: Targets) -> None:
+    def __init__(self, services: Services, order: ReplayOrder, actor: str, targets: Targets, shadowed: Shadowed) -> None:
+        self._shadowed = shadowed
         self.tally = _Tally()
         self._services = services
         self._order = order
@@ -235,7 +242,8 @@ class _Work:
         return row.as_stopped(
             mapped_target=self._targets.get((row.source_id, row.destination_id, row.milestone)),
             latest_deadline=deadline,
-            is_shadow=destination.mode == "shadow",
+            is_shadow=destination.mode is ConnectionMode.SHADOW
+            or (row.source_id, row.destination_id, row.milestone) in self._shadowed,
         )
 
     async def _note(

@@ -13,6 +13,7 @@ from app.bootstrap.contexts import Contexts
 from app.bootstrap.failures import place, told
 from app.bootstrap.journal import Journal
 from app.bootstrap.openers import Openers
+from app.bootstrap.reapplying import Reapplies
 from app.config import ConnectionMode, ProcessRole, nearest
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
@@ -96,6 +97,7 @@ class Rounds:
     dispatcher: Dispatcher
     verdicts: VerdictCollector
     backfills: Backfills
+    reapplies: Reapplies
     journal: Journal
     bell: Bell
     stopping: asyncio.Event
@@ -111,6 +113,7 @@ class Rounds:
             await self._round(rows, course)
             if ProcessRole.SCHEDULER in roles:
                 await self._backfill_turn(rows, course)
+                await self._reapply_turn(rows, course)
         return course.summary
 
     async def sync(self, source: str | None = None) -> SyncSummary:
@@ -222,6 +225,23 @@ class Rounds:
         course.summary.records += pulled.recorded.records
         course.summary.conversions += pulled.recorded.new_conversions
         if pulled.has_more or len(able) > 1:
+            self.bell.ring()
+
+    async def _reapply_turn(self, sources: Iterable[SourceRow], course: _Course) -> None:
+        """One turn of the reapply that was asked for first. No CRM is asked, so that a source that stands still has its turn."""
+        by_id = {row.id: row for row in sources if (Role.SOURCE, row.id) not in course.failed}
+        waiting = [one for one in await self.reapplies.waiting() if one.source_id in by_id]
+        if not waiting or self.stopping.is_set():
+            return
+        row = by_id[waiting[0].source_id]
+        try:
+            pulled = await self.reapplies.turn(row, waiting[0])
+        except Exception as error:  # noqa: BLE001 as above
+            await self._failed(Role.SOURCE, row, error, course)
+            return
+        course.has_moved |= pulled.pages > 0
+        course.summary.conversions += pulled.recorded.new_conversions
+        if pulled.has_more or len(waiting) > 1:
             self.bell.ring()
 
     async def _destination_turn(self, row: DestinationRow, has_delivery: bool, has_verdict: bool, course: _Course) -> None:  # noqa: FBT001 as the outbox says it

@@ -16,12 +16,16 @@ from app.bootstrap.applying import Applying
 from app.bootstrap.backfilling import Backfills
 from app.bootstrap.bell import Bell
 from app.bootstrap.checking import Checks
+from app.bootstrap.connecting import Connecting
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.journal import Journal
 from app.bootstrap.keeping_keys import Keys
 from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
+from app.bootstrap.previewing import Previews
 from app.bootstrap.provisioning import Provisioning
+from app.bootstrap.rates_keeping import RatesKeeping
+from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
@@ -29,7 +33,7 @@ from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
 from app.connections import repository as connections
 from app.connections.file import ApplyReport
-from app.connections.repository import DestinationRow, SourceRow
+from app.connections.repository import DestinationRow, Role, SourceRow
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.dispatch.dispatcher import Dispatcher
@@ -37,6 +41,7 @@ from app.dispatch.verdicts import VerdictCollector
 from app.ingest.backfill import Backfiller
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
+from app.ingest.reapply import Reapplier
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
@@ -64,6 +69,7 @@ class Services:
     clock: Callable[[], datetime]
     openers: Openers
     contexts: Contexts
+    recorder: Recorder
     poller: Poller
     dispatcher: Dispatcher
     verdicts: VerdictCollector
@@ -147,6 +153,33 @@ class Services:
         keeping = Keeping(*(timedelta(days=min(days, MOST_DAYS_KEPT)) for days in chosen))
         return Retention(self.database, self.people, keeping, self.stopping)
 
+    def connecting(self) -> Connecting:
+        """What makes and changes connections."""
+        return Connecting(self.database, self.keyring, self.clock, self.openers, self.contexts, self.bell)
+
+    def previews(self) -> Previews:
+        """What shows what a version would do."""
+        return Previews(
+            self.database,
+            self.clock,
+            self.openers,
+            self.contexts,
+            self.mapping_versions(),
+            self.recorder,
+            self.holder,
+            self.sleep,
+        )
+
+    def reapplies(self) -> Reapplies:
+        """What runs a version again over what is stored."""
+        reapplier = Reapplier(self.database, self.recorder, self.holder, self.clock, is_stopping=self.stopping.is_set)
+        versions = self.mapping_versions()
+        return Reapplies(self.database, self.clock, self.contexts, versions, reapplier, self.journal, self.bell)
+
+    def rates(self) -> RatesKeeping:
+        """What keeps the currency rates."""
+        return RatesKeeping(self.database, self.clock, self.contexts, self.bell)
+
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""
         return WriteBacks(self.database, self.clock, self.openers, self.contexts, self.holder, self.stopping)
@@ -161,6 +194,7 @@ class Services:
             self.dispatcher,
             self.verdicts,
             self.backfills,
+            self.reapplies(),
             self.journal,
             self.bell,
             self.stopping,
@@ -175,6 +209,10 @@ class Services:
     async def check_named(self, name: str, test_code: str | None = None) -> Sequence[tuple[str, Sequence[Finding]]]:
         """Prove the connections of one name; `test_code` then sends a test event, which the platform does not count."""
         return await self._checks().named(name, test_code)
+
+    async def check_one(self, role: Role, name: str, test_code: str | None = None) -> Sequence[Finding]:
+        """Prove one connection; NameUnknown where there is none of this role and name."""
+        return await self._checks().one(role, name, test_code)
 
     async def check_paused(self, _now: datetime) -> None:
         """A job: prove what stands still until a check, so that it goes on by itself once the credentials are mended."""
@@ -255,6 +293,7 @@ async def open_services(
         clock=clock,
         openers=openers,
         contexts=contexts,
+        recorder=recorder,
         poller=poller,
         dispatcher=Dispatcher(
             database, openers, keyring, clock, holder, contexts, sleep, fingerprint=fingerprints.of, is_stopping=stopping.is_set

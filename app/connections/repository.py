@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from sqlalchemy import RowMapping, Table, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,7 +58,10 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class DestinationRow:
-    """A destination as it is stored; see SourceRow. `batch_rows` overrides the usual rows of a request."""
+    """A destination as it is stored; see SourceRow. `batch_rows` overrides the usual rows of a request.
+
+    `milestone_modes`: by milestone, what an operator set for it here, where it is not live.
+    """
 
     id: int
     name: str
@@ -74,6 +78,7 @@ class DestinationRow:
     clean_requests: int = 0
     spend_read_at: int | None = None
     spend_error: str | None = None
+    milestone_modes: Mapping[str, ConnectionMode] = field(default_factory=dict)
 
     def is_paused(self, now_ms: int) -> bool:
         """True while a fault or an operator keeps it from working."""
@@ -200,6 +205,13 @@ async def set_mode(connection: AsyncConnection, role: Role, connection_id: int, 
         .where(table.c.id == connection_id)
         .values(mode=mode.value, differs_from_file=table.c.section_hash.is_not(None))
     )
+
+
+async def set_milestone_mode(connection: AsyncConnection, row: DestinationRow, milestone: str, mode: ConnectionMode) -> None:
+    """Set the operator's mode of one milestone at a destination."""
+    modes = {**row.milestone_modes, milestone: mode}
+    text = orjson.dumps({name: one.value for name, one in sorted(modes.items()) if one is not ConnectionMode.LIVE}).decode()
+    await connection.execute(update(destinations).where(destinations.c.id == row.id).values(milestone_modes=text))
 
 
 async def set_batch_rows(connection: AsyncConnection, destination_id: int, batch_rows: int | None) -> None:
@@ -369,7 +381,8 @@ def _source(row: RowMapping) -> SourceRow:
 
 
 def _destination(row: RowMapping) -> DestinationRow:
-    return DestinationRow(**_values(row))
+    modes = {name: ConnectionMode(mode) for name, mode in orjson.loads(row["milestone_modes"]).items()}
+    return DestinationRow(**{**_values(row), "milestone_modes": modes})
 
 
 def _values(row: RowMapping) -> dict[str, Any]:

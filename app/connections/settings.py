@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from app.config import ReferenceUnresolved, resolve_reference
+from app.references import ReferenceUnresolved, resolve_reference
 from app.secrets import Keyring
 
 CUSTOM_URL_SETTINGS = frozenset({"base_url", "token_url"})

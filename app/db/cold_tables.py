@@ -67,6 +67,7 @@ destinations = Table(
     Column("clean_requests", Integer, nullable=False, server_default="0"),
     Column("spend_read_at", BigInteger),
     Column("spend_error", Text),
+    Column("milestone_modes", Text, nullable=False, server_default="{}"),
 )
 
 # Codes of a platform that its connector's table does not know: counted, so that somebody is told.
@@ -281,4 +282,26 @@ write_backs = Table(
     Column("outcome", Text, nullable=False),
     Column("refused_code", Text),
     PrimaryKeyConstraint("record_id", "property"),
+)
+
+# One row a source: the newest reapply of its mapping to what is stored.
+reapplies = Table(
+    "reapplies",
+    metadata,
+    Column("source_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("run_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("restates", Boolean, nullable=False),
+    Column("after", BigInteger, nullable=False, server_default="0"),
+    Column("until", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False, server_default="0"),
+    Column("conversions", BigInteger, nullable=False, server_default="0"),
+    Column("revalued", BigInteger, nullable=False, server_default="0"),
+    Column("ended", BigInteger, nullable=False, server_default="0"),
+    Column("deliveries", BigInteger, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Column("given_up", Text),
 )

@@ -55,6 +55,13 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def rehearse(self) -> AsyncIterator[AsyncConnection]:
+        """As `write`, but nothing of it stays: rolled back at the end of the block."""
+        async with self.write() as connection:
+            yield connection
+            await connection.rollback()
+
+    @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A reading transaction: a consistent snapshot that never waits for the writer on SQLite."""
         async with self._reader.begin() as connection:

@@ -13,12 +13,17 @@ from connectors.contract.destination import AdDestination
 
 @dataclass(frozen=True, slots=True)
 class MilestoneTerms:
-    """What the active mapping says of a milestone at a destination. `target` as deliveries store it; empty: as enqueued."""
+    """What the active mapping says of a milestone at a destination. `target` as deliveries store it; empty: as enqueued.
+
+    `is_shadow`, `is_paused`: an operator lets it only be shown there, or stand still.
+    """
 
     target: str = ""
     send_when: str = "any"
     minimum_micros: int = 0
     prefer: tuple[str, ...] = ()
+    is_shadow: bool = False
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def terms(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) ->
         send_when=own.send_when,
         minimum_micros=own.minimum_micros,
         is_mapped=mapped is not None,
-        is_target_paused=target(row, destination, source) in destination.paused_targets,
-        is_shadow=destination.is_shadow,
+        is_target_paused=own.is_paused or target(row, destination, source) in destination.paused_targets,
+        is_shadow=own.is_shadow or destination.is_shadow,
     )
 
 

@@ -27,7 +27,8 @@ from connectors.contract.records import ObjectKind, RecordRef, RecordState
 class Neighbourhood:
     """The touched persons and deals with all that bears on them, as they are after the page. Keys are row ids.
 
-    What is to be written: `changed` records, `new_entries`, links `gone` and `fresh`, `merged_leads` (old -> survivor).
+    What is to be written: `changed` records, `new_entries`, links `gone` and `fresh`, `merged_leads` (old -> survivor;
+    `absorbed` is the other way round).
     """
 
     records: dict[int, RecordRow]
@@ -43,6 +44,7 @@ class Neighbourhood:
     gone: list[tuple[int, int]] = field(default_factory=list)
     fresh: list[DealPersonRow] = field(default_factory=list)
     merged_leads: dict[int, int] = field(default_factory=dict)
+    absorbed: dict[int, list[int]] = field(default_factory=dict)
     held_by: dict[int, list[KnownRecord]] = field(default_factory=dict)
     swallowed: dict[int, list[KnownRecord]] = field(default_factory=dict)
 
@@ -95,8 +97,9 @@ class Neighbourhood:
 
     def first_touch(self, lead_id: int) -> tuple[str | None, str | None, str | None]:
         """Platform, campaign and utm campaign as they were frozen: of the leads that are one now, the earliest that has each."""
-        mine = [row for row in self.leads.values() if self.merged_leads.get(row.id, row.id) == lead_id]
-        mine.sort(key=lambda row: row.created_at)
+        ids = (lead_id, *self.absorbed.get(lead_id, ()))
+        mine = [self.leads[one] for one in ids if one in self.leads and self.merged_leads.get(one, one) == lead_id]
+        mine.sort(key=lambda row: (row.created_at, row.id))
         return (
             next((row.platform for row in mine if row.platform), None),
             next((row.campaign_id for row in mine if row.campaign_id), None),
@@ -222,6 +225,8 @@ def _apply_rows(near: Neighbourhood, plan: PagePlan) -> None:
     changed = dict(plan.rows)
     rows.update(changed)
     near.merged_leads = _merged_leads(rows, plan)
+    for old, new in near.merged_leads.items():
+        near.absorbed.setdefault(new, []).append(old)
     for row in list(rows.values()):
         target = plan.moves.get(row.id, row.merged_into)
         target = plan.moves.get(target, target) if target is not None else None

@@ -14,19 +14,23 @@ from connectors.contract.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class DestinationTerms:
-    """A destination that the mapping names: its limits as data, its mode, and the target of each milestone."""
+    """A destination that the mapping names: its limits as data, and the target of each milestone.
+
+    `shadowed`, `paused`: the milestones that an operator lets only be shown there, or stand still.
+    """
 
     id: int
     name: str
     limits: DestinationLimits
-    mode: str = "live"
+    shadowed: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
     targets: Mapping[str, str] = field(default_factory=dict)
     owed_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """A source with its active mapping, ready for recording."""
+    """A source with a mapping, ready for recording. `renews_values`: what is stored is valued by it too, as a person asked."""
 
     id: int
     name: str
@@ -37,6 +41,7 @@ class SourceContext:
     start: datetime
     destinations: tuple[DestinationTerms, ...] = ()
     rates: Rates = field(default_factory=Rates, repr=False)
+    renews_values: bool = False
 
     @property
     def counts_companies(self) -> bool:

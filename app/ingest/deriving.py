@@ -25,7 +25,8 @@ def derive_all(
     states: dict[str, ConversionState] = {}
     for aggregate in _in_order(_aggregates(near, email_keys)):
         known = tuple(states.get(one.uid, one) for one in index.of(aggregate))
-        derived = derive(replace(aggregate, conversions=known), source.document, source.facts, rates)
+        aggregate = replace(aggregate, conversions=known)  # noqa: PLW2901 with what is known of it
+        derived = derive(aggregate, source.document, source.facts, rates, renews_values=source.renews_values)
         for state in derived:
             if state.uid not in states and state.scope_kind == "company":
                 index.add(state)

@@ -22,6 +22,7 @@ from app.mapping.repository import active
 from app.mapping.selection import identity_on_deals
 from app.outbox import erasure_repository as outbox
 from app.privacy import repository as privacy
+from app.privacy.barring import Barred
 from app.privacy.marks import Mark
 from app.privacy.tombstone_repository import bar
 from app.secrets import Keyring, SecretsUnreadable
@@ -95,6 +96,14 @@ async def erase_leads(connection: AsyncConnection, people: People, lead_ids: Seq
         await _bar(connection, people, source_id, mine, refs, now_ms)
         erased += await _empty(connection, people.keyring, [one.id for one in mine], source_id, refs, now_ms)
     return erased
+
+
+async def keep_forgotten(connection: AsyncConnection, people: People, source_id: int, barred: Barred, now_ms: int) -> None:
+    """Forgotten people stay so, under whatever new record they are told; what is stored of them goes too."""
+    await bar(connection, (people.marks.of_record(source_id, ref) for ref in barred.refs), now_ms)
+    if barred.stored_leads:
+        erased = await erase_leads(connection, people, barred.stored_leads, now_ms)
+        await note_forgotten(connection, actor="tombstones", way="came back", erased=erased, now_ms=now_ms)
 
 
 async def hold_pages(connection: AsyncConnection) -> None:

@@ -1,7 +1,8 @@
 """Recording: one transaction turns a page of records into facts, conversions and deliveries owed. All doors come through here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -21,18 +22,18 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
-from app.ingest.erasing import Erased, erase_leads, erase_people, note_forgotten
+from app.ingest.erasing import Erased, erase_people, keep_forgotten, note_forgotten
 from app.ingest.identities import LeadWriter, PeopleWritten, ReadLead
 from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
+from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
 from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
 from app.leases.repository import renew
 from app.mapping.rates import Rates
-from app.privacy.barring import Barred, barred_in, page_without
-from app.privacy.tombstone_repository import bar
+from app.privacy.barring import barred_in, page_without
 from app.secrets import Keyring
 from connectors.contract.records import Record
 
@@ -74,6 +75,21 @@ class Recorded:
         return Recorded(*(getattr(self, name) + getattr(other, name) for name in Recorded.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """All that one transaction wrote. `stored` are the conversions of its people and deals before it, by uid.
+
+    `conversion_ids` are the new ones', `leads` the people whose conversions were looked at.
+    """
+
+    recorded: Recorded = Recorded()
+    found: Difference = field(default_factory=Difference)
+    owed: Owed = field(default_factory=Owed)
+    stored: Mapping[str, StoredConversion] = field(default_factory=dict)
+    conversion_ids: Mapping[str, int] = field(default_factory=dict)
+    leads: frozenset[int] = frozenset()
+
+
 class Recorder:
     """THE transaction. `ring` is called after the commit with the destinations that are owed something."""
 
@@ -103,9 +119,8 @@ class Recorder:
             # The lease's row is locked to the commit: one writer a source. The cursor moves last, under the same fence.
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            recorded, destinations = Recorded(), set[int]()
-            if page:
-                recorded, destinations = await self._record(connection, source, page, now, rates)
+            written = await self._record(connection, source, page, now, rates) if page else Written()
+            recorded = written.recorded
             if move is not None and not await _move(connection, source.id, lease.fence, move, now, recorded):
                 raise LeaseLost(lease.name)
             is_silent = False
@@ -114,8 +129,40 @@ class Recorder:
             await done_with(connection, source.id, hints)
         if is_silent:
             log.warning("webhook.silent", source=source.name, message=SILENCE_IN_WORDS, mend=SILENCE_MEND)
-        self._ring(destinations)
+        self._ring(written.owed.destinations)
         return recorded
+
+    async def reapply(
+        self, source: SourceContext, batch: StoredBatch, now: datetime, lease: PullLease, move: ReapplyMove
+    ) -> Recorded:
+        """Run the engine again over stored records, and move the reapply with it: all or nothing.
+
+        Raises LeaseLost like `record`, and where another reapply took this one's place.
+        """
+        async with self._database.write() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
+            written = await self._rewrite(connection, source, plan, now, source.rates)
+            if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
+                raise LeaseLost(lease.name)
+        self._ring(written.owed.destinations)
+        return written.recorded
+
+    @asynccontextmanager
+    async def rehearse(
+        self, source: SourceContext, page: Sequence[Record], batch: StoredBatch, now: datetime, lease: PullLease
+    ) -> AsyncIterator[tuple[AsyncConnection, Written]]:
+        """What recording a page, or reapplying to a batch, would write: to be looked at inside the block, undone at its end."""
+        async with self._database.rehearse() as connection:
+            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
+                raise LeaseLost(lease.name)
+            if page:
+                written = await self._record(connection, source, page, now, source.rates)
+            else:
+                plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
+                written = await self._rewrite(connection, source, plan, now, source.rates)
+            yield connection, written
 
     async def erase(self, source_id: int, hints: Sequence[WaitingHint], now: datetime, lease: PullLease) -> Erased:
         """Forget the people behind these hints, and drop the hints with it. Raises LeaseLost like `record`."""
@@ -140,17 +187,14 @@ class Recorder:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             batch = await conversions.waiting_for_rate(connection, source.id, after=after, limit=MOST_REVALUED)
-            recorded, destinations = Recorded(), set[int]()
+            written = Written()
             if batch.deals or batch.others:
                 plan = PagePlan(deals=batch.deals, persons=batch.others)
-                near = await self._around(connection, source, plan)
-                recorded, destinations = await self._write(
-                    connection, source, plan, near, IdBlock(connection, 1), now, chosen, self._leads.read(source, near)
-                )
+                written = await self._rewrite(connection, source, plan, now, chosen)
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
-        self._ring(destinations)
-        return recorded, batch.last
+        self._ring(written.owed.destinations)
+        return written.recorded, batch.last
 
     async def owe_past(
         self,
@@ -180,7 +224,7 @@ class Recorder:
 
     async def _record(
         self, connection: AsyncConnection, source: SourceContext, page: Sequence[Record], now: datetime, rates: Rates | None
-    ) -> tuple[Recorded, set[int]]:
+    ) -> Written:
         readings = readings_of(page)
         known = await repository.records_by_refs(connection, source.id, refs_in(readings))
         planner = PagePlanner(source, self._keyring, known, to_ms(now))
@@ -193,7 +237,8 @@ class Recorder:
         strangers = [ref for ref in refs_in(kept) if ref not in known and ref.kind in PERSON_KINDS]
         barred = await barred_in(connection, self._people.marks, source.id, near, read, strangers)
         if barred is not None:
-            await self._bar(connection, source, barred, now)
+            await keep_forgotten(connection, self._people, source.id, barred, to_ms(now))
+            log.info("person.barred", source=source.name, records=len(barred.refs), erased=len(barred.stored_leads))
             return await self._record(connection, source, page_without(kept, barred.refs, known), now, rates)
         chosen = source.rates if rates is None else rates
         return await self._write(connection, source, plan, near, ids, now, chosen, read)
@@ -203,13 +248,13 @@ class Recorder:
         plan.asked += near.leave_purged(plan.fields)
         return near
 
-    async def _bar(self, connection: AsyncConnection, source: SourceContext, barred: Barred, now: datetime) -> None:
-        """Forgotten people stay so, under whatever new record they are told; what is stored of them goes too."""
-        await bar(connection, (self._people.marks.of_record(source.id, ref) for ref in barred.refs), to_ms(now))
-        if barred.stored_leads:
-            erased = await erase_leads(connection, self._people, barred.stored_leads, to_ms(now))
-            await note_forgotten(connection, actor="tombstones", way="came back", erased=erased, now_ms=to_ms(now))
-        log.info("person.barred", source=source.name, records=len(barred.refs), erased=len(barred.stored_leads))
+    async def _rewrite(
+        self, connection: AsyncConnection, source: SourceContext, plan: PagePlan, now: datetime, rates: Rates
+    ) -> Written:
+        """Judge again what is stored, without a page."""
+        near = await self._around(connection, source, plan)
+        read = self._leads.read(source, near)
+        return await self._write(connection, source, plan, near, IdBlock(connection, 1), now, rates, read)
 
     async def _write(
         self,
@@ -221,7 +266,7 @@ class Recorder:
         now: datetime,
         rates: Rates,
         read: Sequence[ReadLead],
-    ) -> tuple[Recorded, set[int]]:
+    ) -> Written:
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
@@ -247,7 +292,7 @@ class Recorder:
             deliveries=len(owed.added),
             untold=len(plan.late & (plan.new | {int(str(row["record_id"])) for row in near.new_entries})),
         )
-        return recorded, owed.destinations
+        return Written(recorded, found, owed, stored, conversion_ids, frozenset(near.work_leads))
 
     async def _derived(
         self,

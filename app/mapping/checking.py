@@ -24,7 +24,7 @@ def check_document(
         for number, trigger in enumerate(milestone.when):
             path = f"milestones[{place}].when[{number}]"
             found += _trigger(path, trigger, schema)
-            if milestone.repeat == "every_entry" and not _has_history(trigger, schema):
+            if milestone.repeat == "every_entry" and trigger.where is None and not _has_history(trigger, schema):
                 found.append(Mistake(f"{path}.property", "the CRM keeps no history of it, so `every_entry` cannot be told"))
     for name, targets in document.destinations.items():
         if name not in destinations:
@@ -53,13 +53,20 @@ def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
     for name, condition in document.destination_conditions.items():
         yield from ((f"destinations.{name}.where", text) for text in sorted(condition.fields()))
     for place, milestone in enumerate(document.milestones):
-        if milestone.value is not None and milestone.value.field is not None:
-            yield f"milestones[{place}].value.field", milestone.value.field
-            probability = milestone.value.probability or ""
-            if "." in probability and probability[0].isalpha():
-                yield f"milestones[{place}].value.probability", probability
-        if milestone.where is not None:
-            yield from ((f"milestones[{place}].where", text) for text in sorted(milestone.where.fields()))
+        yield from _fields_of(f"milestones[{place}]", milestone)
+
+
+def _fields_of(path: str, milestone: Milestone) -> Iterator[tuple[str, str]]:
+    if milestone.value is not None and milestone.value.field is not None:
+        yield f"{path}.value.field", milestone.value.field
+        probability = milestone.value.probability or ""
+        if "." in probability and probability[0].isalpha():
+            yield f"{path}.value.probability", probability
+    if milestone.where is not None:
+        yield from ((f"{path}.where", text) for text in sorted(milestone.where.fields()))
+    for number, trigger in enumerate(milestone.when):
+        if trigger.where is not None:
+            yield from ((f"{path}.when[{number}].where", text) for text in sorted(trigger.where.fields()))
 
 
 def _field(path: str, text: str, schema: SourceSchema) -> list[Mistake]:
@@ -125,7 +132,7 @@ def check_rename(before: MappingDocument, after: MappingDocument) -> tuple[Mista
 
 
 def _overlap(one: Trigger, other: Trigger) -> bool:
-    if (one.object, one.property) != (other.object, other.property):
+    if (one.object, one.property, one.where) != (other.object, other.property, other.where):
         return False
     is_same_pipeline = None in (one.pipeline, other.pipeline) or one.pipeline == other.pipeline
     return one.property is None or (is_same_pipeline and bool(set(one.enters or ()) & set(other.enters or ())))

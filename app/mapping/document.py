@@ -17,18 +17,23 @@ SEND_WHEN = ("any", "own_click_or_lead_id")
 
 
 class Trigger(Part):
-    """What makes a milestone: a property entering a set of values, or the creation of the record."""
+    """What makes a milestone: a property entering a set of values, the creation of the record, or a condition that it meets."""
 
     object: ObjectKind
     property: str | None = None
     pipeline: str | None = None
     enters: tuple[str, ...] | None = None
     created: bool = False
+    where: Condition | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> "Trigger":
-        if self.created == (self.property is not None):
-            raise ValueError("a trigger has either `created: true` or a property with the values it `enters`")
+        if sum((self.created, self.property is not None, self.where is not None)) != 1:
+            raise ValueError("a trigger has one of `created: true`, a property with the values it `enters`, or `where`")
+        if self.where is not None and self.object is ObjectKind.COMPANY:
+            raise ValueError("companies are not read by themselves: let the condition look at a contact, lead or deal")
+        if self.property is None and (self.pipeline is not None or self.enters is not None):
+            raise ValueError("`pipeline` and `enters` go with a property")
         if self.property is not None and not self.enters:
             raise ValueError("a trigger on a property needs `enters`, a list of values")
         return self
@@ -76,6 +81,12 @@ class Milestone(Part):
     on_leave: Literal["keep", "retract"] = "keep"
     on_delete: Literal["keep", "retract"] = "keep"
     renamed_from: str | None = None
+
+    @model_validator(mode="after")
+    def _tellable(self) -> "Milestone":
+        if self.repeat == "every_entry" and any(trigger.where is not None for trigger in self.when):
+            raise ValueError("a trigger by condition alone fires once, so `every_entry` cannot be told")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from app.mapping.aggregate import AccountFacts, Aggregate, ConversionState, EndR
 from app.mapping.conditions import holds
 from app.mapping.document import MappingDocument, Milestone
 from app.mapping.ids import conversion_uid
+from app.mapping.moments import Moments
 from app.mapping.occurrences import Matched, after_merge, in_order, match_every, match_first
 from app.mapping.rates import Rates
 from app.mapping.scopes import Scope, Scopes, principal
@@ -17,11 +18,17 @@ from app.mapping.values import Setting, Valuation, first_valuation, value_by
 __all__ = ["derive", "principal"]
 
 
-def derive(aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates) -> tuple[ConversionState, ...]:
-    """The full list of conversions of an aggregate: the stored ones as they should be now, and the new ones."""
-    work = _Work(aggregate, document, facts, rates)
-    found: dict[str, ConversionState] = {}
+def derive(
+    aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates, *, renews_values: bool = False
+) -> tuple[ConversionState, ...]:
+    """The full list of conversions of an aggregate: the stored ones as they should be now, and the new ones.
+
+    `renews_values`: stored ones are valued by the document, and not by the model that was frozen with them.
+    """
     scopes = Scopes(aggregate, document)
+    moments = Moments(document, aggregate.conversions, scopes.look_at)
+    work = _Work(aggregate, document, facts, rates, moments, renews_values=renews_values)
+    found: dict[str, ConversionState] = {}
     for milestone in document.milestones:
         for scope in scopes.of(milestone):
             for state in work.in_scope(milestone, scope):
@@ -34,12 +41,22 @@ def derive(aggregate: Aggregate, document: MappingDocument, facts: AccountFacts,
 class _Work:
     """One call of `derive`."""
 
-    def __init__(self, aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates) -> None:
+    def __init__(
+        self,
+        aggregate: Aggregate,
+        document: MappingDocument,
+        facts: AccountFacts,
+        rates: Rates,
+        moments: Moments,
+        *,
+        renews_values: bool,
+    ) -> None:
+        self._renews_values = renews_values
         self._stored = aggregate.conversions
         self._document = document
         self._facts = facts
         self._rates = rates
-        self._stays = Stays(document, facts)
+        self._stays = Stays(document, facts, moments)
 
     def in_scope(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
         """The conversions of one milestone in one scope."""
@@ -132,7 +149,7 @@ class _Work:
         if not state.is_live:
             return state
         stay = run.stay_of(state.record_id)
-        return self._revalued(scope, self._excluding(milestone, scope, state, stay), stay)
+        return self._revalued(milestone, scope, self._excluding(milestone, scope, state, stay), stay)
 
     def _belonging(self, scope: Scope, stored: ConversionState) -> ConversionState:
         is_followed = stored.scope_kind == "deal" or scope.owns(stored)
@@ -140,9 +157,10 @@ class _Work:
             return stored
         return replace(stored, lead_id=scope.lead_id)
 
-    def _revalued(self, scope: Scope, stored: ConversionState, stay: Stay) -> ConversionState:
+    def _revalued(self, milestone: Milestone, scope: Scope, stored: ConversionState, stay: Stay) -> ConversionState:
         """At its present value; a value that was known does not vanish."""
-        valued = value_by(stored.value_basis, self._setting(scope, stay, stored.occurred_at))
+        setting = self._setting(scope, stay, stored.occurred_at)
+        valued = first_valuation(milestone, setting) if self._renews_values else value_by(stored.value_basis, setting)
         if stored.value_state is ValueState.READY and (valued.money is None or valued.is_default):
             return stored
         return _valued(stored, valued)

@@ -136,6 +136,8 @@ class _Namer:
     # Triggers and conditions ------------------------------------------------------------------------------------------
 
     def trigger(self, part: object, path: str) -> object:
+        if isinstance(part, Mapping) and "where" in part:
+            return {**part, "where": self.condition(part["where"], f"{path}.where")}
         if not isinstance(part, Mapping) or not isinstance(part.get("property"), str) or part.get("object") not in _KINDS:
             return part
         kind = ObjectKind(part["object"])

@@ -46,11 +46,6 @@ def not_yet(data: object) -> list[Mistake]:
     for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
         if not isinstance(milestone, dict):
             continue
-        found += [
-            Mistake(f"milestones[{place}].when[{number}].where", "a trigger by condition alone is not available in this version")
-            for number, trigger in enumerate(milestone["when"] if isinstance(milestone.get("when"), list) else [])
-            if isinstance(trigger, dict) and "where" in trigger
-        ]
         value = milestone.get("value")
         if isinstance(value, dict) and value.get("model") in NOT_YET:
             found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))

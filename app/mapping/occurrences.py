@@ -32,8 +32,7 @@ def match_first(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Match
     """`first_only`: one conversion a run; a new one only where nothing lives and the run began after every end."""
     duplicates = [one for one in stored if one.ended_why is EndReason.DUPLICATE_AFTER_MERGE]
     free = in_order([one for one in stored if one.ended_why is not EndReason.DUPLICATE_AFTER_MERGE])
-    ends = [one.ended_at for one in free if one.ended_at is not None]
-    last_end = max(ends, default=None)
+    ends = {one.uid: one.ended_at for one in free}
     following = 1 + max((one.occurrence for one in stored if one.occurrence < FIRST_INSTANT), default=-1)
     found = Matched([], [], duplicates)
     for run in runs:
@@ -44,11 +43,18 @@ def match_first(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Match
             free = [one for one in free if one not in inside]
             found.pairs.append((run, match, match.occurrence))
             found.beside.extend((run, one) for one in inside)
-        elif last_end is None or run.first.entered_at > last_end:
+            ends |= {one.uid: _end_in(run, one) for one in (match, *inside)}
+        elif all(end is None or run.first.entered_at > end for end in ends.values()):
             found.pairs.append((run, None, following))
             following += 1
     found.untouched.extend(free)
     return found
+
+
+def _end_in(run: Run, one: ConversionState) -> datetime | None:
+    """When a conversion of this run will have ended: as the run says, but for one whose end is final."""
+    is_final = one.is_withdrawn and not one.is_live
+    return one.ended_at if run.ended_at is None or is_final else run.ended_at
 
 
 def _match(run: Run, free: Sequence[ConversionState]) -> ConversionState | None:

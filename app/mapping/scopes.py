@@ -93,6 +93,13 @@ class Scopes:
             self._known[by] = self._make(by)
         return self._known[by]
 
+    def look_at(self, record: KnownRecord) -> Lookup:
+        """The fields by which a record is judged: its own where it is a deal, else those of the person with their deals."""
+        rest = self._looking(self._all)
+        if record.ref.kind is not ObjectKind.DEAL:
+            return rest
+        return lambda kind, name: record.fields.get(name) if kind == ObjectKind.DEAL else rest(kind, name)
+
     def _make(self, by: str) -> list[Scope]:
         if by == "company":
             companies = {record.company_ref for record in self._all if record.company_ref is not None}

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from app.mapping.condition_model import Condition
 from app.mapping.document import IdentityRules, MappingDocument
 from app.mapping.people import is_derived, split_field
 from connectors.contract.records import ObjectKind
@@ -47,6 +48,18 @@ def selection_of(document: MappingDocument, schema: SourceSchema) -> Selection:
             if kind is not ObjectKind.COMPANY
         }
     )
+
+
+def lacking(read: Selection, wanted: Selection) -> frozenset[ObjectKind]:
+    """The kinds of which a record that was read by one selection lacks what the other wants of it."""
+    return frozenset(kind for kind, chosen in wanted.objects.items() if not _holds(read.objects.get(kind), chosen))
+
+
+def _holds(read: ObjectSelection | None, wanted: ObjectSelection) -> bool:
+    if read is None:
+        return False
+    has_all = wanted.fields <= read.fields and wanted.history_properties <= read.history_properties
+    return has_all and wanted.with_people <= read.with_people and wanted.with_company <= read.with_company
 
 
 def _filtered(document: MappingDocument, fields: Mapping[ObjectKind, object]) -> ObjectKind | None:
@@ -100,8 +113,9 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
     for condition in document.destination_conditions.values():
         yield from condition.fields()
     for milestone in document.milestones:
-        if milestone.where is not None:
-            yield from milestone.where.fields()
+        conditions: list[Condition | None] = [milestone.where, *(trigger.where for trigger in milestone.when)]
+        for where in conditions:
+            yield from () if where is None else where.fields()
         if milestone.value is not None and milestone.value.field is not None:
             yield milestone.value.field
             probability = milestone.value.probability or ""

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from app.mapping.aggregate import AccountFacts, EndReason, KnownRecord
 from app.mapping.document import MappingDocument, Milestone, Trigger
+from app.mapping.moments import Moments
 from connectors.contract.records import Entry, EntryOrigin, ObjectKind, RecordState
 
 DISQUALIFIED = "disqualified"
@@ -39,18 +40,23 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class _Entrance:
-    """An entry from outside into a milestone: the trigger, and its place in the property's history (-1: creation)."""
+    """An entry from outside into a milestone: the trigger, and its place in the property's history (-1: none).
+
+    `explain`: which condition was met, where the trigger is one.
+    """
 
     trigger: Trigger
     place: int
     at: datetime
     entry: Entry | None = None
+    explain: str | None = None
 
 
 class Stays:
     """The stays of all records of one aggregate, each worked out once."""
 
-    def __init__(self, document: MappingDocument, facts: AccountFacts) -> None:
+    def __init__(self, document: MappingDocument, facts: AccountFacts, moments: Moments) -> None:
+        self._moments = moments
         self._document = document
         self._facts = facts
         self._triggers = document.triggers
@@ -104,9 +110,9 @@ class Stays:
         if found is None:
             found = self._entrances[key] = []
             for trigger in triggers:
+                if trigger.created and record.created_at is not None:
+                    found.append(_Entrance(trigger, -1, record.created_at))
                 if trigger.property is None:
-                    if record.created_at is not None:
-                        found.append(_Entrance(trigger, -1, record.created_at))
                     continue
                 was_inside = False
                 for place, entry in enumerate(self._history(record).get(trigger.property, ())):
@@ -114,6 +120,9 @@ class Stays:
                     if is_inside and not was_inside:
                         found.append(_Entrance(trigger, place, entry.entered_at, entry))
                     was_inside = is_inside
+            if not found:  # what entered by an entry has fired
+                moments = self._moments.of(record, rank, triggers)
+                found += [_Entrance(one.trigger, -1, one.at, explain=one.explain) for one in moments]
         return found
 
     def _stay(self, record: KnownRecord, entrance: _Entrance, milestone: Milestone, *, implied: bool) -> Stay:
@@ -124,9 +133,12 @@ class Stays:
             ended = max(record.modified_at, entrance.at), EndReason.DELETED
         entry, name = entrance.entry, entrance.trigger.object
         explain = f"{name} created" if entry is None else f"{name}.{entry.property} entered {entry.value}"
+        explain = entrance.explain or explain
         if entry is not None and entry.is_approximate:
             explain += ABOUT
         stage, pipeline = (entry.value, entry.pipeline) if entry is not None else (None, record.pipeline)
+        if entrance.trigger.where is not None:
+            stage = record.stage
         if implied:
             explain = f"implied: {explain}"
             stage, pipeline = self._lowest(milestone, pipeline)

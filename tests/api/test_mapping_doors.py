@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from app.db.tables import conversions, deliveries
 from app.mapping.diff import differences
+from connectors.simulators.faults import server_error
 from tests.api.rig import Rig, rig_on
 
 ROOT = "/v1/mappings/hubspot"
@@ -167,6 +168,22 @@ async def test_an_edit_over_rest_survives_a_restart_with_the_same_file(open_rig:
     assert (await active(open_rig)).json()["version"] == version
 
 
+async def test_a_target_that_the_platform_lacks_is_a_mistake(open_rig: Rig) -> None:
+    """Found before the first conversion is refused for it; a platform that does not answer keeps nobody from working."""
+    document = await edited(open_rig)
+    document["destinations"]["google"]["qualified_lead"] = {"conversion_action": "999999999"}
+    path, body = f"{ROOT}/versions", {"document": document}
+
+    refused = await open_rig.client.post(path, json=body)
+    unasked = await open_rig.client.post(path, json={**body, "check_targets": False})
+    open_rig.stage.plans["google"].always(server_error())
+    unanswered = await open_rig.client.post(path, json=body)
+
+    assert refused.status_code == 422
+    assert [one["path"] for one in refused.json()["errors"]] == ["body.document.destinations.google.qualified_lead"]
+    assert (unasked.status_code, unanswered.status_code) == (201, 201)
+
+
 async def test_what_reads_more_is_told(open_rig: Rig) -> None:
     """What is stored was read for other fields: it takes a backfill to know them."""
     same = await saved(open_rig, await edited(open_rig, exclude=[]))
@@ -177,8 +194,8 @@ async def test_what_reads_more_is_told(open_rig: Rig) -> None:
     first = await activated(open_rig, wider, (await active(open_rig)).headers["etag"])
     second = await activated(open_rig, same, first.headers["etag"])
 
-    assert first.json()["reads_more"] == ["contact"]
-    assert second.json()["reads_more"] == []
+    assert first.json()["reads_more"] == {"contact": 0}
+    assert second.json()["reads_more"] == {}
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ async def test_what_was_rejected_goes_again_and_what_was_accepted_never(rig: Rig
     assert await _sent(rig) == [f"ll{ids[0]:026d}"]
     assert await delivery_states(rig, ids[:1]) == [("accepted", "delivered")]
     assert await audit_lines(rig) == [
-        ("api key", "deliveries.replayed", "ids", {"reopened": 1, "counted_as_sent": 0}),
+        ("key of the environment", "deliveries.replayed", "ids", {"reopened": 1, "counted_as_sent": 0}),
     ]
 
 

@@ -39,6 +39,10 @@ class Tokens:
         self._access: dict[str, datetime] = {}
         self._random = random.Random(oauth.client_id if oauth else "")
 
+    def add(self, token: str) -> None:
+        """Take a further static token, as of an app whose token was rotated."""
+        self._static.add(token)
+
     def caller(self, authorization: str | None, now: datetime) -> Caller:
         """Who calls; a `Refusal` with 401 or 530 where the header opens nothing."""
         scheme, _, token = (authorization or "").partition(" ")

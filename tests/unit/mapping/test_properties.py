@@ -119,3 +119,15 @@ def test_nothing_counts_twice_at_a_time(history: History) -> None:
             if other.occurrence > one.occurrence:
                 assert one.ended_at is not None
                 assert other.occurred_at > one.ended_at
+
+
+@settings(max_examples=150, deadline=None)
+@given(_histories(), _histories(), st.lists(st.booleans(), min_size=1, max_size=4))
+def test_another_mapping_changes_what_it_changes_at_once(history: History, other: History, turns: list[bool]) -> None:
+    """Versions come and go over one history: each says all it has to say the first time, and nothing more the second."""
+    until = len(history.moves)
+    versions = (history, replace(history, by=other.by))
+    known = history.run(until)
+    for turn in turns:
+        known = versions[turn].run(until, known)
+        assert _facts(versions[turn].run(until, known)) == _facts(known)
