@@ -29,6 +29,8 @@ from app.cli_check import check_command
 from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
+from app.cli_privacy import PRIVACY_MISTAKES, forget_command, privacy_commands, secret_commands
+from app.cli_rates import rates_commands
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
 from app.config import ConfigInvalid, LogFormat, SettingsInvalid, load_settings
@@ -45,6 +47,7 @@ from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
 from app.references import ReferenceUnresolved
 from app.reports.listing_queries import DeliveryFilter
+from app.reports.rates_file import RatesInvalid
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
 from app.telemetry.logs import configure_logs
@@ -58,6 +61,7 @@ cli.add_typer(spend_commands, name="spend")
 
 OPERATOR_MISTAKES = (
     *REPORT_MISTAKES,
+    *PRIVACY_MISTAKES,
     AlreadyServed,
     BackfillRefused,
     CheckRefused,
@@ -69,6 +73,7 @@ OPERATOR_MISTAKES = (
     KeyRefused,
     NameUnknown,
     ProvisionRefused,
+    RatesInvalid,
     SettingsRefused,
     ReferenceUnresolved,
     ReplayRefused,
@@ -172,6 +177,10 @@ spend_commands.command(name="read")(read_command(_services))
 cli.command(name="check")(check_command(_services))
 cli.add_typer(destination_commands(_services), name="destinations")
 cli.add_typer(key_commands(_services), name="keys")
+cli.add_typer(rates_commands(_services), name="rates")
+cli.command(name="forget")(forget_command(_services))
+cli.add_typer(privacy_commands(_services), name="privacy")
+cli.add_typer(secret_commands(_services), name="secrets")
 
 
 @cli.command(name="trace")

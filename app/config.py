@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.db.address import usable_url
@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     metrics_open: bool = False
     log_format: LogFormat = LogFormat.JSON
     log_level: LogLevel = LogLevel.INFO
+    keep_people_days: PositiveInt = 400
+    keep_tries_days: PositiveInt = 90
+    keep_audit_days: PositiveInt = 400
 
     @field_validator("roles", mode="before")
     @classmethod

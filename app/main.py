@@ -37,6 +37,7 @@ WRITE_BACK = timedelta(minutes=5)
 DESCRIBE = timedelta(days=1)
 KEEP_WEBHOOKS = timedelta(hours=1)
 READ_SPEND = timedelta(hours=6)
+PURGE = timedelta(days=1)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -63,6 +64,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if chosen.config is not None:
                 await services.apply_file(chosen.config, actor="config file", waits=True)
             await services.warn_of_versions()
+            # Before anything is sent: a restored backup may owe conversions of people who were forgotten since.
+            await services.sweeping().run()
             if chosen.roles & WORKING:
                 if services.database.is_sqlite:
                     await free_jobs_of_others(services.database, services.holder)
@@ -123,6 +126,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
             Job("describe", DESCRIBE, services.describe_sources),
             Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
             Job("spend", READ_SPEND, services.spend_reading().run),
+            Job("retention", PURGE, services.retention().run),
         ]
     # Each is rung apart: a CRM that is slow in one must hold up neither a delivery nor the check that ends a pause.
     ringings = [

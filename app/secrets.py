@@ -81,6 +81,11 @@ class Keyring:
         except InvalidTag as error:
             raise SecretsUnreadable("A sealed value in the database was altered; restore it from a backup.") from error
 
+    @property
+    def newest_id(self) -> bytes:
+        """The id of the key that seals; it stands in front of whatever it sealed."""
+        return self._first_id
+
     def is_newest(self, sealed: bytes) -> bool:
         """True where the value is sealed with the first key, so that a rotation has nothing left to do for it."""
         return sealed[:KEY_ID_BYTES] == self._first_id

@@ -9,7 +9,9 @@ from app.api import (
     keys,
     leads,
     mappings,
+    people,
     previews,
+    rates,
     reports,
     source_past,
     source_schema,
@@ -40,7 +42,8 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
         app.include_router(webhooks.doors)
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
         rooms = (
-            status, sources, source_schema, source_past, destinations, mappings, previews, deliveries, leads, reports, keys
+            status, sources, source_schema, source_past, destinations, mappings, previews,
+            deliveries, leads, people, reports, rates, keys,
         )  # fmt: skip
         for room in rooms:
             app.include_router(room.doors, dependencies=[Depends(KEY)], responses=keyed)

@@ -275,6 +275,33 @@ class ReapplyBody(Given):
     restates: StrictBool = Field(default=False, description="Let values follow the version, and correct what was sent")
 
 
+Currency = Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")]
+
+
+class RateQuery(Given):
+    """Which rates."""
+
+    base: Currency | None = Field(default=None, description="Only of this currency")
+    quote: Currency | None = Field(default=None, description="Only in this currency")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Word | None = Field(default=None, description="`next` of the page before")
+
+
+class RateItem(Given):
+    """What one of `base` cost in `quote` on a day."""
+
+    day: Day
+    base: Currency
+    quote: Currency
+    rate: Word = Field(description="A decimal text, like 1.0845")
+
+
+class RatesBody(Given):
+    """Rates, all or none."""
+
+    rates: Annotated[list[RateItem], Field(min_length=1, max_length=2000)]
+
+
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
@@ -298,6 +325,29 @@ class FindBody(Given):
         return self
 
 
+class PersonBody(Given):
+    """One clue to a person. An e-mail, phone or form id is fingerprinted at once; it is neither logged nor told back."""
+
+    source: Word | None = Field(default=None, description="A source's name; needed with `ref` where there are several sources")
+    ref: Word | None = Field(default=None, description="`contact:123`, `lead:9`, a lead's id or a conversion's id")
+    email: Annotated[Plain, Field(min_length=3, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    phone: Annotated[Plain, Field(min_length=5, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
+    country: Annotated[StrictStr, Field(pattern="^[A-Za-z]{2}$")] | None = Field(
+        default=None, description="ISO 3166 alpha-2, to read a national phone number; else the mapping's `default_country`"
+    )
+    lead_form_id: Word | None = Field(
+        default=None, repr=False, description="The id that Meta, LinkedIn or TikTok gave to the lead of a form"
+    )
+
+    @model_validator(mode="after")
+    def _one_clue(self) -> "PersonBody":
+        if sum(clue is not None for clue in (self.ref, self.email, self.phone, self.lead_form_id)) != 1:
+            raise ValueError("give exactly one of `ref`, `email`, `phone`, `lead_form_id`")
+        if self.country is not None and self.phone is None:
+            raise ValueError("`country` goes with `phone` only")
+        return self
+
+
 _MODELS = (
     DeliveryQuery,
     RunQuery,
@@ -305,6 +355,7 @@ _MODELS = (
     ReplayFilter,
     ReplayBody,
     FindBody,
+    PersonBody,
     KeyBody,
     PageQuery,
     DiffQuery,
@@ -318,6 +369,9 @@ _MODELS = (
     PastBody,
     PreviewBody,
     ReapplyBody,
+    RateQuery,
+    RateItem,
+    RatesBody,
     ReportQuery,
     BooksReportQuery,
 )

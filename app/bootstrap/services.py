@@ -6,7 +6,7 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,7 @@ from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
 from app.bootstrap.previewing import Previews
 from app.bootstrap.provisioning import Provisioning
+from app.bootstrap.rates_keeping import RatesKeeping
 from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
@@ -44,6 +45,9 @@ from app.ingest.reapply import Reapplier
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
 from app.outbox.states import REASON_SENTENCES
+from app.privacy.retention import Keeping, Retention
+from app.privacy.rotation import Rotation
+from app.privacy.sweeping import Sweeping
 from app.reports.platforms import Platform, VersionState, version_status
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
@@ -51,6 +55,8 @@ from connectors.contract.findings import Finding
 from connectors.http.client import Hooks
 
 log = structlog.get_logger()
+
+MOST_DAYS_KEPT = 36_500
 
 
 @dataclass(slots=True)
@@ -119,6 +125,7 @@ class Services:
 
     async def sync(self, source: str | None = None) -> SyncSummary:
         """Pull and send until nothing is due now, then tell the CRM; SourceUnknown where no source has this name."""
+        await self.sweeping().run()
         summary = await self._rounds().sync(source)
         await self.write_backs().turn(source)
         return summary
@@ -131,6 +138,20 @@ class Services:
     def mapping_versions(self) -> MappingVersions:
         """The versions of every source's mapping."""
         return MappingVersions(self.database, self.clock, self.openers, self.contexts)
+
+    def sweeping(self) -> Sweeping:
+        """What erases people by tombstones of a file, and reads and writes such files."""
+        return Sweeping(self.database, self.people, self.clock)
+
+    def rotation(self) -> Rotation:
+        """What seals everything again under the newest key."""
+        return Rotation(self.database, self.keyring, self.clock)
+
+    def retention(self) -> Retention:
+        """What purges by age."""
+        chosen = (self.settings.keep_people_days, self.settings.keep_tries_days, self.settings.keep_audit_days)
+        keeping = Keeping(*(timedelta(days=min(days, MOST_DAYS_KEPT)) for days in chosen))
+        return Retention(self.database, self.people, keeping, self.stopping)
 
     def connecting(self) -> Connecting:
         """What makes and changes connections."""
@@ -154,6 +175,10 @@ class Services:
         reapplier = Reapplier(self.database, self.recorder, self.holder, self.clock, is_stopping=self.stopping.is_set)
         versions = self.mapping_versions()
         return Reapplies(self.database, self.clock, self.contexts, versions, reapplier, self.journal, self.bell)
+
+    def rates(self) -> RatesKeeping:
+        """What keeps the currency rates."""
+        return RatesKeeping(self.database, self.clock, self.contexts, self.bell)
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

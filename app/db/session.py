@@ -14,6 +14,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from app.db.sqlite import WRITE_LOCK, OneTripConnection, connect, connect_for_long, connect_writer
 
 BUSY_TIMEOUT_MS = 10_000
+# Writers wait meanwhile: a reader that takes long is waited for at the next occasion.
+WIPE_TIMEOUT_MS = 500
 # Pages that each SQLite connection keeps, in KiB; the operating system caches the file besides. With all connections they are
 # full once the file has some ten megabytes, so that memory does not grow with the CRM.
 WRITER_CACHE_KIB = 24 * 1024
@@ -78,6 +80,15 @@ class Database:
         async with self.read() as connection:
             value = await connection.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"))
             return int(value or 0)
+
+    async def wipe(self) -> bool:
+        """Take what was deleted out of SQLite's log; False where a reader keeps it for now. PostgreSQL does so by VACUUM."""
+        if not self.is_sqlite:
+            return True
+        async with self.holds_lock, self._writer.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(raw, OneTripConnection)  # noqa: S101 the engines above make no other
+            return await raw.truncate_log(WIPE_TIMEOUT_MS, BUSY_TIMEOUT_MS)
 
     async def close(self) -> None:
         """Give back every connection."""

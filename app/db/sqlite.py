@@ -78,6 +78,20 @@ class OneTripConnection(aiosqlite.Connection):
         """Run `work` in the connection's thread."""
         await self._execute(work)  # type: ignore[no-untyped-call]  # aiosqlite leaves it untyped
 
+    async def truncate_log(self, waits_ms: int, usual_ms: int) -> bool:
+        """Copy the write-ahead log into the file and cut it to nothing; False where a reader still needs it after the wait."""
+        found: list[bool] = []
+
+        def work() -> None:
+            self._conn.execute(f"PRAGMA busy_timeout = {waits_ms}")
+            try:
+                found.append(self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+            finally:
+                self._conn.execute(f"PRAGMA busy_timeout = {usual_ms}")
+
+        await self.in_thread(work)
+        return found[0]
+
     async def commit(self) -> None:
         """Commit; a writer waits for the disk in the thread."""
         if self.runs_in_loop and not self.is_writer:

@@ -1,7 +1,7 @@
 """Every person and deal whose conversions a page may change: read in three statements, then brought up to date in memory."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +13,7 @@ from app.db.bulk import Row
 from app.db.instants import from_ms, to_ms
 from app.ingest import repository
 from app.ingest.opening import entry_row, known_record, unseen
-from app.ingest.repository import NEVER_READ, DealPersonRow, LeadRow, RecordRow, is_unread
+from app.ingest.repository import NEVER_READ, PURGED, DealPersonRow, LeadRow, RecordRow, is_unread
 from app.ingest.storing import BECAME, PERSON_KINDS, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
 from app.mapping.document import MappingDocument
@@ -68,11 +68,27 @@ class Neighbourhood:
         """True where the person was forgotten: every lead that was read has a fingerprint of what was read."""
         return lead_id in self.leads and self.leads[lead_id].raw_hmac is None
 
+    def leave_purged(self, fields: Collection[int]) -> list[RecordRef]:
+        """Leave alone whose fields went with time, unless the page tells all of their records: what to fetch of them first.
+
+        With emptied fields every condition and value would be judged wrong. `fields`: the records that the page tells.
+        """
+        asked: list[RecordRef] = []
+        for lead_id in sorted(self.touched_leads | self.work_leads):
+            if lead_id not in self.leads or self.leads[lead_id].raw_hmac != PURGED:
+                continue
+            mine = [row for row in self.records.values() if row.lead_id == lead_id and row.state == RecordState.LIVE.value]
+            missing = [row.ref for row in mine if row.id not in fields]
+            if missing:
+                self.touched_leads.discard(lead_id)
+                self.work_leads.discard(lead_id)
+                asked += missing
+        return asked
+
     @property
     def joined_to_erased(self) -> set[int]:
-        """Leads that turn out to be forgotten people, and these: what one of them brought goes the same way."""
-        found = {old: new for old, new in self.merged_leads.items() if self.is_erased(new)}
-        return {*found.keys(), *found.values()}
+        """Leads that by the CRM's word are one with a forgotten person: what one of them brought is the other's."""
+        return {new for old, new in self.merged_leads.items() if self.is_erased(old) != self.is_erased(new)}
 
     def unread_on_deals(self) -> list[RecordRef]:
         """Records of the people of touched deals of which only the name is known: they are worth a fetch."""

@@ -3,6 +3,7 @@
 Where the mapping names a deal's field there, the live deals whose principal the person is are asked after their own records.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from app.ingest.context import SourceContext
 from app.ingest.people import People, SealedPerson
 from app.ingest.repository import LeadRow
 from app.mapping.aggregate import KnownRecord
+from app.mapping.document import MappingDocument
 from app.mapping.people import Lookup, attribution_of, dimensions_of, identity_candidates, judge_consent
 from app.mapping.selection import asks_deals_of_people
 from connectors.contract.conversions import Identifier
@@ -40,33 +42,57 @@ class PeopleWritten:
     changed: set[int] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadLead:
+    """A touched lead as its records tell it now. `sealed` is None where the raw input is as it was."""
+
+    lead_id: int
+    told: tuple[KnownRecord, ...]
+    raw: RawIdentity = field(repr=False)
+    country: str | None
+    created: datetime | None
+    sealed: SealedPerson | None
+
+
 class LeadWriter:
-    """Writes leads and identities; hashes only where the raw input changed."""
+    """Reads and writes leads and identities; hashes only where the raw input changed."""
 
     def __init__(self, people: People) -> None:
         self._people = people
 
+    def read(self, source: SourceContext, near: Neighbourhood) -> list[ReadLead]:
+        """Every touched lead of which more is known than a name, but forgotten ones (pure)."""
+        deals = near.deals_by_lead(near.touched_leads) if asks_deals_of_people(source.document) else {}
+        found = []
+        for lead_id in sorted(near.touched_leads):
+            held = near.person_records(lead_id)
+            if not near.is_read(lead_id) or near.is_erased(lead_id):
+                continue
+            stored = near.leads.get(lead_id)
+            told = (*held, *near.live_deals(deals.get(lead_id, ())))
+            created = created_of(held)
+            raw, country = raw_identity(source.document, told, created)
+            raw_key = self._people.raw_key(raw)
+            sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)
+            found.append(ReadLead(lead_id, told, raw, country, created, sealed))
+        return found
+
     async def write(
-        self, connection: AsyncConnection, source: SourceContext, near: Neighbourhood, ids: IdBlock, now: datetime
+        self,
+        connection: AsyncConnection,
+        source: SourceContext,
+        near: Neighbourhood,
+        read: Sequence[ReadLead],
+        ids: IdBlock,
+        now: datetime,
     ) -> PeopleWritten:
-        """Bring every touched lead up to date."""
+        """Bring every lead that was read up to date."""
         written = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
         lead_rows: list[Row] = []
         identity_rows: list[Row] = []
-        deals = near.deals_by_lead(near.touched_leads) if asks_deals_of_people(source.document) else {}
-        for lead_id in sorted(near.touched_leads):
-            held = near.person_records(lead_id)
-            if not near.is_read(lead_id):
-                continue
-            stored = near.leads.get(lead_id)
-            if near.is_erased(lead_id):
-                continue
-            told = (*held, *near.live_deals(deals.get(lead_id, ())))
-            created = created_of(held)
-            raw, country = _raw_identity(source, told, created)
-            raw_key = self._people.raw_key(raw)
-            sealed = None if stored is not None and stored.raw_hmac == raw_key else self._people.seal(raw, raw_key)
-            row = _lead_row(source, lead_id, told, stored, sealed, raw, country, created or now)
+        for one in read:
+            stored, sealed, lead_id = near.leads.get(one.lead_id), one.sealed, one.lead_id
+            row = _lead_row(source, one, stored, one.created or now)
             platform, campaign_id, utm_campaign = near.first_touch(lead_id)
             row = {
                 **row,
@@ -104,37 +130,29 @@ def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:
     return look
 
 
-def _raw_identity(
-    source: SourceContext, told: tuple[KnownRecord, ...], created: datetime | None
+def raw_identity(
+    document: MappingDocument, told: tuple[KnownRecord, ...], created: datetime | None
 ) -> tuple[RawIdentity, str | None]:
-    candidates, clicked_at = identity_candidates(source.document, told)
+    """All by which the mapping would name a person, as these records tell it; and the country in two letters."""
+    candidates, clicked_at = identity_candidates(document, told)
     countries = candidates.get("country", ())
     country = next((code for text in countries if (code := country_code(text)) is not None), None)
     raw = RawIdentity(
         **candidates,
         clicked_at=clicked_at or created,
-        default_country=source.document.identity.default_country,
+        default_country=document.identity.default_country,
     )
     return raw, country
 
 
-def _lead_row(
-    source: SourceContext,
-    lead_id: int,
-    told: tuple[KnownRecord, ...],
-    stored: LeadRow | None,
-    sealed: SealedPerson | None,
-    raw: RawIdentity,
-    country: str | None,
-    created: datetime,
-) -> Row:
-    look = lookup_in(told)
-    consent, why = judge_consent(source.document, look, country)
+def _lead_row(source: SourceContext, read: ReadLead, stored: LeadRow | None, created: datetime) -> Row:
+    look, sealed = lookup_in(read.told), read.sealed
+    consent, why = judge_consent(source.document, look, read.country)
     platform, campaign_id, utm_campaign = attribution_of(source.document, look)
     if platform is None and sealed is not None:
         platform = next((name for ids, name in _CLICK_PLATFORMS if ids & sealed.identifiers), None)
     return {
-        "id": lead_id,
+        "id": read.lead_id,
         "source_id": source.id,
         "identity_id": stored.identity_id if stored else None,
         "raw_hmac": sealed.raw_key if sealed else stored.raw_hmac if stored else None,
@@ -142,8 +160,8 @@ def _lead_row(
         "phone_hmac": sealed.phone_key if sealed else stored.phone_hmac if stored else None,
         "consent": consent.to_text(),
         "consent_why": why,
-        "country": country,
-        "clicked_at": optional_ms(raw.clicked_at),
+        "country": read.country,
+        "clicked_at": optional_ms(read.raw.clicked_at),
         "platform": platform,
         "campaign_id": campaign_id,
         "utm_campaign": utm_campaign,

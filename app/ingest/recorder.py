@@ -22,17 +22,18 @@ from app.ingest.conversion_repository import StoredConversion
 from app.ingest.cursors import CursorMove, move_cursor
 from app.ingest.deriving import derive_all
 from app.ingest.difference import Difference, difference, turned_by
-from app.ingest.erasing import Erased, erase_leads, erase_people
-from app.ingest.identities import LeadWriter, PeopleWritten
+from app.ingest.erasing import Erased, erase_people, keep_forgotten, note_forgotten
+from app.ingest.identities import LeadWriter, PeopleWritten, ReadLead
 from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
 from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
-from app.ingest.storing import PagePlan, PagePlanner, refs_in
+from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
 from app.leases.repository import renew
 from app.mapping.rates import Rates
+from app.privacy.barring import barred_in, page_without
 from app.secrets import Keyring
 from connectors.contract.records import Record
 
@@ -95,6 +96,7 @@ class Recorder:
     def __init__(self, database: Database, keyring: Keyring, people: People, ring: Bell) -> None:
         self._database = database
         self._keyring = keyring
+        self._people = people
         self._leads = LeadWriter(people)
         self._ring = ring
 
@@ -141,7 +143,7 @@ class Recorder:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
             plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
-            written = await self._write(connection, source, plan, IdBlock(connection, 1), now, source.rates)
+            written = await self._rewrite(connection, source, plan, now, source.rates)
             if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
                 raise LeaseLost(lease.name)
         self._ring(written.owed.destinations)
@@ -159,7 +161,7 @@ class Recorder:
                 written = await self._record(connection, source, page, now, source.rates)
             else:
                 plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
-                written = await self._write(connection, source, plan, IdBlock(connection, 1), now, source.rates)
+                written = await self._rewrite(connection, source, plan, now, source.rates)
             yield connection, written
 
     async def erase(self, source_id: int, hints: Sequence[WaitingHint], now: datetime, lease: PullLease) -> Erased:
@@ -167,8 +169,10 @@ class Recorder:
         async with self._database.write() as connection:
             if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
                 raise LeaseLost(lease.name)
-            erased = await erase_people(connection, self._keyring, source_id, [hint.ref for hint in hints], to_ms(now))
+            erased = await erase_people(connection, self._people, source_id, [hint.ref for hint in hints], to_ms(now))
+            await note_forgotten(connection, actor="crm", way="webhook", erased=erased, now_ms=to_ms(now))
             await done_with(connection, source_id, hints)
+        await self._database.wipe()
         return erased
 
     async def revalue(
@@ -186,7 +190,7 @@ class Recorder:
             written = Written()
             if batch.deals or batch.others:
                 plan = PagePlan(deals=batch.deals, persons=batch.others)
-                written = await self._write(connection, source, plan, IdBlock(connection, 1), now, chosen)
+                written = await self._rewrite(connection, source, plan, now, chosen)
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(written.owed.destinations)
@@ -228,27 +232,50 @@ class Recorder:
         new = planner.new_refs(kept)
         ids = IdBlock(connection, _ids_for(source, len(kept), len(new)))
         plan = planner.plan(kept, new, await ids.take(2 * len(new)) if new else 0)
-        return await self._write(connection, source, plan, ids, now, rates)
+        near = await self._around(connection, source, plan)
+        read = self._leads.read(source, near)
+        strangers = [ref for ref in refs_in(kept) if ref not in known and ref.kind in PERSON_KINDS]
+        barred = await barred_in(connection, self._people.marks, source.id, near, read, strangers)
+        if barred is not None:
+            await keep_forgotten(connection, self._people, source.id, barred, to_ms(now))
+            log.info("person.barred", source=source.name, records=len(barred.refs), erased=len(barred.stored_leads))
+            return await self._record(connection, source, page_without(kept, barred.refs, known), now, rates)
+        chosen = source.rates if rates is None else rates
+        return await self._write(connection, source, plan, near, ids, now, chosen, read)
+
+    async def _around(self, connection: AsyncConnection, source: SourceContext, plan: PagePlan) -> Neighbourhood:
+        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
+        plan.asked += near.leave_purged(plan.fields)
+        return near
+
+    async def _rewrite(
+        self, connection: AsyncConnection, source: SourceContext, plan: PagePlan, now: datetime, rates: Rates
+    ) -> Written:
+        """Judge again what is stored, without a page."""
+        near = await self._around(connection, source, plan)
+        read = self._leads.read(source, near)
+        return await self._write(connection, source, plan, near, IdBlock(connection, 1), now, rates, read)
 
     async def _write(
         self,
         connection: AsyncConnection,
         source: SourceContext,
         plan: PagePlan,
+        near: Neighbourhood,
         ids: IdBlock,
         now: datetime,
-        rates: Rates | None,
+        rates: Rates,
+        read: Sequence[ReadLead],
     ) -> Written:
-        near = await load_neighbourhood(connection, self._keyring, plan, source.document)
         asked = [ref for ref in (*plan.asked, *near.unread_on_deals()) if ref.kind in source.selection.objects]
         await put_hints(connection, source.id, asked, to_ms(now))
         await repository.upsert_records(connection, source.id, near.changed)
         await repository.append_entries(connection, near.new_entries)
         await repository.write_links(connection, near.gone, near.fresh)
-        people = await self._leads.write(connection, source, near, ids, now)
+        people = await self._leads.write(connection, source, near, read, ids, now)
         near.work_leads |= people.changed  # also whom a deal left: what waits of them is judged again
         await repository.merge_leads(connection, near.merged_leads)
-        stored, found = await self._derived(connection, source, near, people, source.rates if rates is None else rates)
+        stored, found = await self._derived(connection, source, near, people, rates)
         conversion_ids = await _write_conversions(connection, source, found, ids, now)
         woken = _woken(stored, near, plan, people)
         owed = owe(source, found, conversion_ids, woken, now)
@@ -256,9 +283,6 @@ class Recorder:
             # A dispatcher claimed some of them since they were read: what it sends may need a correction.
             current = await self._stored(connection, source, near, people)
             await _write_owed(connection, source, owe(source, _refreshed(found, current), conversion_ids, (), now), ids)
-        joined = sorted(near.joined_to_erased)
-        if joined:
-            await erase_leads(connection, joined, to_ms(now))
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),

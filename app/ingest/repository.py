@@ -15,6 +15,8 @@ from connectors.contract.records import ObjectKind, RecordRef
 
 # The modification of a record that is only known by its name: any reading of it is newer.
 NEVER_READ = 0
+# The raw fingerprint of a lead whose fields went with time: another than that of any reading, and not that of a forgotten one.
+PURGED = b""
 
 
 @dataclass(frozen=True, slots=True)

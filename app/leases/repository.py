@@ -17,6 +17,11 @@ _ACQUIRE = text(
 _RELEASE = text("UPDATE leases SET until = 0, holder = '' WHERE name = :name AND holder = :holder")
 _RENEW = text("UPDATE leases SET until = :until WHERE name = :name AND holder = :holder AND fence = :fence")
 
+_LOCK = text(
+    "INSERT INTO leases (name, holder, fence, until) VALUES (:name, '', 0, 0) "
+    "ON CONFLICT (name) DO UPDATE SET name = excluded.name"
+)
+
 
 async def acquire(connection: AsyncConnection, name: str, holder: str, now_ms: int, ttl_ms: int) -> int | None:
     """Take or renew a lease; its fence, or None where another holds it."""
@@ -44,6 +49,12 @@ async def renew(connection: AsyncConnection, name: str, holder: str, fence: int,
     """
     given = {"name": name, "holder": holder, "fence": fence, "until": now_ms + ttl_ms}
     return (await connection.execute(_RENEW, given)).rowcount == 1
+
+
+async def lock_rows(connection: AsyncConnection, names: Sequence[str]) -> None:
+    """Keep whoever holds these leases from writing until the commit, without taking any of them."""
+    for name in sorted(set(names)):
+        await connection.execute(_LOCK, {"name": name})
 
 
 async def is_held_by_other(connection: AsyncConnection, names: Sequence[str], holder: str, now_ms: int) -> bool:

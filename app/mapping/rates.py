@@ -9,6 +9,16 @@ MILLIONTHS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class DatedRate:
+    """What one of `base` cost in `quote` on a day, in millionths."""
+
+    day: date
+    base: str
+    quote: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Rates by (day, base, quote), in millionths."""
 

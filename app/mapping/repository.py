@@ -1,16 +1,16 @@
 """SQL of mapping versions: immutable, one active per source. Never commits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import RowMapping, bindparam, func, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
 from app.db.ids import take_ids
 from app.db.tables import fx_rates, mapping_versions
-from app.mapping.rates import Rates
+from app.mapping.rates import DatedRate, Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,33 @@ async def activations(connection: AsyncConnection, source_id: int) -> list[tuple
 async def rates_version(connection: AsyncConnection) -> int:
     """The newest version of the table of rates, 0 where it is empty: it rises whenever rates come."""
     return int(await connection.scalar(select(func.max(fx_rates.c.version))) or 0)
+
+
+async def save_rates(connection: AsyncConnection, rates: Sequence[DatedRate]) -> int:
+    """Add rates, and replace those that are other than before, under a new version; how many these were."""
+    newest = await rates_version(connection)
+    rows = [
+        {"day": one.day.isoformat(), "base": one.base, "quote": one.quote, "rate_micros": one.rate, "version": newest + 1}
+        for one in rates
+    ]
+    key, changing = ("day", "base", "quote"), "fx_rates.rate_micros <> excluded.rate_micros"
+    return await insert_rows(connection, fx_rates, rows, conflict=key, update=("rate_micros", "version"), where=changing)
+
+
+async def list_rates(
+    connection: AsyncConnection, *, base: str | None, quote: str | None, after: tuple[str, str, str] | None, limit: int
+) -> list[DatedRate]:
+    """Newest day first, then by pair; `after` is the key of the last one of the page before."""
+    day, own, other = fx_rates.c.day, fx_rates.c.base, fx_rates.c.quote
+    query = select(day, own, other, fx_rates.c.rate_micros).order_by(day.desc(), own, other).limit(limit)
+    query = query if base is None else query.where(own == base)
+    query = query if quote is None else query.where(other == quote)
+    if after is not None:
+        at, from_base, from_quote = after
+        later = or_(own > from_base, and_(own == from_base, other > from_quote))
+        query = query.where(or_(day < at, and_(day == at, later)))
+    rows = await connection.execute(query)
+    return [DatedRate(date.fromisoformat(row.day), row.base, row.quote, int(row.rate_micros)) for row in rows]
 
 
 async def load_rates(connection: AsyncConnection, currencies: Iterable[str], since: date) -> Rates:

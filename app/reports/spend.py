@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 
 from app.db.session import Database
-from app.reports.spend_file import SpendMistake, SpendRow, read_chunks
+from app.reports.csv_table import FileMistake
+from app.reports.spend_file import SpendRow, read_chunks
 from app.reports.spend_repository import SeenKeys, replace_spend
 from connectors.contract.conversions import Money
 
@@ -36,7 +37,7 @@ class SpendImported:
 class SpendInvalid(Exception):
     """The file cannot be used: the first mistakes, and how many there are. Nothing was imported."""
 
-    def __init__(self, mistakes: Sequence[SpendMistake], count: int) -> None:
+    def __init__(self, mistakes: Sequence[FileMistake], count: int) -> None:
         more = [f"and {count - len(mistakes):,} more"] if count > len(mistakes) else []
         super().__init__("\n".join(["nothing was imported:", *(f"  {one}" for one in mistakes), *(f"  {one}" for one in more)]))
         self.mistakes = tuple(mistakes)
@@ -53,20 +54,20 @@ async def import_spend(database: Database, path: Path) -> SpendImported:
         for chunk in read_chunks(path):
             rows = [one for one in chunk if isinstance(one, SpendRow)]
             if len(rows) < len(chunk):
-                raise SpendInvalid([SpendMistake(1, "", "the file changed while it was read; import it again")], 1)
+                raise SpendInvalid([FileMistake(1, "", "the file changed while it was read; import it again")], 1)
             await replace_spend(connection, rows)
     return imported
 
 
 def check_spend(path: Path) -> SpendImported:
     """Read a whole file and say what it holds; SpendInvalid where anything in it is wrong."""
-    shown: list[SpendMistake] = []
+    shown: list[FileMistake] = []
     count = rows = 0
     days: set[date] = set()
     totals: Counter[str] = Counter()
     with closing(SeenKeys()) as seen:
         for one in _checked(path, seen):
-            if isinstance(one, SpendMistake):
+            if isinstance(one, FileMistake):
                 count += 1
                 shown += [one] if len(shown) < MOST_SHOWN else []
                 continue
@@ -74,18 +75,18 @@ def check_spend(path: Path) -> SpendImported:
             days.add(one.day)
             totals[one.currency] += one.cost_micros
     if not rows and not count:
-        shown, count = [SpendMistake(2, "", "there is no row below the header; add what each campaign cost each day")], 1
+        shown, count = [FileMistake(2, "", "there is no row below the header; add what each campaign cost each day")], 1
     if count:
         raise SpendInvalid(shown, count)
     amounts = tuple(Money(micros, currency) for currency, micros in sorted(totals.items()))
     return SpendImported(rows, len(days), min(days), max(days), amounts)
 
 
-def _checked(path: Path, seen: SeenKeys) -> Iterator[SpendRow | SpendMistake]:
+def _checked(path: Path, seen: SeenKeys) -> Iterator[SpendRow | FileMistake]:
     """Every mistake, and each key once."""
     for chunk in read_chunks(path):
         for one in chunk:
-            if isinstance(one, SpendMistake):
+            if isinstance(one, FileMistake):
                 yield one
                 continue
             earlier = seen.earlier(one)
@@ -93,4 +94,4 @@ def _checked(path: Path, seen: SeenKeys) -> Iterator[SpendRow | SpendMistake]:
                 yield one
             elif not earlier[1]:
                 what = f"{one.platform} {one.campaign_id} on {one.day} stands in line {earlier[0]} with other numbers"
-                yield SpendMistake(one.line, "", f"{what}; keep one of them")
+                yield FileMistake(one.line, "", f"{what}; keep one of them")

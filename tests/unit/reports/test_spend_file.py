@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from app.reports.csv_table import FileMistake
 from app.reports.spend import SpendInvalid, check_spend
-from app.reports.spend_file import SpendMistake, SpendRow, read_chunks
+from app.reports.spend_file import SpendRow, read_chunks
 from connectors.contract.conversions import Money
 
 MICROS = 1_000_000
@@ -13,14 +14,14 @@ HEADER = "platform,campaign_id,day,cost,currency\n"
 FULL = "platform,campaign_id,day,cost,currency,campaign_name,clicks,impressions\n"
 
 
-def _read(tmp_path: Path, content: bytes | str) -> list[SpendRow | SpendMistake]:
+def _read(tmp_path: Path, content: bytes | str) -> list[SpendRow | FileMistake]:
     path = tmp_path / "spend.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return [one for chunk in read_chunks(path) for one in chunk]
 
 
 def _told(tmp_path: Path, content: bytes | str) -> str:
-    return "\n".join(str(one) for one in _read(tmp_path, content) if isinstance(one, SpendMistake))
+    return "\n".join(str(one) for one in _read(tmp_path, content) if isinstance(one, FileMistake))
 
 
 def test_a_row_is_read_whole(tmp_path: Path) -> None:
