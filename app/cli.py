@@ -28,6 +28,7 @@ from app.cli_backfill import backfill_command
 from app.cli_check import check_command
 from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
+from app.cli_lint import lint_command
 from app.cli_mapping import InitRefused, init_command
 from app.cli_privacy import PRIVACY_MISTAKES, forget_command, privacy_commands, secret_commands
 from app.cli_rates import rates_commands
@@ -56,6 +57,9 @@ from connectors.contract.errors import ConnectorError
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
 database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
 cli.add_typer(database_commands, name="db")
+mapping_commands = typer.Typer(no_args_is_help=True, help="Mappings: which changes count, as what, and where they go.")
+mapping_commands.command(name="lint")(lint_command)
+cli.add_typer(mapping_commands, name="mapping")
 cli.add_typer(report_commands, name="report")
 cli.add_typer(spend_commands, name="spend")
 

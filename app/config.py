@@ -191,7 +191,23 @@ class FileConfig:
 def load_file(path: Path, environ: Mapping[str, str]) -> FileConfig:
     """Read a config file whole; ConfigInvalid lists every mistake with its line. References are checked, not resolved."""
     reader = _Reader(environ)
+    return _read(reader, reader.parse(path))
+
+
+def load_mappings(path: Path) -> FileConfig:
+    """A config file whose references may stand for nothing here, or a mapping alone, which is then of the source ""."""
+    reader = _Reader(None)
     root = reader.parse(path)
+    keys = {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()
+    if root is None or not keys or keys & {*TOP_LEVEL}:
+        return _read(reader, root)
+    data = reader.document(root, "")
+    if reader.mistakes or data is None:
+        raise ConfigInvalid(reader.mistakes)
+    return FileConfig(mappings={"": MappingSection(data=data, section_hash=section_hash(data))})
+
+
+def _read(reader: "_Reader", root: yaml.Node | None) -> FileConfig:
     found: dict[str, yaml.Node] = {}
     for key, node in reader.pairs(root, ""):
         if key in TOP_LEVEL:
@@ -250,7 +266,8 @@ _SCALARS: Mapping[str, Callable[[str], object]] = {
 class _Reader:
     """Walks the nodes of a file and collects every mistake."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str] | None) -> None:
+        """`environ` None: references are not looked at."""
         self.mistakes: list[Mistake] = []
         self._environ = environ
         self._nodes = 0
@@ -310,11 +327,17 @@ class _Reader:
         for name, section in self.pairs(node, "mappings"):
             here = _join("mappings", name)
             self._check_name(section, here, name)
-            data = self._plain(section, here, 0)
-            if isinstance(data, dict):
+            data = self.document(section, here)
+            if data is not None:
                 yield name, MappingSection(data=data, section_hash=section_hash(data))
-            else:
-                self.add(section, here, "must be a mapping document")
+
+    def document(self, node: yaml.Node, path: str) -> Mapping[str, object] | None:
+        """One mapping document, as JSON would hold it; None where it is none."""
+        data = self._plain(node, path, 0)
+        if isinstance(data, dict):
+            return data
+        self.add(node, path, "must be a mapping document")
+        return None
 
     def _check_name(self, node: yaml.Node, path: str, name: str) -> None:
         if not _NAME.fullmatch(name):
@@ -338,7 +361,8 @@ class _Reader:
             self.add(node, path, "has no value; leave the line out or write one")
         else:
             try:
-                resolve_reference(node.value, self._environ)
+                if self._environ is not None:
+                    resolve_reference(node.value, self._environ)
             except ReferenceUnresolved as error:
                 self.add(node, path, str(error))
             return str(node.value).lower() if node.tag == _BOOL else str(node.value)

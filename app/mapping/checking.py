@@ -26,12 +26,25 @@ def check_document(
             found += _trigger(path, trigger, schema)
             if milestone.repeat == "every_entry" and trigger.where is None and not _has_history(trigger, schema):
                 found.append(Mistake(f"{path}.property", "the CRM keeps no history of it, so `every_entry` cannot be told"))
-    for name, targets in document.destinations.items():
+    for name in document.destinations:
         if name not in destinations:
             found.append(Mistake(f"destinations.{name}", "no destination has this name", nearest(name, sorted(destinations))))
-            continue
-        found += _targets(f"destinations.{name}", targets, destinations[name], document.milestones)
-    return tuple(found)
+    return (*found, *check_targets(document, destinations))
+
+
+def check_fields(document: MappingDocument) -> tuple[Mistake, ...]:
+    """Every field that could be of no CRM: what can be said without asking one."""
+    return tuple(mistake for path, text in _fields(document) for mistake in _field(path, text, None))
+
+
+def check_targets(document: MappingDocument, destinations: Mapping[str, frozenset[str]]) -> tuple[Mistake, ...]:
+    """Every unknown or missing target setting, of the destinations that are known."""
+    return tuple(
+        mistake
+        for name, targets in document.destinations.items()
+        if name in destinations
+        for mistake in _targets(f"destinations.{name}", targets, destinations[name], document.milestones)
+    )
 
 
 def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
@@ -69,7 +82,8 @@ def _fields_of(path: str, milestone: Milestone) -> Iterator[tuple[str, str]]:
             yield from ((f"{path}.when[{number}].where", text) for text in sorted(trigger.where.fields()))
 
 
-def _field(path: str, text: str, schema: SourceSchema) -> list[Mistake]:
+def _field(path: str, text: str, schema: SourceSchema | None) -> list[Mistake]:
+    """What is wrong with a field's name; without a schema, whether it could be one."""
     if text.startswith(f"{PERSON}."):
         if not is_derived(text):
             return [Mistake(path, f"`{text}` is no field of a person", nearest(text, [f"{PERSON}.{name}" for name in DERIVED]))]
@@ -77,12 +91,14 @@ def _field(path: str, text: str, schema: SourceSchema) -> list[Mistake]:
             return []
     try:
         kind, name = split_field(text)
-        known = schema.properties.get(ObjectKind(kind), {})
+        known = {} if schema is None else schema.properties.get(ObjectKind(kind), {})
     except ValueError:
         kinds = [f"{kind}." for kind in ObjectKind]
         return [Mistake(path, f"`{text}` names no kind of record", nearest(text, kinds))]
-    if name in known:
+    if name in known or (schema is None and name):
         return []
+    if not name:
+        return [Mistake(path, f"`{text}` names no property, like `{kind}.email`")]
     close = nearest(name, sorted(known))
     return [Mistake(path, f"the CRM has no {kind} property `{name}`", f"{kind}.{close}" if close else None)]
 
