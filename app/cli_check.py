@@ -13,7 +13,12 @@ from app.bootstrap.services import Services
 from app.reports.status import webhook_url
 from connectors.contract.findings import Finding, FindingStatus
 
-MARKS = {FindingStatus.OK: "[green]ok[/]", FindingStatus.FAILED: "[red]failed[/]", FindingStatus.UNPROVEN: "[yellow]unproven[/]"}
+MARKS = {
+    FindingStatus.OK: "[green]ok[/]",
+    FindingStatus.FAILED: "[red]failed[/]",
+    FindingStatus.UNPROVEN: "[yellow]unproven[/]",
+    FindingStatus.WARNING: "[yellow]warning[/]",
+}
 
 
 def check_command(open_up: Callable[[], Awaitable[Services]]) -> Callable[..., None]:

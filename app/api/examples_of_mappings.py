@@ -22,6 +22,15 @@ _SUMMARY: dict[str, object] = {
     "is_of_file": False,
 }
 VERSION: dict[str, object] = {**_SUMMARY, "document": DOCUMENT}
+CHECKED: dict[str, object] = {
+    "warnings": [
+        {
+            "path": "document.consent.where_required",
+            "message": "`identity.country` is not mapped, and a country that is not known ...",
+        }
+    ]
+}
+SAVED: dict[str, object] = {**VERSION, "activated_at": None, "is_active": False, "warnings": []}
 VERSION_PAGE: dict[str, object] = {"items": [_SUMMARY], "next": None}
 VERSION_BODIES = {
     "store": {"summary": "Store it", "value": {"document": DOCUMENT}},

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.access.keys import KeyRole
 from app.api.etags import IfMatch, seen_tag, tag_of, unseen
-from app.api.examples_of_mappings import ACTIVATED, DIFF, VERSION, VERSION_BODIES, VERSION_PAGE
+from app.api.examples_of_mappings import ACTIVATED, CHECKED, DIFF, SAVED, VERSION, VERSION_BODIES, VERSION_PAGE
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import DiffQuery, PageQuery, VersionBody
@@ -46,6 +46,25 @@ class VersionDocument(VersionSummary):
     """A version with its document, as `MAPPING` describes it."""
 
     document: dict[str, object]
+
+
+class WarningView(BaseModel):
+    """What is legal but unwise, and where; it keeps nothing from being stored."""
+
+    path: str
+    message: str
+
+
+class CheckedDocument(BaseModel):
+    """A document in which a dry run found no mistake."""
+
+    warnings: Sequence[WarningView]
+
+
+class SavedVersion(VersionDocument):
+    """A version as it was stored, with what is unwise in it."""
+
+    warnings: Sequence[WarningView]
 
 
 class VersionPage(BaseModel):
@@ -123,16 +142,21 @@ async def list_door(request: Request, source: Source, query: Annotated[PageQuery
     dependencies=[MAY_CHANGE, Depends(no_query)],
     summary="Store a version",
     responses={
-        201: {"content": {"application/json": {"example": VERSION}}},
-        200: {"description": "A dry run found no mistake; nothing was stored"},
+        201: {"model": SavedVersion, "content": {"application/json": {"example": SAVED}}},
+        200: {
+            "model": CheckedDocument,
+            "description": "A dry run found no mistake; nothing was stored",
+            "content": {"application/json": {"example": CHECKED}},
+        },
         **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, *OF_A_BODY),
     },
 )
 async def save_door(
     request: Request, response: Response, source: Source, body: Annotated[VersionBody, Body(openapi_examples=VERSION_BODIES)]
-) -> VersionDocument | None:
+) -> SavedVersion | CheckedDocument:
     """Check a document against the CRM's properties and stages, then against the platforms' own targets, and store it; it is
-    not active yet. Each mistake is told with its path and the nearest right word. `dry_run` only checks.
+    not active yet. Each mistake is told with its path and the nearest right word, and what is legal but unwise as a warning.
+    `dry_run` only checks.
     """  # noqa: D205 one paragraph for the contract's page
     try:
         saved = await _versions(request).save(
@@ -146,10 +170,11 @@ async def save_door(
         raise unknown_version(unknown) from unknown
     except VersionRefused as refused:
         raise _refused(refused) from refused
-    if saved is None:
+    warnings = [WarningView(path=f"document.{one.path}", message=one.message) for one in saved.warnings]
+    if saved.view is None:
         response.status_code = 200
-        return None
-    return _document(saved)
+        return CheckedDocument(warnings=warnings)
+    return SavedVersion(**_document(saved.view).model_dump(), warnings=warnings)
 
 
 @doors.get(

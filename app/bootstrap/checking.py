@@ -10,12 +10,14 @@ import structlog
 from app.bootstrap.contexts import Contexts
 from app.bootstrap.failures import NameUnknown, mend_of, told
 from app.bootstrap.openers import Openers
+from app.bootstrap.unwise import unwise_in
 from app.config import ConnectionMode
 from app.connections import repository as connections
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import encode_schema
 from app.db.instants import optional_from_ms, to_ms
 from app.db.session import Database
+from app.ingest.context import SourceContext
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, watches
 from app.reports.platforms import API_VERSION, Ability, VersionState, version_finding, version_status
 from app.reports.spend_words import spend_status
@@ -27,6 +29,7 @@ from connectors.contract.records import ObjectKind
 log = structlog.get_logger()
 
 TARGET = "target:"
+MAPPING = "mapping"
 SPEND, TEST_EVENT = "spend", "test_event"
 # What a check may find wrong without a word against uploads.
 HARMLESS = frozenset({API_VERSION, SPEND})
@@ -111,8 +114,9 @@ class Checks:
         try:
             context = await self.contexts.of_source(row)
             kinds = frozenset() if context is None else frozenset(context.selection.objects)
+            findings += [] if context is None else await self._unwise(context)
         except Exception as error:  # noqa: BLE001 a mapping that cannot be read is a finding; the CRM can be asked all the same
-            findings.append(_failed("mapping", error))
+            findings.append(_failed(MAPPING, error))
         try:
             findings += await self.openers.stored_source(row).check(kinds)
         except Exception as error:  # noqa: BLE001 whatever is wrong with one connection, the others are checked
@@ -123,6 +127,12 @@ class Checks:
             async with self.database.write() as connection:
                 await connections.resume(connection, Role.SOURCE, row.id)
         return row.name, [*findings, *await self._webhooks(row)]
+
+    async def _unwise(self, context: SourceContext) -> list[Finding]:
+        """What is legal but unwise in the active mapping, as stages and delays stand now."""
+        async with self.database.read() as connection:
+            found = await unwise_in(connection, self.openers, context.id, context.document)
+        return [Finding(f"{MAPPING}.{one.path}", FindingStatus.WARNING, one.message) for one in found]
 
     async def describe_all(self) -> None:
         """Read the schema of every source that may be asked now; one that fails keeps what is stored of it."""
@@ -170,12 +180,12 @@ class Checks:
         try:
             targets, is_known = (await self.contexts.targets()).get(row.name, {}), True
         except Exception as error:  # noqa: BLE001 as above
-            findings.append(_failed("mapping", error))
+            findings.append(_failed(MAPPING, error))
         try:
             findings += await self.openers.stored_destination(row).check(targets)
         except Exception as error:  # noqa: BLE001 as above
             findings.append(_failed("connection", error))
-        await self._resume(row, targets if is_known else None, _failures(findings) - {"mapping"} - HARMLESS)
+        await self._resume(row, targets if is_known else None, _failures(findings) - {MAPPING} - HARMLESS)
         return row.name, [*findings, *self._beside(row)]
 
     def _beside(self, row: DestinationRow) -> list[Finding]:

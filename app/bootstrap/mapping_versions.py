@@ -11,6 +11,7 @@ from app.access.repository import add_audit
 from app.bootstrap.contexts import Contexts, mistakes_of, stored_schema
 from app.bootstrap.openers import Openers
 from app.bootstrap.proving_targets import missing_targets
+from app.bootstrap.unwise import unwise_in
 from app.connections import repository as connections
 from app.connections.repository import SourceRow
 from app.db.instants import from_ms, optional_from_ms, to_ms
@@ -26,6 +27,7 @@ from app.mapping.labels import Canonical, canonical
 from app.mapping.mistakes import DocumentInvalid, Mistake
 from app.mapping.repository import StoredVersion
 from app.mapping.selection import lacking, selection_of
+from app.mapping.warnings import MappingWarning
 from connectors.contract.records import ObjectKind
 from connectors.contract.selection import Selection
 from connectors.contract.source import SourceSchema
@@ -73,6 +75,14 @@ class VersionView:
             is_of_file=stored.is_of_file,
             document=orjson.loads(stored.document_json),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of a document without mistakes; `view` is None where it was only checked. `warnings` kept nothing back."""
+
+    view: VersionView | None
+    warnings: Sequence[MappingWarning] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +162,11 @@ class MappingVersions:
 
     async def save(
         self, source: str, document: Document, *, actor: str, is_dry_run: bool = False, proves_targets: bool = False
-    ) -> VersionView | None:
+    ) -> Saved:
         """Check a document against the CRM and the destinations and store it as a new version, not active yet.
 
         `proves_targets`: the platforms are asked whether they have its targets. Raises VersionRefused. With `is_dry_run`
-        nothing is stored, and None comes back.
+        nothing is stored.
         """
         now = self.clock()
         if proves_targets:
@@ -168,12 +178,13 @@ class MappingVersions:
         async with self.database.write() as connection:
             row = await self._source(connection, source)
             named = await self._checked(connection, row, document)
+            warnings = await unwise_in(connection, self.openers, row.id, parse_document(dict(named.data)))
             if is_dry_run:
-                return None
+                return Saved(None, warnings)
             text = orjson.dumps(dict(named.data), default=str).decode()
             number = await mappings.save_version(connection, row.id, text, actor, to_ms(now))
             await self._note(connection, actor, "mapping.save", source, {"version": number}, now)
-            return VersionView.of(await self._version(connection, row, number))
+            return Saved(VersionView.of(await self._version(connection, row, number)), warnings)
 
     async def activate(self, source: str, version: int, seen_active: int | None, *, actor: str) -> Activated:
         """Make a version the active one; an older one is a roll back. `seen_active` is the one that the caller knows as active.

@@ -5,11 +5,12 @@ from enum import StrEnum
 
 
 class FindingStatus(StrEnum):
-    """`unproven`: could not be tested without doing the thing itself, said honestly."""
+    """`unproven`: could not be tested without doing the thing itself, said honestly. `warning`: works, perhaps not as meant."""
 
     OK = "ok"
     FAILED = "failed"
     UNPROVEN = "unproven"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,8 +138,25 @@ async def test_a_dry_run_stores_nothing(open_rig: Rig) -> None:
     """An editor checks while somebody types."""
     answer = await open_rig.client.post(f"{ROOT}/versions", json={"document": await edited(open_rig), "dry_run": True})
 
-    assert (answer.status_code, answer.json()) == (200, None)
+    assert (answer.status_code, set(answer.json())) == (200, {"warnings"})
     assert len((await open_rig.client.get(f"{ROOT}/versions")).json()["items"]) == 1
+
+
+async def test_what_is_unwise_is_told_and_stored_all_the_same(open_rig: Rig) -> None:
+    """A warning keeps nobody from what they mean; whoever checks the source hears it again once it is active."""
+    document = await edited(open_rig)
+    document["identity"].pop("gclid")
+
+    checked = await open_rig.client.post(f"{ROOT}/versions", json={"document": document, "dry_run": True})
+    stored = await open_rig.client.post(f"{ROOT}/versions", json={"document": document})
+    await activated(open_rig, stored.json()["version"], (await active(open_rig)).headers["etag"])
+    findings = (await open_rig.client.post("/v1/sources/hubspot/check")).json()
+
+    (warning,) = [one for one in checked.json()["warnings"] if one["path"] == "document.destinations.google"]
+    assert "no `gclid` or `gbraid` or `wbraid` is mapped" in warning["message"]
+    assert warning in stored.json()["warnings"]
+    assert ("mapping.destinations.google", "warning") in [(one["subject"], one["status"]) for one in findings["findings"]]
+    assert findings["is_clean"]
 
 
 async def test_a_milestone_that_vanishes_under_another_name_must_say_so(open_rig: Rig) -> None:
