@@ -20,20 +20,25 @@ from app.bootstrap.backfilling import BackfillRefused
 from app.bootstrap.checking import CheckRefused
 from app.bootstrap.failures import NameUnknown
 from app.bootstrap.keeping_keys import KeyRefused
+from app.bootstrap.mapping_versions import VersionChanged, VersionRefused, VersionUnknown
+from app.bootstrap.previewing import PreviewRefused
 from app.bootstrap.provisioning import ProvisionRefused
+from app.bootstrap.reapplying import ReapplyRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.cli_asking import NotAgreed
 from app.cli_backfill import backfill_command
 from app.cli_check import check_command
 from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
-from app.cli_lint import lint_command
 from app.cli_mapping import InitRefused, init_command
 from app.cli_privacy import PRIVACY_MISTAKES, forget_command, privacy_commands, secret_commands
 from app.cli_rates import rates_commands
+from app.cli_reapply import reapply_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
+from app.cli_versions import MappingRefused, mapping_commands
 from app.config import ConfigInvalid, LogFormat, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
@@ -43,6 +48,7 @@ from app.db.migrate import downgrade, upgrade
 from app.demo.command import SEED, USUAL_DEALS
 from app.demo.command import demo as play_demo
 from app.demo.world import WHOLE_DAYS
+from app.ingest.pull_lease import SourceBusy
 from app.main import create_app
 from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
@@ -57,9 +63,6 @@ from connectors.contract.errors import ConnectorError
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Tells ad platforms what became of their leads.")
 database_commands = typer.Typer(no_args_is_help=True, help="The database's schema.")
 cli.add_typer(database_commands, name="db")
-mapping_commands = typer.Typer(no_args_is_help=True, help="Mappings: which changes count, as what, and where they go.")
-mapping_commands.command(name="lint")(lint_command)
-cli.add_typer(mapping_commands, name="mapping")
 cli.add_typer(report_commands, name="report")
 cli.add_typer(spend_commands, name="spend")
 
@@ -75,14 +78,22 @@ OPERATOR_MISTAKES = (
     DatabaseUnusable,
     InitRefused,
     KeyRefused,
+    MappingRefused,
     NameUnknown,
+    NotAgreed,
+    PreviewRefused,
     ProvisionRefused,
     RatesInvalid,
     SettingsRefused,
+    ReapplyRefused,
     ReferenceUnresolved,
     ReplayRefused,
     SecretsUnreadable,
+    SourceBusy,
     SourceUnknown,
+    VersionChanged,
+    VersionRefused,
+    VersionUnknown,
     ConnectorError,
 )
 
@@ -180,6 +191,8 @@ spend_commands.command(name="read")(read_command(_services))
 
 cli.command(name="check")(check_command(_services))
 cli.add_typer(destination_commands(_services), name="destinations")
+cli.add_typer(mapping_commands(_services), name="mapping")
+cli.command(name="reapply")(reapply_command(_services))
 cli.add_typer(key_commands(_services), name="keys")
 cli.add_typer(rates_commands(_services), name="rates")
 cli.command(name="forget")(forget_command(_services))

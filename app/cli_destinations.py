@@ -1,7 +1,6 @@
 """`leadloop destinations list` and `leadloop destinations provision NAME`. Works beside `serve`."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from app.bootstrap.provisioning import ProvisionPlan
 from app.bootstrap.services import Services
+from app.cli_asking import is_at_a_terminal
 from app.connections.repository import DestinationRow
 from app.db.instants import to_ms
 from app.mapping.suggest_text import one_line
@@ -107,11 +107,6 @@ async def _provision(open_up: Open, name: str, *, is_agreed: bool) -> int:
         return 1 if done.is_blocked else 0
     finally:
         await services.close()
-
-
-def is_at_a_terminal() -> bool:
-    """Whether somebody is there to be asked."""
-    return sys.stdin.isatty()
 
 
 def _show(plan: ProvisionPlan, words: dict[Provision, str]) -> None:

@@ -23,6 +23,8 @@ LARGEST_FILE_BYTES = 1_000_000
 MOST_NODES = 100_000
 DEEPEST = 40
 TOP_LEVEL = ("sources", "destinations", "mappings")
+# What a mapping document has and a config file has not, at the top.
+DOCUMENT_ONLY = frozenset({"identity", "consent", "milestones"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -199,7 +201,7 @@ def load_mappings(path: Path) -> FileConfig:
     reader = _Reader(None)
     root = reader.parse(path)
     keys = {key.value for key, _ in root.value} if isinstance(root, yaml.MappingNode) else set()
-    if root is None or not keys or keys & {*TOP_LEVEL}:
+    if root is None or not keys & DOCUMENT_ONLY or keys & {"sources", "mappings"}:
         return _read(reader, root)
     data = reader.document(root, "")
     if reader.mistakes or data is None:

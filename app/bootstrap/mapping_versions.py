@@ -43,7 +43,7 @@ class VersionRefused(Exception):
     """The document has mistakes; nothing was stored or activated."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        super().__init__("; ".join(str(one) for one in mistakes))
+        super().__init__("\n".join(str(one) for one in mistakes))
         self.mistakes = tuple(mistakes)
 
 
@@ -134,11 +134,20 @@ class MappingVersions:
             active = await mappings.active(connection, row.id)
             return row, await self._version(connection, row, version), None if active is None else active.version
 
-    async def reads_more(self, source: str, version: int) -> Mapping[str, int]:
-        """Kinds of which a version reads what none before did, and how many records of each are stored without it."""
+    async def unstored(self, source: str, document: Document) -> tuple[SourceRow, StoredVersion, int | None]:
+        """A document, checked, as `stored` gives a version; it is kept nowhere, its number is 0. Raises VersionRefused too."""
         async with self.database.read() as connection:
             row = await self._source(connection, source)
-            return await self._reads_more(connection, row, await self._version(connection, row, version))
+            active = await mappings.active(connection, row.id)
+            named = await self._checked(connection, row, document)
+        text = orjson.dumps(dict(named.data), default=str).decode()
+        would_be = StoredVersion(0, to_ms(self.clock()), "", None, is_active=False, is_of_file=False, document_json=text)
+        return row, would_be, None if active is None else active.version
+
+    async def reads_more(self, row: SourceRow, wanted: StoredVersion) -> Mapping[str, int]:
+        """Kinds of which a version reads what none before did, and how many records of each are stored without it."""
+        async with self.database.read() as connection:
+            return await self._reads_more(connection, row, wanted)
 
     async def unread(self, source: str, version: int) -> Sequence[str]:
         """Kinds of which not all that is stored was read as this version reads it: no other version did, no backfill since."""

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.bootstrap.contexts import Contexts, terms_in
 from app.bootstrap.foreseeing import Foreseen, foresee
-from app.bootstrap.mapping_versions import MappingVersions
+from app.bootstrap.mapping_versions import Document, MappingVersions
 from app.bootstrap.openers import Openers
 from app.bootstrap.preview_model import DestinationPreview, Fate, MilestonePreview, Origin, Preview, Sample
 from app.connections.repository import SourceRow
@@ -25,6 +25,7 @@ from app.ingest.pull_lease import waited_lease
 from app.ingest.reapply_repository import StoredBatch
 from app.ingest.recorder import Recorder, Written
 from app.mapping.aggregate import ConversionState
+from app.mapping.repository import StoredVersion
 from app.outbox.policy import Send, Stop, Wait
 from connectors.contract.conversions import IDENTIFIER_BITS, DeliveryKind
 from connectors.contract.records import Record
@@ -65,7 +66,14 @@ class Previews:
 
     async def preview(self, source: str, version: int, order: PreviewOrder) -> Preview:
         """What this version would do, activated now and reapplied. Raises VersionUnknown, PreviewRefused, SourceBusy."""
-        row, wanted, active = await self.versions.stored(source, version)
+        return await self._preview(*await self.versions.stored(source, version), order)
+
+    async def preview_document(self, source: str, document: Document, order: PreviewOrder) -> Preview:
+        """As `preview`, of a document that is stored nowhere: its version is 0. Raises VersionRefused too."""
+        return await self._preview(*await self.versions.unstored(source, document), order)
+
+    async def _preview(self, row: SourceRow, wanted: StoredVersion, active: int | None, order: PreviewOrder) -> Preview:
+        source = row.name
         context = await self.contexts.of_version(row, wanted)
         if context is None:
             raise PreviewRefused(f"the CRM of {source} was never described; run `leadloop check` first")
@@ -75,7 +83,7 @@ class Previews:
             # A first mapping has nothing that it would send of the past; it is shown as if it had been active all the while.
             context = replace(context, start=self.clock() - timedelta(days=order.days))
         destinations = {one.id: await self.openers.open_destination(one.id) for one in context.destinations}
-        reads_more = await self.versions.reads_more(source, version)
+        reads_more = await self.versions.reads_more(row, wanted)
         # A holder of its own: the polls of this very process must be kept out too, and not be let go of.
         holder = f"{self.holder}:{uuid.uuid4().hex[:8]}"
         lease = waited_lease(self.database, row.id, holder, self.clock, self.sleep, LONGEST_WAIT)
@@ -83,7 +91,7 @@ class Previews:
             looked = _Look(context, written, destinations, self.clock())
             await looked.at(connection)
         return Preview(
-            version=version,
+            version=wanted.version,
             against=active,
             origin=Origin.CRM if page else Origin.STORED,
             records=len(page) or len(batch),

@@ -28,6 +28,11 @@ def as_yaml(name: str, suggestion: Suggestion, indent: int = 2) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lines_of(document: Mapping[str, object], indent: int = 0) -> list[str]:
+    """Any document as lines of YAML, in the order of its keys; read again it is the same."""
+    return list(_Writer({}).of_mapping(document, "", indent))
+
+
 def one_line(value: object) -> str:
     """A value as YAML on one line."""
     return _flow(value)
@@ -45,7 +50,7 @@ class _Writer:
 
     def _entry(self, start: str, value: object, path: str, indent: int) -> Iterator[str]:
         reason = self._said(path)
-        if path == "consent" and not value:
+        if path == "consent" and not value and self._reasons:
             yield f"{start} {{}}{reason}"
             yield from (f"{' ' * indent}#   {line}" for line in _EXAMPLE)
         elif self._is_flat(value, path):
