@@ -29,10 +29,10 @@ def in_order(stored: Sequence[ConversionState]) -> list[ConversionState]:
 
 
 def match_first(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Matched:
-    """`first_only`: one conversion a run; a new one only where nothing lives and the run began after every end."""
+    """`first_only`: one conversion a run; a new one only where the run began after every end, and after what lives."""
     duplicates = [one for one in stored if one.ended_why is EndReason.DUPLICATE_AFTER_MERGE]
     free = in_order([one for one in stored if one.ended_why is not EndReason.DUPLICATE_AFTER_MERGE])
-    ends = {one.uid: one.ended_at for one in free}
+    known, ends = list(free), {one.uid: one.ended_at for one in free}
     following = 1 + max((one.occurrence for one in stored if one.occurrence < FIRST_INSTANT), default=-1)
     found = Matched([], [], duplicates)
     for run in runs:
@@ -44,7 +44,7 @@ def match_first(runs: Sequence[Run], stored: Sequence[ConversionState]) -> Match
             found.pairs.append((run, match, match.occurrence))
             found.beside.extend((run, one) for one in inside)
             ends |= {one.uid: _end_in(run, one) for one in (match, *inside)}
-        elif all(end is None or run.first.entered_at > end for end in ends.values()):
+        elif all(run.first.entered_at > (ends[one.uid] or one.occurred_at) for one in known):
             found.pairs.append((run, None, following))
             following += 1
     found.untouched.extend(free)

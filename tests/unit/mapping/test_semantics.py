@@ -15,7 +15,20 @@ from app.mapping.engine import derive
 from app.mapping.mistakes import DocumentInvalid
 from connectors.contract.records import Entry, ObjectKind, RecordRef, RecordState
 from connectors.contract.source import Option, PropertySchema, PropertyType
-from tests.unit.mapping.mapping_rig import DAY_0, DOCUMENT, FACTS, NO_RATES, SCHEMA, contact, day, deal, document
+from tests.unit.mapping.mapping_rig import (
+    DAY_0,
+    DOCUMENT,
+    FACTS,
+    NO_RATES,
+    SCHEMA,
+    contact,
+    day,
+    deal,
+    document,
+    flat,
+    person,
+    run,
+)
 
 RETRACT = {"on_leave": "retract"}
 OPPORTUNITY_RETRACTS = {"opportunity": RETRACT}
@@ -242,3 +255,20 @@ def test_what_is_not_there_is_refused_with_its_place(changes: dict[str, Any]) ->
         document(**changes)
 
     assert next(iter(changes)) in str(caught.value)
+
+
+def test_applying_another_way_of_leaving_twice_makes_nothing_more() -> None:
+    """Versions that keep and that retract take turns: what lives from a later entry stands for the earlier run, too."""
+    changed = {
+        "when": [{"object": "deal", "property": "dealstage", "pipeline": "default", "enters": ["new"]}],
+        "implied": "report",
+    }
+    keeping, taking = (document({"opportunity": {**changed, "on_leave": on_leave}}) for on_leave in ("keep", "retract"))
+    early, late = deal((9, "won"), (10, "qualified")), deal((9, "won"), (10, "qualified"), (20, "new"))
+    known = flat(run(person(contact()), early, by=taking))
+    known = flat(run(person(contact()), late, by=keeping, known=known))
+
+    once = flat(run(person(contact()), late, by=taking, known=known))
+    twice = flat(run(person(contact()), late, by=taking, known=once))
+
+    assert {one.uid for one in twice} == {one.uid for one in once}
