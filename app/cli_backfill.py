@@ -24,7 +24,7 @@ from app.connections.repository import SourceRow
 from app.db.instants import optional_from_ms
 from app.ingest.context import SourceContext
 from app.ingest.poller import TURN, Pulled
-from app.ingest.recorder import PULL_LEASE_MS, LeaseLost
+from app.ingest.pull_lease import PULL_LEASE_MS, LeaseLost
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
 
 FOLLOWS_EVERY_SECONDS = 1.0

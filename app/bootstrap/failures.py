@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from app.config import ConfigInvalid, nearest
 from app.connections.repository import ConnectionRefused
 from app.connections.settings import SettingsRefused
-from app.ingest.recorder import LeaseLost
+from app.ingest.pull_lease import LeaseLost
 from app.mapping.mistakes import DocumentInvalid
 from app.references import ReferenceUnresolved
 from app.reports.status import REAUTH_MEND

@@ -17,8 +17,7 @@ from app.bootstrap.services import Services
 from app.db.instants import to_ms
 from app.dispatch.model import OpenDestination, SourceTerms
 from app.ingest.context import SourceContext
-from app.ingest.pull_lease import SourceBusy, waited_lease
-from app.ingest.recorder import PULL_LEASE_MS, LeaseLost, PullLease
+from app.ingest.pull_lease import PULL_LEASE_MS, LeaseLost, PullLease, SourceBusy, waited_lease
 from app.leases.repository import renew
 from app.outbox import replay_repository as outbox
 from app.outbox.replay import STAYS_SENTENCES, Reopen, Stays, Stopped, judge_past

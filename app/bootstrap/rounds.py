@@ -23,7 +23,7 @@ from app.dispatch.dispatcher import Dispatcher
 from app.dispatch.model import DrainSummary
 from app.dispatch.verdicts import VerdictCollector
 from app.ingest.poller import TURN, Poller, Pulled
-from app.ingest.recorder import LeaseLost
+from app.ingest.pull_lease import LeaseLost
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.policy import CONNECTION_PAUSE, source_pause_until

@@ -2,19 +2,18 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from app.db.session import Database
 from app.ingest import backfill_repository as repository
 from app.ingest.backfill_repository import BackfillMove, BackfillRow
 from app.ingest.context import SourceContext
+from app.ingest.leased_reader import LeasedReader
 from app.ingest.lookups import stored_of
 from app.ingest.poller import TURN, Pulled, people_first, summed
-from app.ingest.pull_lease import pull_lease
-from app.ingest.recorder import PullLease, Recorder
+from app.ingest.pull_lease import PullLease
 from app.mapping.document import MappingDocument
 from app.telemetry.scrub import scrub
 from connectors.contract.errors import AuthenticationFailed, ConnectorError
@@ -37,23 +36,8 @@ class TurnLimits:
     is_wanted_elsewhere: Callable[[], bool] = lambda: False
 
 
-class Backfiller:
+class Backfiller(LeasedReader):
     """Reads the past of a source. Raises the ConnectorError of the call that failed; committed pages stay."""
-
-    def __init__(
-        self,
-        database: Database,
-        recorder: Recorder,
-        holder: str,
-        clock: Callable[[], datetime],
-        *,
-        is_stopping: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._database = database
-        self._recorder = recorder
-        self._holder = holder
-        self._clock = clock
-        self._is_stopping = is_stopping
 
     async def turn(
         self, source: SourceContext, crm: CrmSource, alike: frozenset[ObjectKind], limits: TurnLimits = TurnLimits()
@@ -70,10 +54,6 @@ class Backfiller:
                 return Pulled(is_busy=True)
             await self._follow_mapping(source)
             return await self._read(source, crm, alike, lease, limits)
-
-    def leased(self, source_id: int) -> AbstractAsyncContextManager[PullLease | None]:
-        """The lease under which all that a source tells is written; None inside where another has it."""
-        return pull_lease(self._database, source_id, self._holder, self._clock())
 
     async def owe_past(
         self, source: SourceContext, since: datetime, after: tuple[int, int] | None, lease: PullLease

@@ -14,6 +14,7 @@ from app.ingest import repository
 from app.ingest.aggregates import Neighbourhood, load_neighbourhood, without
 from app.ingest.identities import raw_identity
 from app.ingest.people import People
+from app.ingest.pull_lease import lease_name
 from app.ingest.storing import PagePlan
 from app.leases.repository import lock_rows
 from app.mapping.document import MappingDocument, parse_document
@@ -30,7 +31,6 @@ from connectors.contract.conversions import Consent, ConsentState
 from connectors.contract.records import RecordRef, RecordState
 
 ERASED = "erased: the person asked to be forgotten"
-PULLS = "pull:"
 _DENIED = Consent(ConsentState.DENIED, ConsentState.DENIED).to_text()
 
 
@@ -109,7 +109,7 @@ async def keep_forgotten(connection: AsyncConnection, people: People, source_id:
 async def hold_pages(connection: AsyncConnection) -> None:
     """Let every page that is being written be written first, and every other find what is done here: no one slips between."""
     ids = await connection.scalars(select(sources.c.id))
-    await lock_rows(connection, [f"{PULLS}{source_id}" for source_id in ids])
+    await lock_rows(connection, [lease_name(source_id) for source_id in ids])
 
 
 async def note_forgotten(connection: AsyncConnection, *, actor: str, way: str, erased: Erased, now_ms: int) -> None:

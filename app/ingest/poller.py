@@ -1,6 +1,6 @@
 """Pulling a source: due windows and waiting hints are read from the CRM and recorded page by page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,14 +10,14 @@ from typing import Protocol
 import structlog
 
 from app.db.instants import from_ms
-from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest.context import SourceContext
 from app.ingest.cursors import REFETCHING, CursorMove, CursorRow, Sweep, cursors_of, next_window, note_deletions_listed
 from app.ingest.inbox import WaitingHint, erasing_hints, waiting_hints
+from app.ingest.leased_reader import LeasedReader
 from app.ingest.lookups import stored_of
-from app.ingest.pull_lease import pull_lease
-from app.ingest.recorder import PullLease, Recorded, Recorder
+from app.ingest.pull_lease import PullLease
+from app.ingest.recorder import Recorded
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.records import ObjectKind, Record, RecordRef, RecordState
 from connectors.contract.selection import Selection
@@ -98,26 +98,11 @@ class _Listing(CrmSource, ListsDeleted, Protocol):
     """A source that lists what was deleted."""
 
 
-class Poller:
+class Poller(LeasedReader):
     """Reads one source under its lease. Raises the ConnectorError of the call that failed; committed pages stay.
 
     A kind that the CRM forbids (403) keeps no other from being read.
     """
-
-    def __init__(
-        self,
-        database: Database,
-        recorder: Recorder,
-        holder: str,
-        clock: Callable[[], datetime],
-        *,
-        is_stopping: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._database = database
-        self._recorder = recorder
-        self._holder = holder
-        self._clock = clock
-        self._is_stopping = is_stopping
 
     async def pull(
         self, source: SourceContext, crm: CrmSource, *, only_due: bool = False, budget: timedelta | None = None
@@ -131,7 +116,7 @@ class Poller:
         # A first look without the lease: an idle pull only reads. What is done is read again under it.
         if self._is_stopping() or not await self._due(source, crm, only_due=only_due):
             return Pulled()
-        async with pull_lease(self._database, source.id, self._holder, self._clock()) as lease:
+        async with self.leased(source.id) as lease:
             if lease is None:
                 return Pulled(is_busy=True)
             due = await self._due(source, crm, only_due=only_due)
@@ -265,7 +250,7 @@ class Poller:
             hints = await erasing_hints(connection, source_id, HINTS_A_FETCH)
         if not hints:
             return False
-        async with pull_lease(self._database, source_id, self._holder, self._clock()) as lease:
+        async with self.leased(source_id) as lease:
             if lease is not None:
                 await self._erase(source_id, name, hints, lease)
         return lease is not None

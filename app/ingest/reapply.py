@@ -1,38 +1,21 @@
 """Reapplying a mapping: the engine runs again over what is stored, batch by batch, under the polls' lease; no CRM is asked."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
-from app.db.session import Database
 from app.ingest import reapply_repository as repository
 from app.ingest.backfill import TurnLimits
 from app.ingest.context import SourceContext
+from app.ingest.leased_reader import LeasedReader
 from app.ingest.poller import Pulled, summed
-from app.ingest.pull_lease import pull_lease
+from app.ingest.pull_lease import PullLease
 from app.ingest.reapply_repository import ReapplyMove, ReapplyRow
-from app.ingest.recorder import PullLease, Recorded, Recorder
+from app.ingest.recorder import Recorded
 
 RECORDS_A_BATCH = 500
 
 
-class Reapplier:
+class Reapplier(LeasedReader):
     """Runs the engine over a source's stored records; what it committed stays, and it goes on from there after a kill."""
-
-    def __init__(
-        self,
-        database: Database,
-        recorder: Recorder,
-        holder: str,
-        clock: Callable[[], datetime],
-        *,
-        is_stopping: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._database = database
-        self._recorder = recorder
-        self._holder = holder
-        self._clock = clock
-        self._is_stopping = is_stopping
 
     async def turn(self, source: SourceContext, row: ReapplyRow, limits: TurnLimits) -> Pulled:
         """Go on for one turn; `has_more` where it is not done. Where another process reads the source nothing happens."""
@@ -41,7 +24,7 @@ class Reapplier:
             return pulled
         until = self._clock() + limits.budget
         chosen = replace(source, renews_values=row.restates)
-        async with pull_lease(self._database, source.id, self._holder, self._clock()) as lease:
+        async with self.leased(source.id) as lease:
             if lease is None:
                 return Pulled(is_busy=True)
             after: int | None = row.after

@@ -1,6 +1,7 @@
 """Recording: one transaction turns a page of records into facts, conversions and deliveries owed. All doors come through here."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,10 +29,10 @@ from app.ingest.inbox import WaitingHint, done_with, put_hints
 from app.ingest.owing import Owed, owe, owe_past
 from app.ingest.pages import readings_of
 from app.ingest.people import People
+from app.ingest.pull_lease import LeaseLost, PullLease, renew_lease
 from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
 from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
-from app.leases.repository import renew
 from app.mapping.rates import Rates
 from app.privacy.barring import barred_in, page_without
 from app.secrets import Keyring
@@ -39,23 +40,8 @@ from connectors.contract.records import Record
 
 log = structlog.get_logger()
 
-PULL_LEASE_MS = 5 * 60 * 1000
-
 Bell = Callable[[Iterable[int]], None]
 MOST_REVALUED = 1000
-
-
-class LeaseLost(Exception):
-    """Another process reads this source now; nothing of this page was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class PullLease:
-    """The lease under which a source is read."""
-
-    name: str
-    holder: str
-    fence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +102,7 @@ class Recorder:
         The lease is renewed with each page. Raises LeaseLost where another reader took over.
         """
         async with self._database.write() as connection:
-            # The lease's row is locked to the commit: one writer a source. The cursor moves last, under the same fence.
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
+            await renew_lease(connection, lease, now)  # the cursor moves last, under the same fence
             written = await self._record(connection, source, page, now, rates) if page else Written()
             recorded = written.recorded
             if move is not None and not await _move(connection, source.id, lease.fence, move, now, recorded):
@@ -140,10 +124,8 @@ class Recorder:
         Raises LeaseLost like `record`, and where another reapply took this one's place.
         """
         async with self._database.write() as connection:
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
-            plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
-            written = await self._rewrite(connection, source, plan, now, source.rates)
+            await renew_lease(connection, lease, now)
+            written = await self._rewrite(connection, source, batch.deals, batch.persons, now, source.rates)
             if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
                 raise LeaseLost(lease.name)
         self._ring(written.owed.destinations)
@@ -155,20 +137,17 @@ class Recorder:
     ) -> AsyncIterator[tuple[AsyncConnection, Written]]:
         """What recording a page, or reapplying to a batch, would write: to be looked at inside the block, undone at its end."""
         async with self._database.rehearse() as connection:
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
+            await renew_lease(connection, lease, now)
             if page:
                 written = await self._record(connection, source, page, now, source.rates)
             else:
-                plan = PagePlan(deals=set(batch.deals), persons=set(batch.persons))
-                written = await self._rewrite(connection, source, plan, now, source.rates)
+                written = await self._rewrite(connection, source, batch.deals, batch.persons, now, source.rates)
             yield connection, written
 
     async def erase(self, source_id: int, hints: Sequence[WaitingHint], now: datetime, lease: PullLease) -> Erased:
         """Forget the people behind these hints, and drop the hints with it. Raises LeaseLost like `record`."""
         async with self._database.write() as connection:
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
+            await renew_lease(connection, lease, now)
             erased = await erase_people(connection, self._people, source_id, [hint.ref for hint in hints], to_ms(now))
             await note_forgotten(connection, actor="crm", way="webhook", erased=erased, now_ms=to_ms(now))
             await done_with(connection, source_id, hints)
@@ -184,13 +163,11 @@ class Recorder:
         """
         chosen = source.rates if rates is None else rates
         async with self._database.write() as connection:
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
+            await renew_lease(connection, lease, now)
             batch = await conversions.waiting_for_rate(connection, source.id, after=after, limit=MOST_REVALUED)
             written = Written()
             if batch.deals or batch.others:
-                plan = PagePlan(deals=batch.deals, persons=batch.others)
-                written = await self._rewrite(connection, source, plan, now, chosen)
+                written = await self._rewrite(connection, source, batch.deals, batch.others, now, chosen)
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(written.owed.destinations)
@@ -211,8 +188,7 @@ class Recorder:
         as that. Raises LeaseLost like `record`. Returns how many deliveries were added.
         """
         async with self._database.write() as connection:
-            if not await renew(connection, lease.name, lease.holder, lease.fence, to_ms(now), PULL_LEASE_MS):
-                raise LeaseLost(lease.name)
+            await renew_lease(connection, lease, now)
             near = await load_neighbourhood(connection, self._keyring, PagePlan(deals=deals, persons=others), source.document)
             people = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
             stored = await self._stored(connection, source, near, people)
@@ -249,9 +225,16 @@ class Recorder:
         return near
 
     async def _rewrite(
-        self, connection: AsyncConnection, source: SourceContext, plan: PagePlan, now: datetime, rates: Rates
+        self,
+        connection: AsyncConnection,
+        source: SourceContext,
+        deals: AbstractSet[int],
+        others: AbstractSet[int],
+        now: datetime,
+        rates: Rates,
     ) -> Written:
-        """Judge again what is stored, without a page."""
+        """Judge again what is stored of these records, without a page."""
+        plan = PagePlan(deals=set(deals), persons=set(others))
         near = await self._around(connection, source, plan)
         read = self._leads.read(source, near)
         return await self._write(connection, source, plan, near, IdBlock(connection, 1), now, rates, read)

@@ -10,8 +10,9 @@ import structlog
 
 from app.db.instants import to_ms
 from app.db.session import Database
-from app.ingest.erasing import PULLS, clean_deals_of
+from app.ingest.erasing import clean_deals_of
 from app.ingest.people import People
+from app.ingest.pull_lease import lease_name
 from app.leases.repository import lock_rows
 from app.privacy import retention_repository as rows
 from app.privacy.repository import LeadKeys
@@ -94,7 +95,7 @@ class Retention:
 
     async def _purge(self, leads: Sequence[LeadKeys], before_ms: int) -> int:
         async with self.database.write() as connection:
-            await lock_rows(connection, [f"{PULLS}{one.source_id}" for one in leads])
+            await lock_rows(connection, [lease_name(one.source_id) for one in leads])
             still = set(await rows.stale_among(connection, [one.id for one in leads], before_ms))
             by_source: dict[int, set[int]] = defaultdict(set)
             for one in leads:

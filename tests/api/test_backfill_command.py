@@ -21,7 +21,7 @@ from app.db.bulk import insert_rows
 from app.db.instants import to_ms
 from app.db.lock import sqlite_lock
 from app.db.tables import jobs, mapping_versions, sources
-from app.ingest.recorder import PULL_LEASE_MS
+from app.ingest.pull_lease import PULL_LEASE_MS
 from app.leases.clock import ClockGuard
 from app.leases.repository import acquire
 from connectors.simulators.hubspot.portal import Portal

@@ -23,7 +23,7 @@ from app.bootstrap.services import Services, open_services
 from app.config import Settings
 from app.db.session import Database
 from app.db.tables import deliveries, uploads
-from app.ingest.recorder import LeaseLost
+from app.ingest.pull_lease import LeaseLost
 from connectors import registry
 from connectors.contract.errors import ConnectorError
 from tests.e2e.kill_stage import ACCOUNT, CRM_TOKEN, DATASET, GRANT, META_TOKEN, SharedClock

@@ -14,7 +14,8 @@ from app.db.session import Database
 from app.db.tables import conversions, deliveries, leads, leases, records
 from app.ingest.context import DestinationTerms, SourceContext
 from app.ingest.people import People
-from app.ingest.recorder import PullLease, Recorded, Recorder
+from app.ingest.pull_lease import PullLease
+from app.ingest.recorder import Recorded, Recorder
 from app.mapping.rates import Rates
 from app.mapping.selection import selection_of
 from app.secrets import Fingerprints, Keyring

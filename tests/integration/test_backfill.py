@@ -15,7 +15,7 @@ from app.ingest import backfill_repository as repository
 from app.ingest.backfill import Backfiller, TurnLimits, reaches_of
 from app.ingest.backfill_repository import BackfillRow
 from app.ingest.poller import Poller, Pulled
-from app.ingest.recorder import LeaseLost
+from app.ingest.pull_lease import LeaseLost
 from connectors.contract.errors import AuthenticationFailed, Effect, Unavailable
 from connectors.contract.records import ObjectKind, Record, RecordRef
 from connectors.contract.selection import Selection

@@ -15,7 +15,7 @@ from app.connections.repository import Role
 from app.connections.settings import seal_settings
 from app.db.instants import to_ms
 from app.db.tables import runs
-from app.ingest.recorder import LeaseLost
+from app.ingest.pull_lease import LeaseLost
 from app.leases.repository import acquire, release
 from app.mapping import repository as mappings
 from tests.api.conftest import logs

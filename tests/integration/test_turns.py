@@ -14,8 +14,7 @@ from app.db.tables import cursors, inbox
 from app.ingest import poller as poller_room
 from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
-from app.ingest.pull_lease import pull_lease
-from app.ingest.recorder import PullLease
+from app.ingest.pull_lease import PullLease, pull_lease
 from app.leases.repository import release
 from app.outbox.policy import source_pause_until
 from connectors.contract.errors import AuthenticationFailed
