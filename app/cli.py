@@ -54,7 +54,6 @@ from app.outbox.replay import Resolution
 from app.outbox.states import DeliveryState, Reason
 from app.references import ReferenceUnresolved
 from app.reports.listing_queries import DeliveryFilter
-from app.reports.rates_file import RatesInvalid
 from app.reports.trace import as_json, render, trace
 from app.secrets import SecretsUnreadable
 from app.telemetry.logs import configure_logs
@@ -83,7 +82,6 @@ OPERATOR_MISTAKES = (
     NotAgreed,
     PreviewRefused,
     ProvisionRefused,
-    RatesInvalid,
     SettingsRefused,
     ReapplyRefused,
     ReferenceUnresolved,

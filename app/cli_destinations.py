@@ -5,19 +5,18 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.bootstrap.provisioning import ProvisionPlan
 from app.bootstrap.services import Services
 from app.cli_asking import is_at_a_terminal
+from app.cli_console import console_of_tables
 from app.connections.repository import DestinationRow
 from app.db.instants import to_ms
 from app.mapping.suggest_text import one_line
 from app.reports.platforms import Platform, rows_now
 from connectors.contract.provisioning import Provision
 
-WIDTH_OF_A_FILE = 140
 PLANNED = {
     Provision.KEEP: "is there",
     Provision.CREATE: "will be created",
@@ -67,7 +66,7 @@ async def _list(open_up: Open) -> int:
         platform = platforms.get(row.name)
         told = ("", "this release knows no such kind") if platform is None else (_held(row, platform), _versions(platform))
         table.add_row(row.name, row.kind, row.mode.value, state, *told)
-    _console().print(table)
+    console_of_tables().print(table)
     return 0
 
 
@@ -113,7 +112,7 @@ def _show(plan: ProvisionPlan, words: dict[Provision, str]) -> None:
     table = Table("milestone", plan.destination, "", box=None, pad_edge=False)
     for want, planned in zip(plan.wants, plan.planned, strict=True):
         table.add_row(want.wanted.milestone, words[planned.action], planned.message)
-    console = _console()
+    console = console_of_tables()
     console.print(table)
     console.print()
 
@@ -129,9 +128,3 @@ def _tell_lines(plan: ProvisionPlan) -> None:
         for milestone, settings in targets.items():
             typer.echo(f"        {one_line(milestone)}: {one_line(settings)}")
     typer.echo()
-
-
-def _console() -> Console:
-    """Names and words of others are no markup; into a file or pipe, lines are not cut at eighty characters."""
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDTH_OF_A_FILE)

@@ -9,20 +9,20 @@ from typing import Annotated, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
 
+from app.cli_console import console_of_tables
 from app.config import load_settings
 from app.db.migrate import upgrade
 from app.db.session import Database
 from app.reports.books import Books, BooksQuery, books
+from app.reports.csv_table import FileInvalid
 from app.reports.funnel import Base, Funnel, FunnelQuery, ReportRefused, Steps, campaigns, funnel
 from app.reports.report_json import json_of
 from app.reports.report_text import tables_of
-from app.reports.spend import SpendInvalid, import_spend
+from app.reports.spend import import_spend
 
 USUAL_DAYS = 90
-WIDTH_OF_A_FILE = 140
-REPORT_MISTAKES = (ReportRefused, SpendInvalid)
+REPORT_MISTAKES = (ReportRefused, FileInvalid)
 
 Answer = TypeVar("Answer")
 
@@ -124,9 +124,7 @@ def _show(make: Callable[[Database], Awaitable[Funnel | Books]], *, as_json: boo
     if as_json:
         typer.echo(orjson.dumps(json_of(report), option=orjson.OPT_INDENT_2))
         return report
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=WIDTH_OF_A_FILE)
+    console = console_of_tables()
     for part in tables_of(report, by_day=by_day):
         console.print(part)
         console.print()

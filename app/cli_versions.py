@@ -8,16 +8,15 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from app.api.previews import PreviewView
 from app.bootstrap.mapping_versions import VersionView
 from app.bootstrap.preview_model import Origin
-from app.bootstrap.previewing import PreviewOrder
+from app.bootstrap.previewing import MOST_DAYS, MOST_RECORDS, PreviewOrder
 from app.bootstrap.services import Services
 from app.cli_asking import asked
+from app.cli_console import console_of_tables
 from app.cli_lint import lint_command
 from app.cli_preview_text import preview_lines
 from app.config import load_mappings
@@ -25,7 +24,7 @@ from app.mapping.diff import Change
 from app.mapping.suggest_text import lines_of, one_line
 
 MOST_LISTED = 50
-WIDTH_OF_A_FILE = 140
+USUAL = PreviewOrder()
 
 Open = Callable[[], Awaitable[Services]]
 Source = Annotated[str, typer.Argument(help="The source's name.")]
@@ -67,9 +66,9 @@ def mapping_commands(open_up: Open) -> typer.Typer:
         source: Source,
         what: Annotated[str, typer.Argument(metavar="FILE|VERSION", help="A file with the mapping, or a stored version.")],
         *,
-        records: Annotated[int, typer.Option(help="At most so many records.", min=1, max=5000)] = 2000,
+        records: Annotated[int, typer.Option(help="At most so many records.", min=1, max=MOST_RECORDS)] = USUAL.records,
         origin: Annotated[Origin | None, typer.Option("--from", help="Stored records, or the CRM's own.")] = None,
-        days: Annotated[int, typer.Option(help="Of the CRM: what changed in so many days.", min=1, max=90)] = 14,
+        days: Annotated[int, typer.Option(help="Of the CRM: what changed in so many days.", min=1, max=MOST_DAYS)] = USUAL.days,
         restate: Annotated[bool, typer.Option("--restate", help="As `reapply --restate` would do.")] = False,
         as_json: AsJson = False,
     ) -> None:
@@ -102,10 +101,9 @@ async def _list(open_up: Open, source: str) -> None:
     table = Table("version", "", "made", "by", "activated first", "of a file", box=None, pad_edge=False)
     for one in found:
         state = "active" if one.is_active else ""
-        told = (_at(one.created_at), escape(one.created_by), _at(one.activated_at), "yes" if one.is_of_file else "no")
+        told = (_at(one.created_at), one.created_by, _at(one.activated_at), "yes" if one.is_of_file else "no")
         table.add_row(str(one.version), state, *told)
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_A_FILE)).print(table)
+    console_of_tables().print(table)
 
 
 async def _show(open_up: Open, source: str, version: int | None, *, as_json: bool) -> None:

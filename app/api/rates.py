@@ -14,7 +14,6 @@ from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import RateQuery, RatesBody
 from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
-from app.bootstrap.rates_keeping import key_of
 from app.config import Mistake
 from app.mapping.rates import MILLIONTHS, DatedRate
 from app.reports.csv_table import CellWrong, currency_of
@@ -90,7 +89,7 @@ async def put_door(request: Request, body: Annotated[RatesBody, Body(openapi_exa
             continue
         if rate.base == rate.quote:
             mistakes.append(Mistake(f"rates.{place}.quote", "is the same currency as `base`"))
-        elif rates.setdefault(key_of(rate), rate) != rate:
+        elif rates.setdefault(rate.key, rate) != rate:
             mistakes.append(Mistake(f"rates.{place}", "the same day and pair stands above with another rate"))
     if mistakes:
         raise invalid(mistakes, "body")

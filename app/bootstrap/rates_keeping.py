@@ -25,7 +25,7 @@ class RatesKeeping:
     bell: Bell
 
     async def import_file(self, path: Path, *, actor: str) -> RatesImported:
-        """Import a CSV file (day, base, quote, rate), all or nothing. RatesInvalid, OSError."""
+        """Import a CSV file (day, base, quote, rate), all or nothing. FileInvalid, OSError."""
         return await self.save(read_rates(path), actor=actor)
 
     async def save(self, rates: Sequence[DatedRate], *, actor: str) -> RatesImported:
@@ -48,8 +48,3 @@ class RatesKeeping:
         """Newest day first; `after` is the key (day, base, quote) of the last one of the page before."""
         async with self.database.read() as connection:
             return await mappings.list_rates(connection, base=base, quote=quote, after=after, limit=limit)
-
-
-def key_of(rate: DatedRate) -> tuple[str, str, str]:
-    """What makes it one rate."""
-    return rate.day.isoformat(), rate.base, rate.quote

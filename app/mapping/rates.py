@@ -17,6 +17,11 @@ class DatedRate:
     quote: str
     rate: int
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it one rate."""
+        return self.day.isoformat(), self.base, self.quote
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:

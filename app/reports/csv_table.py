@@ -11,6 +11,7 @@ from pathlib import Path
 from app.reports.currencies import CURRENCIES
 
 MOST_LINE_BYTES = 65_536
+MOST_SHOWN = 20
 
 _DAY = re.compile(r"20\d\d-\d\d-\d\d", re.ASCII)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -28,6 +29,16 @@ class FileMistake:
         """One line for people."""
         place = f"line {self.line}, column {self.column}" if self.column else f"line {self.line}"
         return f"{place}: {self.message}"
+
+
+class FileInvalid(Exception):
+    """A file cannot be used: the first mistakes, and how many there are. Nothing was imported."""
+
+    def __init__(self, mistakes: Sequence[FileMistake], count: int) -> None:
+        more = [f"and {count - len(mistakes):,} more"] if count > len(mistakes) else []
+        super().__init__("\n".join(["nothing was imported:", *(f"  {one}" for one in mistakes), *(f"  {one}" for one in more)]))
+        self.mistakes = tuple(mistakes)
+        self.count = count
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,26 +8,26 @@ from decimal import Decimal
 from pathlib import Path
 
 from app.mapping.rates import MILLIONTHS, DatedRate
-from app.reports.csv_table import CellWrong, Columns, FileMistake, Line, currency_of, day_of, read_lines, shown
+from app.reports.csv_table import (
+    MOST_SHOWN,
+    CellWrong,
+    Columns,
+    FileInvalid,
+    FileMistake,
+    Line,
+    currency_of,
+    day_of,
+    read_lines,
+    shown,
+)
 
 REQUIRED = ("day", "base", "quote", "rate")
 MOST_ROWS = 100_000
-MOST_SHOWN = 20
 # A rate is kept in millionths: below this it has less than four digits, and the other way round it has enough.
 LEAST_MICROS = 1_000
 MOST_MICROS = 10**15
 
 _RATE = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
-
-
-class RatesInvalid(Exception):
-    """The file cannot be used: the first mistakes, and how many there are. Nothing was imported."""
-
-    def __init__(self, mistakes: list[FileMistake]) -> None:
-        more = [f"and {len(mistakes) - MOST_SHOWN:,} more"] if len(mistakes) > MOST_SHOWN else []
-        lines = [*(f"  {one}" for one in mistakes[:MOST_SHOWN]), *(f"  {one}" for one in more)]
-        super().__init__("\n".join(["nothing was imported:", *lines]))
-        self.mistakes = tuple(mistakes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class RatesImported:
 
 
 def read_rates(path: Path) -> list[DatedRate]:
-    """All rates of a file; RatesInvalid lists what is wrong with it, OSError where it cannot be read."""
-    rates: dict[tuple[date, str, str], DatedRate] = {}
+    """All rates of a file; FileInvalid lists what is wrong with it, OSError where it cannot be read."""
+    rates: dict[tuple[str, str, str], DatedRate] = {}
     mistakes: list[FileMistake] = []
     for one in read_lines(path, COLUMNS):
         if isinstance(one, FileMistake):
@@ -61,7 +61,7 @@ def read_rates(path: Path) -> list[DatedRate]:
     if not rates and not mistakes:
         mistakes.append(FileMistake(2, "", "there is no row below the header; add a rate for each day and pair"))
     if mistakes:
-        raise RatesInvalid(mistakes)
+        raise FileInvalid(mistakes[:MOST_SHOWN], len(mistakes))
     return list(rates.values())
 
 
@@ -84,9 +84,9 @@ def rate_of(text: str) -> int:
     return micros
 
 
-def _take(line: Line, rates: dict[tuple[date, str, str], DatedRate]) -> Iterator[FileMistake]:
+def _take(line: Line, rates: dict[tuple[str, str, str], DatedRate]) -> Iterator[FileMistake]:
     rate = DatedRate(**line.cells)  # type: ignore[arg-type]  # each cell's reader gives its type
-    known = rates.setdefault((rate.day, rate.base, rate.quote), rate)
+    known = rates.setdefault(rate.key, rate)
     if rate.base == rate.quote:
         yield FileMistake(line.number, "quote", "is the same currency as `base`; take the line out")
     elif known != rate:

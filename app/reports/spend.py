@@ -1,19 +1,17 @@
 """Import of ad spend: a file is checked whole, then written in one transaction, all or nothing."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from app.db.session import Database
-from app.reports.csv_table import FileMistake
+from app.reports.csv_table import MOST_SHOWN, FileInvalid, FileMistake
 from app.reports.spend_file import SpendRow, read_chunks
 from app.reports.spend_repository import SeenKeys, replace_spend
 from connectors.contract.conversions import Money
-
-MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +32,8 @@ class SpendImported:
         return f"{rows} of spend for {days}, {self.first_day} to {self.last_day}: {totals}"
 
 
-class SpendInvalid(Exception):
-    """The file cannot be used: the first mistakes, and how many there are. Nothing was imported."""
-
-    def __init__(self, mistakes: Sequence[FileMistake], count: int) -> None:
-        more = [f"and {count - len(mistakes):,} more"] if count > len(mistakes) else []
-        super().__init__("\n".join(["nothing was imported:", *(f"  {one}" for one in mistakes), *(f"  {one}" for one in more)]))
-        self.mistakes = tuple(mistakes)
-        self.count = count
-
-
 async def import_spend(database: Database, path: Path) -> SpendImported:
-    """Import a CSV file of spend; SpendInvalid lists what is wrong with it, OSError where it cannot be read.
+    """Import a CSV file of spend; FileInvalid lists what is wrong with it, OSError where it cannot be read.
 
     The same (platform, campaign, day) is replaced, so a file may be imported again. Memory does not grow with the file.
     """
@@ -54,13 +42,13 @@ async def import_spend(database: Database, path: Path) -> SpendImported:
         for chunk in read_chunks(path):
             rows = [one for one in chunk if isinstance(one, SpendRow)]
             if len(rows) < len(chunk):
-                raise SpendInvalid([FileMistake(1, "", "the file changed while it was read; import it again")], 1)
+                raise FileInvalid([FileMistake(1, "", "the file changed while it was read; import it again")], 1)
             await replace_spend(connection, rows)
     return imported
 
 
 def check_spend(path: Path) -> SpendImported:
-    """Read a whole file and say what it holds; SpendInvalid where anything in it is wrong."""
+    """Read a whole file and say what it holds; FileInvalid where anything in it is wrong."""
     shown: list[FileMistake] = []
     count = rows = 0
     days: set[date] = set()
@@ -77,7 +65,7 @@ def check_spend(path: Path) -> SpendImported:
     if not rows and not count:
         shown, count = [FileMistake(2, "", "there is no row below the header; add what each campaign cost each day")], 1
     if count:
-        raise SpendInvalid(shown, count)
+        raise FileInvalid(shown, count)
     amounts = tuple(Money(micros, currency) for currency, micros in sorted(totals.items()))
     return SpendImported(rows, len(days), min(days), max(days), amounts)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.reports.rates_file import RatesInvalid, read_rates
+from app.reports.csv_table import FileInvalid
+from app.reports.rates_file import read_rates
 from tests.api.rig import NOW, Rig
 from tests.api.test_command_line import SECRET, _run
 from tests.api.test_mapping_doors import edited, saved
@@ -144,5 +145,5 @@ def test_a_wrong_file_says_how_to_mend_it(tmp_path: Path, rows: str, told: str) 
     file = tmp_path / "rates.csv"
     file.write_text(f"day,base,quote,rate\n{rows}")
 
-    with pytest.raises(RatesInvalid, match=told):
+    with pytest.raises(FileInvalid, match=told):
         read_rates(file)

@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import spend
-from app.reports.spend import SpendInvalid, import_spend
+from app.reports.csv_table import FileInvalid
+from app.reports.spend import import_spend
 from connectors.contract.conversions import Money
 
 HEADER = "platform,campaign_id,day,cost,currency,campaign_name,clicks\n"
@@ -56,7 +57,7 @@ async def test_a_bad_row_imports_nothing(database: Database, tmp_path: Path, bad
     rows = [f"google,{number},2026-11-01,{'x' if number == bad else 1},USD,,\n" for number in range(3000)]
     file.write_text(HEADER + "".join(rows))
 
-    with pytest.raises(SpendInvalid, match=f"line {bad + 2}, column cost"):
+    with pytest.raises(FileInvalid, match=f"line {bad + 2}, column cost"):
         await import_spend(database, file)
     assert await _rows(database) == {}
 
@@ -78,7 +79,7 @@ async def test_a_file_that_changes_while_it_is_read_imports_nothing(
         return found
 
     monkeypatch.setattr(importing, "check_spend", check_then_append)
-    with pytest.raises(SpendInvalid, match="changed while it was read"):
+    with pytest.raises(FileInvalid, match="changed while it was read"):
         await import_spend(database, file)
     assert await _rows(database) == {}
 

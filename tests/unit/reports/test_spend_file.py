@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.reports.csv_table import FileMistake
-from app.reports.spend import SpendInvalid, check_spend
+from app.reports.csv_table import FileInvalid, FileMistake
+from app.reports.spend import check_spend
 from app.reports.spend_file import SpendRow, read_chunks
 from connectors.contract.conversions import Money
 
@@ -111,7 +111,7 @@ def test_the_first_twenty_mistakes_are_shown_and_all_are_counted(tmp_path: Path)
     path = tmp_path / "spend.csv"
     path.write_text(HEADER + "google,c,never,1,USD\n" * 1234)
 
-    with pytest.raises(SpendInvalid) as caught:
+    with pytest.raises(FileInvalid) as caught:
         check_spend(path)
     assert (len(caught.value.mistakes), caught.value.count) == (20, 1234)
     assert "line 21, column day" in str(caught.value)
@@ -125,7 +125,7 @@ def test_a_key_twice_with_other_numbers_is_a_mistake(tmp_path: Path) -> None:
     assert check_spend(path).rows == 1
 
     path.write_text(HEADER + "google,c,2026-11-01,1,USD\nmeta,c,2026-11-01,2,USD\ngoogle,c,2026-11-01,3,USD\n")
-    with pytest.raises(SpendInvalid, match="line 4: google c on 2026-11-01 stands in line 2 with other numbers"):
+    with pytest.raises(FileInvalid, match="line 4: google c on 2026-11-01 stands in line 2 with other numbers"):
         check_spend(path)
 
 
@@ -134,7 +134,7 @@ def test_a_header_alone_is_a_mistake(tmp_path: Path) -> None:
     path = tmp_path / "spend.csv"
     path.write_text(HEADER)
 
-    with pytest.raises(SpendInvalid, match="no row below the header"):
+    with pytest.raises(FileInvalid, match="no row below the header"):
         check_spend(path)
 
 
