@@ -10,7 +10,7 @@ from app.api.etags import seen_tag, tag_of, unseen
 from app.api.gate import actor_of
 from app.api.house import house_of
 from app.api.models import ConnectionBody
-from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
+from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses, sentence
 from app.bootstrap.connecting import ConnectionChanged, ConnectionOrder, ConnectionShown, ConnectionUnseen, OrderRefused
 from app.bootstrap.failures import NameUnknown
 from app.connections.repository import ConnectionRefused, Role
@@ -108,7 +108,7 @@ async def check_connection(request: Request, role: Role, name: str, test_code: s
 
 def not_found(unknown: NameUnknown) -> Problem:
     """No connection has this name."""
-    return Problem(ProblemKind.NOT_FOUND, _sentence(unknown))
+    return Problem(ProblemKind.NOT_FOUND, sentence(unknown))
 
 
 def refuse(error: Exception, where: str) -> NoReturn:
@@ -119,16 +119,11 @@ def refuse(error: Exception, where: str) -> NoReturn:
         case ConnectionUnseen():
             raise unseen("what you have seen of it", f"GET {where}") from error
         case ConnectionChanged():
-            raise Problem(ProblemKind.PRECONDITION_FAILED, f"{_sentence(error)[:-1]}; look at it and ask again.") from error
+            raise Problem(ProblemKind.PRECONDITION_FAILED, f"{sentence(error)[:-1]}; look at it and ask again.") from error
         case ConnectionRefused() | SettingsRefused():
-            raise Problem(ProblemKind.CONFLICT, _sentence(error)) from error
+            raise Problem(ProblemKind.CONFLICT, sentence(error)) from error
         case ConnectorError():
             said = f"The CRM could not be asked which account this is: {error.message}. Nothing was stored; ask again."
             raise Problem(ProblemKind.UPSTREAM, said) from error
         case _:
             raise error
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."

@@ -1,5 +1,6 @@
 """Doors to destinations: how each stands, what its platform takes and can; made and changed by name, checked, paused."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request, Response
@@ -16,11 +17,12 @@ from app.api.examples_of_platforms import (
     TESTED,
 )
 from app.api.gate import actor_of, needs, no_query
-from app.api.house import House, house_of
+from app.api.house import house_of
 from app.api.models import CheckBody, ConnectionBody, DestinationModeBody
 from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
-from app.bootstrap.connecting import OrderRefused
+from app.bootstrap.connecting import ConnectionShown, OrderRefused
 from app.bootstrap.failures import NameUnknown
+from app.bootstrap.services import Services
 from app.connections.repository import Role
 from app.reports.destinations import DestinationList, DestinationView, ShownSettings, list_destinations
 
@@ -39,7 +41,8 @@ doors = APIRouter(prefix="/v1/destinations", tags=["destinations"], dependencies
 )
 async def list_door(request: Request) -> DestinationList:
     """Every ad account by name: mode and pauses, limits as data, API versions with their last day, abilities."""
-    return await _all(house_of(request.app.state))
+    services = house_of(request.app.state).open()
+    return await _all(services, await services.connecting().shown(Role.DESTINATION))
 
 
 @doors.get(
@@ -54,9 +57,9 @@ async def destination_door(request: Request, response: Response, name: Name) -> 
     """One ad account: mode and pauses, settings without credentials, limits as data, API versions with their last day, abilities.
     Its ETag is what a change must name in `If-Match`.
     """  # noqa: D205 one paragraph for the contract's page
-    house = house_of(request.app.state)
-    shown = await house.open().connecting().shown(Role.DESTINATION)
-    found = {one.name: one for one in (await _all(house)).items}
+    services = house_of(request.app.state).open()
+    shown = await services.connecting().shown(Role.DESTINATION)
+    found = {one.name: one for one in (await _all(services, shown)).items}
     if name not in found or name not in shown:
         raise not_found(NameUnknown(str(Role.DESTINATION), name, found))
     response.headers["ETag"] = tag_of(shown[name].tag)
@@ -127,8 +130,6 @@ async def check_door(request: Request, name: Name, body: Annotated[CheckBody, Bo
     return await check_connection(request, Role.DESTINATION, name, body.test_code)
 
 
-async def _all(house: House) -> DestinationList:
-    services = house.open()
-    shown = await services.connecting().shown(Role.DESTINATION)
+async def _all(services: Services, shown: Mapping[str, ConnectionShown]) -> DestinationList:
     settings = {name: ShownSettings(one.settings, one.credentials) for name, one in shown.items()}
     return await list_destinations(services.database, services.clock(), await services.platforms(), settings)

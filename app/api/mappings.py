@@ -13,7 +13,7 @@ from app.api.examples_of_mappings import ACTIVATED, CHECKED, DIFF, SAVED, VERSIO
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import DiffQuery, PageQuery, VersionBody
-from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
+from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses, sentence
 from app.bootstrap.mapping_versions import MappingVersions, VersionChanged, VersionRefused, VersionUnknown, VersionView
 from app.config import Mistake
 from app.reports.listing import read_cursor, write_cursor
@@ -235,7 +235,7 @@ async def activate_door(
     except VersionUnknown as unknown:
         raise unknown_version(unknown) from unknown
     except VersionChanged as changed:
-        raise Problem(ProblemKind.PRECONDITION_FAILED, f"{str(changed).capitalize()}; look at it and ask again.") from changed
+        raise Problem(ProblemKind.PRECONDITION_FAILED, f"{sentence(changed)[:-1]}; look at it and ask again.") from changed
     except VersionRefused as refused:
         raise _refused(refused) from refused
     response.headers["ETag"] = tag_of(done.version)
@@ -262,8 +262,7 @@ def _seen(if_match: str | None) -> int | None:
 
 def unknown_version(unknown: VersionUnknown) -> Problem:
     """There is no such source or version."""
-    text = str(unknown)
-    return Problem(ProblemKind.NOT_FOUND, f"{text[:1].upper()}{text[1:]}.")
+    return Problem(ProblemKind.NOT_FOUND, sentence(unknown))
 
 
 def _refused(refused: VersionRefused) -> Problem:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from app.access.keys import KeyRole
 from app.bootstrap.preview_model import Origin
+from app.bootstrap.previewing import MOST_DAYS, MOST_RECORDS, PreviewOrder
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
 from app.config import ConnectionMode
 from app.outbox.replay import Resolution
@@ -260,12 +261,17 @@ class PastBody(Given):
     dry_run: StrictBool = Field(default=True, description="Only tell what would go and what would not")
 
 
+_PREVIEW = PreviewOrder()
+
+
 class PreviewBody(Given):
     """What a preview looks at."""
 
-    records: Annotated[StrictInt, Field(ge=1, le=5000)] = Field(default=2000, description="At most so many records")
+    records: Annotated[StrictInt, Field(ge=1, le=MOST_RECORDS)] = Field(_PREVIEW.records, description="At most so many records")
     origin: Origin | None = Field(default=None, description="`stored` or `crm`; what is stored where something is, without it")
-    days: Annotated[StrictInt, Field(ge=1, le=90)] = Field(default=14, description="Of the CRM: what changed in so many days")
+    days: Annotated[StrictInt, Field(ge=1, le=MOST_DAYS)] = Field(
+        _PREVIEW.days, description="Of the CRM: what changed in so many days"
+    )
     restates: StrictBool = Field(default=False, description="Also what a reapply with restatements would correct")
 
 

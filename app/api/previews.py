@@ -13,7 +13,7 @@ from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.mappings import Number, Source, unknown_version
 from app.api.models import PreviewBody, ReapplyBody
-from app.api.problems import OF_A_BODY, Problem, ProblemKind, responses
+from app.api.problems import OF_A_BODY, Problem, ProblemKind, responses, sentence
 from app.bootstrap.mapping_versions import VersionChanged, VersionUnknown
 from app.bootstrap.preview_model import DestinationPreview, Fate, MilestonePreview, Origin, Preview, Sample
 from app.bootstrap.previewing import PreviewOrder, PreviewRefused
@@ -214,7 +214,7 @@ async def preview_door(
     except VersionUnknown as unknown:
         raise unknown_version(unknown) from unknown
     except PreviewRefused as refused:
-        raise _conflict(refused) from refused
+        raise Problem(ProblemKind.CONFLICT, sentence(refused)) from refused
     except SourceBusy as busy:
         said = f"{source} is being read all the time; ask again."
         raise Problem(ProblemKind.NOT_READY, said, headers={"Retry-After": BUSY_SECONDS}) from busy
@@ -245,7 +245,7 @@ async def reapply_door(
     except VersionUnknown as unknown:
         raise unknown_version(unknown) from unknown
     except (VersionChanged, ReapplyRefused) as refused:
-        raise _conflict(refused) from refused
+        raise Problem(ProblemKind.CONFLICT, sentence(refused)) from refused
     return ReapplyView.of(asked)
 
 
@@ -267,8 +267,3 @@ async def reapply_state_door(request: Request, source: Source) -> ReapplyView:
     if found is None:
         raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} was reapplied yet.")
     return ReapplyView.of(found)
-
-
-def _conflict(refused: Exception) -> Problem:
-    text = str(refused)
-    return Problem(ProblemKind.CONFLICT, f"{text[:1].upper()}{text[1:]}.")

@@ -103,6 +103,12 @@ def invalid(mistakes: Sequence[Mistake], place: str = "") -> Problem:
     return Problem(ProblemKind.INVALID, f"{many}, see `errors`.", faults)
 
 
+def sentence(error: Exception) -> str:
+    """What an error of ours says, as the detail of a problem."""
+    text = str(error).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def responses(*kinds: ProblemKind) -> dict[int | str, dict[str, object]]:
     """The OpenAPI responses of these problems."""
     schema = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}

@@ -13,7 +13,7 @@ from app.api.examples_of_sources import BACKFILL, BACKFILL_BODIES, PAST, PAST_BO
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import BackfillBody, PastBody
-from app.api.problems import OF_A_BODY, Problem, ProblemKind, responses
+from app.api.problems import OF_A_BODY, Problem, ProblemKind, responses, sentence
 from app.bootstrap.backfilling import BackfillRefused, BackfillState
 from app.bootstrap.failures import NameUnknown
 from app.bootstrap.past_sending import PastSending, sentence_of
@@ -120,7 +120,7 @@ async def backfill_door(
     except NameUnknown as unknown:
         raise not_found(unknown) from unknown
     except BackfillRefused as refused:
-        raise _conflict(refused) from refused
+        raise Problem(ProblemKind.CONFLICT, sentence(refused)) from refused
     return BackfillView.of(state, services.clock())
 
 
@@ -147,7 +147,7 @@ async def past_door(request: Request, name: Name, body: Annotated[PastBody, Body
     except NameUnknown as unknown:
         raise not_found(unknown) from unknown
     except BackfillRefused as refused:
-        raise _conflict(refused) from refused
+        raise Problem(ProblemKind.CONFLICT, sentence(refused)) from refused
     return PastView(
         since=body.since,
         dry_run=body.dry_run,
@@ -160,8 +160,3 @@ async def past_door(request: Request, name: Name, body: Annotated[PastBody, Body
             for destination, counts in plan.by_destination.items()
         },
     )
-
-
-def _conflict(refused: BackfillRefused) -> Problem:
-    text = str(refused)
-    return Problem(ProblemKind.CONFLICT, f"{text[:1].upper()}{text[1:]}.")

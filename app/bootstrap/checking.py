@@ -66,9 +66,7 @@ class Checks:
 
         NameUnknown where there is none, CheckRefused where a test event is asked of a source.
         """
-        async with self.database.read() as connection:
-            sources = {row.name: row for row in await connections.list_sources(connection)}
-            destinations = {row.name: row for row in await connections.list_destinations(connection)}
+        sources, destinations = await self._by_name()
         if name not in sources and name not in destinations:
             raise NameUnknown("connection", name, {*sources, *destinations})
         if test_code is not None and name not in destinations:
@@ -80,9 +78,7 @@ class Checks:
 
     async def one(self, role: Role, name: str, test_code: str | None = None) -> Sequence[Finding]:
         """Check the connection of this role and name, as `named` does. NameUnknown where there is none."""
-        async with self.database.read() as connection:
-            sources = {row.name: row for row in await connections.list_sources(connection)}
-            destinations = {row.name: row for row in await connections.list_destinations(connection)}
+        sources, destinations = await self._by_name()
         known = sources if role is Role.SOURCE else destinations
         if name not in known:
             raise NameUnknown(str(role), name, known)
@@ -91,6 +87,11 @@ class Checks:
         if test_code is None:
             return (await self._destination(destinations[name]))[1]
         return (await self._with_test_event(destinations[name], test_code))[1]
+
+    async def _by_name(self) -> tuple[Mapping[str, SourceRow], Mapping[str, DestinationRow]]:
+        async with self.database.read() as connection:
+            sources = {row.name: row for row in await connections.list_sources(connection)}
+            return sources, {row.name: row for row in await connections.list_destinations(connection)}
 
     async def paused(self) -> Sequence[Checked]:
         """Check what stands still until a check: connections that were refused, and destinations with a refused target."""
