@@ -1,8 +1,9 @@
 """When a record met a condition that is a trigger of its own: at first by what the CRM tells of it, then for ever (pure)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from app.mapping.aggregate import ConversionState, KnownRecord
 from app.mapping.condition_model import Condition
@@ -31,11 +32,17 @@ class Moments:
         self, document: MappingDocument, stored: Sequence[ConversionState], look_at: Callable[[KnownRecord], Lookup]
     ) -> None:
         self._document = document
+        self._stored = stored
         self._look_at = look_at
-        self._made: dict[tuple[int, str], list[ConversionState]] = {}
-        for one in stored:
+
+    @cached_property
+    def _made(self) -> Mapping[tuple[int, str | None], Sequence[ConversionState]]:
+        """By record and milestone; only documents that have such triggers need it."""
+        made: dict[tuple[int, str | None], list[ConversionState]] = {}
+        for one in self._stored:
             if not one.is_implied:
-                self._made.setdefault((one.record_id, one.milestone), []).append(one)
+                made.setdefault((one.record_id, one.milestone), []).append(one)
+        return made
 
     def of(self, record: KnownRecord, rank: int, triggers: Sequence[Trigger]) -> list[Moment]:
         """Those of one record in the milestone of this rank. It fires once: that the condition is false later does nothing."""
@@ -43,8 +50,7 @@ class Moments:
         if not conditional:
             return []
         milestone = self._document.milestones[rank]
-        names = [name for name in (milestone.name, milestone.renamed_from) if name is not None]
-        made = [one for name in names for one in self._made.get((record.id, name), ())]
+        made = [one for name in (milestone.name, milestone.renamed_from) for one in self._made.get((record.id, name), ())]
         if made:
             return [Moment(conditional[0][0], one.occurred_at, one.explain) for one in made]
         if record.state not in SHOWN or not record.fields:
