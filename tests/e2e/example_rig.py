@@ -24,6 +24,17 @@ HOSTS = {
     "meta": ("*.facebook.com",),
     "microsoft": ("*.microsoft.com", "*.microsoftonline.com"),
 }
+# What the examples read from the environment for each platform, as the platforms' stages expect it.
+SECRETS = {
+    "google": {"GOOGLE_CLIENT_ID": "client", "GOOGLE_CLIENT_SECRET": "secret", "GOOGLE_REFRESH_TOKEN": "refresh"},
+    "linkedin": {"LINKEDIN_CLIENT_ID": "app", "LINKEDIN_CLIENT_SECRET": "app-secret", "LINKEDIN_REFRESH_TOKEN": "refresh-1"},
+    "meta": {"META_ACCESS_TOKEN": "token-of-tests-20261126"},
+    "microsoft": {
+        "MICROSOFT_DEVELOPER_TOKEN": "BBD37VB98X20261126",
+        "MICROSOFT_CLIENT_ID": "app",
+        "MICROSOFT_REFRESH_TOKEN": "refresh-0",
+    },
+}
 MICROS = 1_000_000
 
 
@@ -41,18 +52,20 @@ class ExampleRig:
     crm: httpx.AsyncBaseTransport
     hosts: tuple[str, ...]
     platforms: Mapping[str, AdStage]
-    environ: Mapping[str, str]
+    crm_secrets: Mapping[str, str]
     names: dict[str, str] = field(default_factory=dict)
 
     async def open(self) -> Services:
         """Leadloop with the example applied: word for word, but that it sends."""
+        environ = dict(self.crm_secrets)
         mounts = {f"all://{host}": self.crm for host in self.hosts}
         for name, stage in self.platforms.items():
             mounts |= {f"all://{host}": stage.transport() for host in HOSTS[name]}
+            environ |= SECRETS[name]
         self.services = await open_services(
             Settings(database_url=self.url, secret_key=SecretStr("a secret key for tests")),
             clock=self.clock,
-            environ=self.environ,
+            environ=environ,
             http=httpx.AsyncClient(mounts=mounts),
             sleep=self._sleep,
         )

@@ -14,15 +14,6 @@ from tests.contract.linkedin_stage import LinkedInStage
 from tests.e2e.example_rig import BEGINS_AT, DAY, HOUR, ExampleRig
 
 TOKEN = "pat-na1-5f2f0d8f-0000-4000-8000-0123456789ab"
-ENVIRON = {
-    "HUBSPOT_ACCESS_TOKEN": TOKEN,
-    "GOOGLE_CLIENT_ID": "client",
-    "GOOGLE_CLIENT_SECRET": "secret",
-    "GOOGLE_REFRESH_TOKEN": "refresh",
-    "LINKEDIN_CLIENT_ID": "app",
-    "LINKEDIN_CLIENT_SECRET": "app-secret",
-    "LINKEDIN_REFRESH_TOKEN": "refresh-1",
-}
 
 
 # Who did what | its value | what became of it at Google | at LinkedIn.
@@ -89,7 +80,7 @@ class Saas:
             httpx.ASGITransport(create_hubspot(self.portal, self.clock)),
             ("*.hubapi.com",),
             {"google": self.google, "linkedin": self.linkedin},
-            ENVIRON,
+            {"HUBSPOT_ACCESS_TOKEN": TOKEN},
         )
 
     def person(self, name: str, **properties: str) -> str:

@@ -13,13 +13,6 @@ from tests.contract.microsoft_stage import MicrosoftStage
 from tests.e2e.example_rig import BEGINS_AT, DAY, HOUR, ExampleRig
 
 TOKEN = "0f3c5d7e9a1b2c4d6e8f0a2b4c6d8e0f1a3b5c7d"
-ENVIRON = {
-    "PIPEDRIVE_API_TOKEN": TOKEN,
-    "META_ACCESS_TOKEN": "token-of-tests-20261126",
-    "MICROSOFT_DEVELOPER_TOKEN": "BBD37VB98X20261126",
-    "MICROSOFT_CLIENT_ID": "app",
-    "MICROSOFT_REFRESH_TOKEN": "refresh-0",
-}
 CHOICES = {
     "Request": ["Website", "Campaign", "Public tender", "Job application", "Offer to us"],
     "Budget": ["under 10 thousand", "10 to 50 thousand", "over 50 thousand"],
@@ -78,7 +71,7 @@ class Agency:
             httpx.ASGITransport(create_pipedrive(self.company, self.clock)),
             ("*.pipedrive.com",),
             {"meta": self.meta, "microsoft": self.microsoft},
-            ENVIRON,
+            {"PIPEDRIVE_API_TOKEN": TOKEN},
         )
 
     def lead(self, name: str, *, email: str = "", consents: str = "Yes", by: str = "", **fields: str) -> str:

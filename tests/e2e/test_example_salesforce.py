@@ -15,19 +15,6 @@ from tests.contract.microsoft_stage import MicrosoftStage
 from tests.e2e.example_rig import BEGINS_AT, DAY, ExampleRig
 
 APP = ConnectedApp("salesforce-consumer-key", "salesforce-consumer-secret")
-ENVIRON = {
-    "SALESFORCE_CLIENT_ID": APP.client_id,
-    "SALESFORCE_CLIENT_SECRET": APP.client_secret,
-    "GOOGLE_CLIENT_ID": "client",
-    "GOOGLE_CLIENT_SECRET": "secret",
-    "GOOGLE_REFRESH_TOKEN": "refresh",
-    "LINKEDIN_CLIENT_ID": "app",
-    "LINKEDIN_CLIENT_SECRET": "app-secret",
-    "LINKEDIN_REFRESH_TOKEN": "refresh-1",
-    "MICROSOFT_DEVELOPER_TOKEN": "BBD37VB98X20261126",
-    "MICROSOFT_CLIENT_ID": "app",
-    "MICROSOFT_REFRESH_TOKEN": "refresh-0",
-}
 FIELDS = {
     "GCLID__c": "string",
     "MSCLKID__c": "string",
@@ -94,7 +81,7 @@ class Vendor:
             httpx.ASGITransport(create_salesforce(self.org, self.clock)),
             ("*.salesforce.com",),
             {"google": self.google, "linkedin": self.linkedin, "microsoft": self.microsoft},
-            ENVIRON,
+            {"SALESFORCE_CLIENT_ID": APP.client_id, "SALESFORCE_CLIENT_SECRET": APP.client_secret},
         )
 
     def lead(self, name: str, *, by: str = "", email: str = "", **fields: object) -> str:
