@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.db.session import Database
 from app.db.tables import cursors, inbox
-from app.ingest import poller as poller_room
+from app.ingest import leased_reader
 from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
 from app.ingest.pull_lease import PullLease, pull_lease
@@ -220,7 +220,7 @@ async def test_what_another_process_read_meanwhile_is_not_read_again(database: D
             yield lease
 
     source = world.source
-    monkeypatch.setattr(poller_room, "pull_lease", late)
+    monkeypatch.setattr(leased_reader, "pull_lease", late)
 
     await Poller(database, world.recorder, LEASE.holder, clock).pull(source, crm, only_due=True)
 
