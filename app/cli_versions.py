@@ -94,6 +94,7 @@ async def _list(open_up: Open, source: str) -> None:
     services = await open_up()
     try:
         found = await services.mapping_versions().list(source, limit=MOST_LISTED)
+        differs = await services.mapping_versions().differs_from_file(source)
     finally:
         await services.close()
     if not found:
@@ -106,6 +107,8 @@ async def _list(open_up: Open, source: str) -> None:
         table.add_row(str(one.version), state, *told)
     console = Console(highlight=False)
     (console if console.is_terminal else Console(highlight=False, width=WIDTH_OF_A_FILE)).print(table)
+    if differs:
+        typer.echo("differs from file: another version is active than the one that the config file brought last")
 
 
 async def _show(open_up: Open, source: str, version: int | None, *, as_json: bool) -> None:
