@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from app.bootstrap.connecting import ConnectionOrder
 from app.bootstrap.exporting import export
 from app.bootstrap.planning import SectionFate
+from app.bootstrap.preview_model import Origin
+from app.bootstrap.previewing import PreviewOrder
 from app.bootstrap.services import Services, open_services
 from app.config import ConnectionMode, Settings, load_file
 from app.connections.repository import Role
@@ -131,3 +133,19 @@ async def test_a_plan_tells_apart_what_the_file_and_what_people_changed(stage: S
     ]
     assert plans["mappings.hubspot"].overwrites
     assert "another" not in repr(changed)
+
+
+async def test_a_first_mapping_is_previewed_before_any_is_applied(stage: Stage, tmp_path: Path, database_url: str) -> None:
+    """The connections alone are applied and checked: that suffices to see on the CRM's own records what the mapping would do."""
+    whole = load_file(written(stage, tmp_path), {})
+    file = tmp_path / "connections.yaml"
+    file.write_text(written(stage, tmp_path).read_text(encoding="utf-8").partition("mappings:")[0], encoding="utf-8")
+    stage.portal.create("contacts", {"email": "p1@example.com", "lifecyclestage": "lead"}, NOW - timedelta(hours=1))
+    async with house(stage, database_url, {}) as services:
+        await services.apply_file(file, actor="test")
+        await services.check_named("hubspot")
+        found = await services.previews().preview_document("hubspot", whole.mappings["hubspot"].data, PreviewOrder())
+        kept = await services.mapping_versions().list("hubspot", limit=5)
+
+    assert (found.origin, found.against, found.milestones["lead"].new) == (Origin.CRM, None, 1)
+    assert kept == []
