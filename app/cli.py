@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -27,6 +26,7 @@ from app.bootstrap.reapplying import ReapplyRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.cli_apply import apply_command, export_command
 from app.cli_asking import NotAgreed
 from app.cli_backfill import backfill_command
 from app.cli_check import check_command
@@ -151,20 +151,8 @@ async def _serve(app: FastAPI, host: str, port: int) -> None:
 cli.command(name="init")(init_command)
 
 
-@cli.command()
-def apply(file: Annotated[Path, typer.Argument(help="The YAML file with sources, destinations and mappings.")]) -> None:
-    """Apply a config file: only sections that changed since they were last applied."""
-
-    async def work() -> int:
-        services = await _services()
-        try:
-            report = await services.apply_file(file, actor="cli")
-            _print(report.text(), soft_wrap=True)
-            return 0
-        finally:
-            await services.close()
-
-    _run(work())
+cli.command(name="apply")(apply_command(_services))
+cli.command(name="export")(export_command(_services))
 
 
 @cli.command()

@@ -63,6 +63,7 @@ async def _list(open_up: Open) -> int:
     table = Table("name", "kind", "mode", "state", "rows per request", "API versions", box=None, pad_edge=False)
     for row in rows:
         state = f"paused: {row.pause_reason or 'by its mode'}" if row.is_paused(now_ms) else "works"
+        state += ", differs from file" if row.differs_from_file else ""
         platform = platforms.get(row.name)
         told = ("", "this release knows no such kind") if platform is None else (_held(row, platform), _versions(platform))
         table.add_row(row.name, row.kind, row.mode.value, state, *told)

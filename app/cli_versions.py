@@ -93,6 +93,7 @@ async def _list(open_up: Open, source: str) -> None:
     services = await open_up()
     try:
         found = await services.mapping_versions().list(source, limit=MOST_LISTED)
+        differs = await services.mapping_versions().differs_from_file(source)
     finally:
         await services.close()
     if not found:
@@ -104,6 +105,8 @@ async def _list(open_up: Open, source: str) -> None:
         told = (_at(one.created_at), one.created_by, _at(one.activated_at), "yes" if one.is_of_file else "no")
         table.add_row(str(one.version), state, *told)
     console_of_tables().print(table)
+    if differs:
+        typer.echo("differs from file: another version is active than the one that the config file brought last")
 
 
 async def _show(open_up: Open, source: str, version: int | None, *, as_json: bool) -> None:

@@ -117,6 +117,7 @@ STATUS: dict[str, object] = {
             "pause": None,
             "mapping_version": 3,
             "differs_from_file": False,
+            "mapping_differs_from_file": False,
             "hints_waiting": 0,
             "polls": [{"object": "deal", "read_to": AT, "is_reading": False, "next_poll_at": "2026-11-24T10:05:00Z"}],
             "webhooks": {

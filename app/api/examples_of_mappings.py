@@ -22,6 +22,7 @@ _SUMMARY: dict[str, object] = {
     "is_of_file": False,
 }
 VERSION: dict[str, object] = {**_SUMMARY, "document": DOCUMENT}
+ACTIVE: dict[str, object] = {**VERSION, "differs_from_file": False}
 CHECKED: dict[str, object] = {
     "warnings": [
         {

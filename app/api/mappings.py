@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.access.keys import KeyRole
 from app.api.etags import IfMatch, seen_tag, tag_of, unseen
-from app.api.examples_of_mappings import ACTIVATED, CHECKED, DIFF, SAVED, VERSION, VERSION_BODIES, VERSION_PAGE
+from app.api.examples_of_mappings import ACTIVATED, ACTIVE, CHECKED, DIFF, SAVED, VERSION, VERSION_BODIES, VERSION_PAGE
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import DiffQuery, PageQuery, VersionBody
@@ -46,6 +46,12 @@ class VersionDocument(VersionSummary):
     """A version with its document, as `MAPPING` describes it."""
 
     document: dict[str, object]
+
+
+class ActiveVersion(VersionDocument):
+    """The active version."""
+
+    differs_from_file: bool = Field(description="Another version is active than the one that the config file brought last")
 
 
 class WarningView(BaseModel):
@@ -105,19 +111,20 @@ class ActivatedView(BaseModel):
     "/{source}",
     dependencies=[Depends(no_query)],
     summary="The active mapping",
-    responses={200: {"content": {"application/json": {"example": VERSION}}}, **UNKNOWN},
+    responses={200: {"content": {"application/json": {"example": ACTIVE}}}, **UNKNOWN},
 )
-async def active_door(request: Request, response: Response, source: Source) -> VersionDocument:
+async def active_door(request: Request, response: Response, source: Source) -> ActiveVersion:
     """The version by which leads are judged now. Its ETag is what an activation must name in `If-Match`."""
     versions = _versions(request)
     try:
         found = await versions.active(source)
+        differs = await versions.differs_from_file(source)
     except VersionUnknown as unknown:
         raise unknown_version(unknown) from unknown
     if found is None:
         raise Problem(ProblemKind.NOT_FOUND, f"No version of the mapping of {source!r} is active; activate one.")
     response.headers["ETag"] = tag_of(found.version)
-    return _document(found)
+    return ActiveVersion(**_document(found).model_dump(), differs_from_file=differs)
 
 
 @doors.get(

@@ -136,20 +136,18 @@ class Checks:
         return [Finding(f"{MAPPING}.{one.path}", FindingStatus.WARNING, one.message) for one in found]
 
     async def describe_all(self) -> None:
-        """Read the schema of every source that may be asked now; one that fails keeps what is stored of it."""
+        """Read the schema of every described source that may be asked now; one that fails keeps what is stored of it."""
         now_ms = to_ms(self.clock())
         async with self.database.read() as connection:
             rows = await connections.list_sources(connection)
         for row in rows:
             if row.is_paused(now_ms):
                 continue
-            for finding in await self._described(row):
+            for finding in await self._described(row) if row.schema_json is not None else ():
                 log.warning("source.not_described", source=row.name, message=finding.message)
 
     async def _described(self, row: SourceRow) -> list[Finding]:
-        """Store what the CRM says of its account now, where it was described before; what is wrong with that."""
-        if row.schema_json is None:
-            return []
+        """Store what the CRM says of its account now; what is wrong with that."""
         try:
             schema = await self.openers.stored_source(row).describe()
             text = encode_schema(schema)

@@ -122,6 +122,14 @@ class MappingVersions:
             found = await mappings.active(connection, row.id)
             return None if found is None else VersionView.of(await self._version(connection, row, found.version))
 
+    async def differs_from_file(self, source: str) -> bool:
+        """Whether another version is active than the newest that a config file brought."""
+        async with self.database.read() as connection:
+            row = await self._source(connection, source)
+            found = await mappings.active(connection, row.id)
+            of_file = await mappings.file_version(connection, row.id)
+            return of_file is not None and found is not None and found.version != of_file
+
     async def source(self, name: str) -> SourceRow:
         """A source by its name. Raises VersionUnknown."""
         async with self.database.read() as connection:

@@ -22,6 +22,7 @@ from app.bootstrap.journal import Journal
 from app.bootstrap.keeping_keys import Keys
 from app.bootstrap.mapping_versions import MappingVersions
 from app.bootstrap.openers import Openers
+from app.bootstrap.planning import Planning
 from app.bootstrap.previewing import Previews
 from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rates_keeping import RatesKeeping
@@ -152,6 +153,10 @@ class Services:
         chosen = (self.settings.keep_people_days, self.settings.keep_tries_days, self.settings.keep_audit_days)
         keeping = Keeping(*(timedelta(days=min(days, MOST_DAYS_KEPT)) for days in chosen))
         return Retention(self.database, self.people, keeping, self.stopping)
+
+    def planning(self) -> Planning:
+        """What says what applying a config file would do."""
+        return Planning(self.database, self.openers)
 
     def connecting(self) -> Connecting:
         """What makes and changes connections."""

@@ -68,6 +68,13 @@ async def active(connection: AsyncConnection, source_id: int) -> ActiveMapping |
     return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(row["first"]))
 
 
+async def file_version(connection: AsyncConnection, source_id: int) -> int | None:
+    """The newest version that a config file brought: while another is active, the mapping differs from the file."""
+    mine = (mapping_versions.c.source_id == source_id, mapping_versions.c.section_hash.is_not(None))
+    newest = await connection.scalar(select(func.max(mapping_versions.c.version)).where(*mine))
+    return None if newest is None else int(newest)
+
+
 async def activations(connection: AsyncConnection, source_id: int) -> list[tuple[int, str]]:
     """When each version that ever was active first was, with its document, oldest first."""
     result = await connection.execute(

@@ -35,6 +35,8 @@ UNKNOWN_CODE_MEND = (
     "look it up in the platform's documentation and mend what it says; report the code, so that a release knows it"
 )
 
+NO_VERSION: tuple[None, None] = (None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookAddress:
@@ -100,7 +102,7 @@ class BackfillStatus:
 class SourceStatus:
     """One source. `webhook_url` is what the vendor's webhooks call, None for a CRM without; `webhooks` is None before any.
 
-    `backfill`: what is under way.
+    `backfill`: what is under way. `mapping_differs_from_file`: another version is active than the config file's.
     """
 
     name: str
@@ -109,6 +111,7 @@ class SourceStatus:
     pause: Pause | None
     mapping_version: int | None
     differs_from_file: bool
+    mapping_differs_from_file: bool
     hints_waiting: int
     polls: Sequence[PollStatus]
     webhooks: WebhookStatus | None
@@ -229,7 +232,7 @@ async def read_status(
 
 
 async def _sources(connection: AsyncConnection, now: datetime, webhooks: WebhookAddress) -> list[SourceStatus]:
-    versions = await queries.active_versions(connection)
+    versions = await queries.mapping_versions_of(connection)
     cursors = await queries.all_cursors(connection)
     watched = await watches(connection)
     backfills = sorted(await backfills_of(connection), key=lambda row: row.kind)
@@ -240,8 +243,9 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             kind=row.kind,
             mode=row.mode.value,
             pause=pause_of(row, now),
-            mapping_version=versions.get(row.id),
+            mapping_version=versions.get(row.id, NO_VERSION)[0],
             differs_from_file=bool(row.differs_from_file),
+            mapping_differs_from_file=_differs(*versions.get(row.id, NO_VERSION)),
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
             webhooks=_webhooks(watched.get(row.id)),
@@ -250,6 +254,10 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
         )
         for row in await connections.list_sources(connection)
     ]
+
+
+def _differs(active: int | None, of_file: int | None) -> bool:
+    return of_file is not None and active != of_file
 
 
 def _webhooks(watch: WebhookWatch | None) -> WebhookStatus | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, RowMapping, Select, case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import cursors, deliveries, inbox, jobs, mapping_versions
@@ -20,10 +20,15 @@ async def all_cursors(connection: AsyncConnection) -> Rows:
     return (await connection.execute(statement)).mappings().all()
 
 
-async def active_versions(connection: AsyncConnection) -> dict[int, int]:
-    """The active mapping version by source."""
-    statement = select(mapping_versions.c.source_id, mapping_versions.c.version).where(mapping_versions.c.is_active)
-    return {row.source_id: row.version for row in await connection.execute(statement)}
+async def mapping_versions_of(connection: AsyncConnection) -> dict[int, tuple[int | None, int | None]]:
+    """By source, the active version of its mapping and the newest one that a config file brought."""
+    version = mapping_versions.c.version
+    statement = select(
+        mapping_versions.c.source_id,
+        func.max(case((mapping_versions.c.is_active, version))).label("active"),
+        func.max(case((mapping_versions.c.section_hash.is_not(None), version))).label("of_file"),
+    ).group_by(mapping_versions.c.source_id)
+    return {row.source_id: (row.active, row.of_file) for row in await connection.execute(statement)}
 
 
 async def all_jobs(connection: AsyncConnection) -> Rows:

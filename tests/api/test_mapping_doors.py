@@ -60,6 +60,9 @@ async def test_a_version_is_stored_listed_compared_and_activated(open_rig: Rig) 
     done = await activated(open_rig, version, before.headers["etag"])
     assert (done.status_code, done.headers["etag"], done.json()["before"]) == (200, '"2"', 1)
     assert (await active(open_rig)).json()["document"] == document
+    assert (before.json()["differs_from_file"], (await active(open_rig)).json()["differs_from_file"]) == (False, True)
+    (source,) = (await open_rig.client.get("/v1/status")).json()["sources"]
+    assert (source["mapping_version"], source["mapping_differs_from_file"]) == (2, True)
     lines = (await open_rig.client.get("/v1/audit")).json()["items"]
     assert [one["action"] for one in lines[:2]] == ["mapping.activate", "mapping.save"]
     assert lines[0]["detail"] == {"version": 2, "before": 1}

@@ -87,7 +87,7 @@ def test_it_serves_locked_down_and_keeps_its_data_over_a_restart(house: House) -
     how, *healthcheck = house.shop.image()["Healthcheck"]["Test"]
     assert how == "CMD"
     house.tell(*healthcheck)
-    house.tell("sh", "-c", "cat > /data/leadloop.yaml && leadloop apply /data/leadloop.yaml", text=CONFIG)
+    house.tell("sh", "-c", "cat > /data/leadloop.yaml && leadloop apply --yes /data/leadloop.yaml", text=CONFIG)
 
     took, code = house.stop(STOP_SECONDS)
     assert code == 0, house.logs()
