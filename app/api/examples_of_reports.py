@@ -79,6 +79,14 @@ BOOKS: dict[str, object] = {
             "crm_value": {"amount": "0.00", "currency": "EUR"},
         }
     ],
+    "overstated": [
+        {
+            "destination": "meta",
+            "leads": 3,
+            "value": {"amount": "860.00", "currency": "EUR"},
+            "leads_in_several_currencies": 0,
+        }
+    ],
     "totals": [_BOOK],
     "rows": [{**_BOOK, "day": "2026-11-20"}],
 }

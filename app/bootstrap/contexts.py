@@ -76,7 +76,7 @@ class Contexts:
             if active is None or row.schema_json is None:
                 return None
             kept = self._kept.get(row.id)
-            is_converting = kept is None or bool(_currencies(kept.context.document))
+            is_converting = kept is None or bool(_currencies(kept.context.document, kept.context.facts.schema))
             rates_version = await mappings.rates_version(connection) if is_converting else 0
             named = tuple(
                 (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
@@ -86,7 +86,8 @@ class Contexts:
                 self._kept[row.id] = replace(kept, looked_at=now)
                 return kept.context
             context = await self._read(connection, row, active, destinations)
-        self._kept[row.id] = _Kept(key if _currencies(context.document) else (*key[:3], 0), context, now)
+        is_converting = bool(_currencies(context.document, context.facts.schema))
+        self._kept[row.id] = _Kept(key if is_converting else (*key[:3], 0), context, now)
         return context
 
     async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
@@ -114,7 +115,7 @@ class Contexts:
         schema = decode_schema(row.schema_json or "")
         start = document.start or from_ms(active.first_activated_at)
         named_since = _named_since([*await mappings.activations(connection, row.id), *further_activations])
-        currencies = _currencies(document)
+        currencies = _currencies(document, schema)
         oldest = min(start, from_ms(active.first_activated_at) - document.history) - OLDEST_RATE
         return SourceContext(
             id=row.id,
@@ -186,10 +187,16 @@ def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]
     }
 
 
-def _currencies(document: MappingDocument) -> frozenset[str]:
-    """The currencies that values are converted to."""
-    models = (milestone.value for milestone in document.milestones)
-    return frozenset(model.currency for model in models if model is not None and model.model != "fixed" and model.currency)
+def _currencies(document: MappingDocument, schema: SourceSchema) -> frozenset[str]:
+    """The currencies that values are converted to, or through."""
+    models = [milestone.value for milestone in document.milestones if milestone.value is not None]
+    found = frozenset(model.currency for model in models if model.model != "fixed" and model.currency)
+    if not document.is_incremental:
+        return found
+    named = frozenset(model.currency for model in models if model.currency)
+    is_one = len(named) == 1 and all(model.currency for model in models)
+    # A lead's account adds up what may be in several currencies, unless all values are in one by the mapping's word.
+    return found if is_one else found | named | {schema.currency}
 
 
 def _named_since(activations: Sequence[tuple[int, str]]) -> dict[str, int]:

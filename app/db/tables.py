@@ -35,6 +35,7 @@ from app.db.cold_tables import (
     target_pauses,
     tokens,
     unknown_codes,
+    value_fits,
     webhook_watch,
     write_backs,
 )
@@ -42,6 +43,7 @@ from app.db.cold_tables import (
 __all__ = [
     "ID_BLOCK",
     "ID_STARTS",
+    "accounts",
     "api_keys",
     "audit",
     "backfills",
@@ -73,6 +75,7 @@ __all__ = [
     "unknown_codes",
     "uploads",
     "valuations",
+    "value_fits",
     "webhook_watch",
     "write_backs",
 ]
@@ -241,11 +244,24 @@ conversions = Table(
     Column("ended_at", BigInteger),
     Column("ended_why", Text),
     Column("live", Boolean, nullable=False),
+    Column("nominal_micros", BigInteger),
+    Column("nominal_currency", Text),
     UniqueConstraint("source_id", "milestone", "scope_kind", "scope_key", "occurrence"),
 )
 Index("ix_conversions_lead_id", conversions.c.lead_id)
 Index("ix_conversions_record_id", conversions.c.record_id)
 Index("ix_conversions_occurred_at", conversions.c.source_id, conversions.c.occurred_at)
+
+# What a lead is worth, where its conversions share that; `id` is the lead's, of a deal that has nobody its record's.
+accounts = Table(
+    "accounts",
+    metadata,
+    id_column(),
+    Column("source_id", BigInteger, nullable=False),
+    Column("worth_micros", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
 
 valuations = Table(
     "valuations",

@@ -29,6 +29,7 @@ def owed(row: ClaimedRow, earlier: Earlier | None = None) -> Owed:
         unknown_tries=row.unknown_tries,
         upload=row.upload,
         earlier=earlier,
+        nominal_micros=row.nominal_micros,
     )
 
 

@@ -162,13 +162,14 @@ async def load_neighbourhood(
 ) -> Neighbourhood:
     """Touched people and deals, the principals of those deals, and all deals of these people, with the page applied.
 
-    Where deals tell of people, whoever is (or was until now) on a touched deal or on one of a touched person is touched too.
+    Where deals tell of people, or each lead has an account, whoever is (or was until now) on a touched deal or on one of a
+    touched person is touched too.
     """
-    asks_deals = asks_deals_of_people(document)
+    asks_deals, has_accounts = asks_deals_of_people(document), document.is_incremental
     stored_links = await repository.links_around(connection, list(plan.deals), list(plan.persons))
     links = _links_after(stored_links, plan)
     ids = plan.deals | plan.persons | {link.deal_id for link in links} | {link.person_id for link in links}
-    if asks_deals:
+    if asks_deals or has_accounts:
         ids |= {link.person_id for link in stored_links}
     rows, leads = await repository.records_around(connection, sorted(ids))
     history = await repository.entries_of(connection, sorted(rows))
@@ -188,8 +189,10 @@ async def load_neighbourhood(
             near.swallowed.setdefault(known.merged_into, []).append(known)
     _apply_links(near, plan, stored_links, links)
     _choose_work(near, plan)
+    if has_accounts:  # a deal that comes or goes changes what its people are worth
+        near.work_leads |= {lead_id for lead_id in _by_deals(near, plan, stored_links) if near.is_read(lead_id)}
     if asks_deals:
-        _touch_by_deals(near, plan, stored_links)
+        near.touched_leads |= _by_deals(near, plan, stored_links)
         _forget_on_deals(near, keyring, identity_on_deals(document))
     return near
 
@@ -349,7 +352,7 @@ def _choose_work(near: Neighbourhood, plan: PagePlan) -> None:
             near.work_leads.add(lead_id)
 
 
-def _touch_by_deals(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPersonRow]) -> None:
+def _by_deals(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPersonRow]) -> set[int]:
     """The people of the deals that changed, or whose principal may have."""
     mine = {known.id for lead_id in near.touched_leads for known in near.held_by.get(lead_id, ())}
     touched = plan.deals | {plan.moves.get(one, one) for one in plan.deals}
@@ -358,4 +361,4 @@ def _touch_by_deals(near: Neighbourhood, plan: PagePlan, stored: Sequence[DealPe
         if deal_id in touched or any(link.person_id in mine for link in links):
             on_deals.update(link.person_id for link in links)
     rows = (near.records[one] for one in on_deals if one in near.records)
-    near.touched_leads |= {row.lead_id for row in rows if row.lead_id is not None}
+    return {row.lead_id for row in rows if row.lead_id is not None}

@@ -109,7 +109,7 @@ def _conversions_by(*, for_sqlite: bool) -> Select[Any]:
 
 
 def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> StoredConversion:
-    amount, currency = values["amount_micros"], values["currency"]
+    amount, currency, nominal = values["amount_micros"], values["currency"], values["nominal_micros"]
     state = ConversionState(
         uid=str(values["uid"]),
         milestone=str(values["milestone"]),
@@ -132,6 +132,7 @@ def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> Sto
         ended_why=None if values["ended_why"] is None else EndReason(str(values["ended_why"])),
         is_tried=any(one.kind == DeliveryKind.UPLOAD.value and one.was_tried for one in owed),
         is_withdrawn=any(one.kind == DeliveryKind.RETRACT.value and one.was_tried for one in owed),
+        nominal=None if nominal is None else Money(_integer(nominal), str(values["nominal_currency"])),
     )
     email = values["email_hmac"]
     email_key = bytes(email) if isinstance(email, bytes | memoryview) else None
@@ -172,12 +173,15 @@ def row_of(conversion_id: int, source_id: int, state: ConversionState, value_seq
         "ended_at": optional_ms(state.ended_at),
         "ended_why": state.ended_why.value if state.ended_why else None,
         "live": state.is_live,
+        "nominal_micros": state.nominal.amount_micros if state.nominal else None,
+        "nominal_currency": state.nominal.currency if state.nominal else None,
     }
 
 
 _CHANGES = (
     "record_id", "lead_id", "occurred_at", "implied", "amount_micros", "currency", "value_state", "value_basis", "value_why",
     "value_seq", "duplicate_of", "explain", "ended_at", "ended_why", "live",
+    "nominal_micros", "nominal_currency",
 )  # fmt: skip
 
 

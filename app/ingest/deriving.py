@@ -1,15 +1,25 @@
 """The engine, run on every touched aggregate of a page in an order that no page can change (pure)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from app.ingest.aggregates import Neighbourhood
 from app.ingest.context import SourceContext
 from app.ingest.conversion_repository import StoredConversion
+from app.mapping.accounts import Account, settle_account
 from app.mapping.aggregate import Aggregate, ConversionState
 from app.mapping.duplicates import settle_duplicates
 from app.mapping.engine import derive
 from app.mapping.rates import Rates
+from connectors.contract.conversions import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What should be; and by account what it is worth (None: nothing that is known), where leads have accounts."""
+
+    states: list[ConversionState]
+    worths: Mapping[int, Money | None] = field(default_factory=dict)
 
 
 def derive_all(
@@ -18,12 +28,13 @@ def derive_all(
     email_keys: Mapping[int, bytes | None],
     stored: Mapping[str, StoredConversion],
     rates: Rates,
-) -> list[ConversionState]:
+) -> Derived:
     """What should be of the touched people and deals, and of others where it follows from them."""
     held = [_followed(one.state, near.merged_leads) for one in stored.values()]
     index = _Held(held)
     states: dict[str, ConversionState] = {}
-    for aggregate in _in_order(_aggregates(near, email_keys)):
+    aggregates = _in_order(_aggregates(near, email_keys))
+    for aggregate in aggregates:
         known = tuple(states.get(one.uid, one) for one in index.of(aggregate))
         aggregate = replace(aggregate, conversions=known)  # noqa: PLW2901 with what is known of it
         derived = derive(aggregate, source.document, source.facts, rates, renews_values=source.renews_values)
@@ -31,9 +42,36 @@ def derive_all(
             if state.uid not in states and state.scope_kind == "company":
                 index.add(state)
             states[state.uid] = state
+    worths = _settle_accounts(source, aggregates, states, {one.uid: one for one in held}, rates)
+    worths |= dict.fromkeys(near.merged_leads) if worths else {}
     email_of = {one.state.lead_id: one.email_key for one in stored.values() if one.state.lead_id is not None}
     email_of |= {lead_id: email_keys.get(lead_id) for lead_id in near.work_leads}
-    return settle_duplicates(list(states.values()), held, email_of, source.document)
+    return Derived(settle_duplicates(list(states.values()), held, email_of, source.document), worths)
+
+
+def _settle_accounts(
+    source: SourceContext,
+    aggregates: Sequence[Aggregate],
+    states: dict[str, ConversionState],
+    before: Mapping[str, ConversionState],
+    rates: Rates,
+) -> dict[int, Money | None]:
+    """Let the conversions of each account carry what they should; whose they are is known once all are derived."""
+    if not source.document.is_incremental and all(one.nominal is None for one in states.values()):
+        return {}
+    by_lead: dict[int | None, list[ConversionState]] = {}
+    for state in states.values():
+        by_lead.setdefault(state.lead_id, []).append(state)
+    worths: dict[int, Money | None] = {}
+    for account in map(Account.of, aggregates):
+        mine = [one for one in by_lead.get(account.lead_id, ()) if account.holds(one)]
+        settled = settle_account(account, mine, before, source.document, rates, source.facts.schema.currency)
+        states.update({one.uid: one for one in settled.changed})
+        worths[account.id] = settled.worth
+    for uid, state in before.items():  # a deal that had nobody has no account of its own any more
+        if state.lead_id is None and uid in states and states[uid].lead_id is not None:
+            worths.setdefault(state.record_id, None)
+    return worths
 
 
 def _followed(state: ConversionState, merged_leads: Mapping[int, int]) -> ConversionState:

@@ -6,18 +6,23 @@ from operator import attrgetter
 
 from app.ingest.conversion_repository import StoredConversion
 from app.mapping.aggregate import ConversionState
+from connectors.contract.conversions import Money
 
 Change = tuple[StoredConversion, ConversionState]
 
 
 @dataclass(slots=True)
 class Difference:
-    """New conversions; stored ones that changed, and which of these have another value or ended."""
+    """New conversions; stored ones that changed, and which of these have another value or ended.
+
+    `worths`: what each account is worth now (None: nothing that is known), where leads have accounts.
+    """
 
     new: list[ConversionState] = field(default_factory=list)
     changed: list[Change] = field(default_factory=list)
     revalued: list[Change] = field(default_factory=list)
     ended: list[Change] = field(default_factory=list)
+    worths: Mapping[int, Money | None] = field(default_factory=dict)
 
 
 def difference(stored: Mapping[str, StoredConversion], wanted: Iterable[ConversionState]) -> Difference:
@@ -53,7 +58,17 @@ def turned_by(found: Difference, stored: Mapping[str, StoredConversion]) -> set[
 
 # What is not stored with a conversion, or is only told in words.
 _TOLD = frozenset(
-    {"excluded", "excluded_for", "explain", "value_why", "rates_version", "mapping_version", "is_tried", "is_withdrawn"}
+    {
+        "excluded",
+        "excluded_for",
+        "explain",
+        "value_why",
+        "rates_version",
+        "mapping_version",
+        "is_tried",
+        "is_withdrawn",
+        "is_held",
+    }
 )
 # What makes a difference.
 comparable = attrgetter(*(name for name in ConversionState.__slots__ if name not in _TOLD))

@@ -3,19 +3,20 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.bulk import Row, is_sqlite
+from app.db.bulk import is_sqlite
 from app.db.ids import IdBlock
 from app.db.instants import to_ms
 from app.db.session import Database
 from app.ingest import conversion_repository as conversions
 from app.ingest import repository
+from app.ingest.account_repository import write_worths
 from app.ingest.aggregates import Neighbourhood, load_neighbourhood
 from app.ingest.backfill_repository import BackfillMove, move_backfill
 from app.ingest.context import SourceContext
@@ -33,6 +34,7 @@ from app.ingest.pull_lease import LeaseLost, PullLease, renew_lease
 from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
 from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
+from app.ingest.writing import refreshed, woken_by, write_conversions, write_owed
 from app.mapping.rates import Rates
 from app.privacy.barring import barred_in, page_without
 from app.secrets import Keyring
@@ -193,9 +195,9 @@ class Recorder:
             people = PeopleWritten({lead_id: row.email_hmac for lead_id, row in near.leads.items()})
             stored = await self._stored(connection, source, near, people)
             # As if nothing were stored: only of what is new the engine says whether the mapping excludes it.
-            judged = {one.uid: one for one in derive_all(source, near, people.email_keys, {}, source.rates)}
+            judged = {one.uid: one for one in derive_all(source, near, people.email_keys, {}, source.rates).states}
             owed = owe_past(source, [one for one in stored.values() if one.id in conversion_ids], judged, now)
-            await _write_owed(connection, source, owed, IdBlock(connection, max(1, len(owed.added))))
+            await write_owed(connection, source, owed, IdBlock(connection, max(1, len(owed.added))))
         return len(owed.added)
 
     async def _record(
@@ -259,13 +261,14 @@ class Recorder:
         near.work_leads |= people.changed  # also whom a deal left: what waits of them is judged again
         await repository.merge_leads(connection, near.merged_leads)
         stored, found = await self._derived(connection, source, near, people, rates)
-        conversion_ids = await _write_conversions(connection, source, found, ids, now)
-        woken = _woken(stored, near, plan, people)
+        conversion_ids = await write_conversions(connection, source, found, ids, now)
+        await write_worths(connection, source.id, found.worths, to_ms(now))
+        woken = woken_by(stored, near, plan, people)
         owed = owe(source, found, conversion_ids, woken, now)
-        if not await _write_owed(connection, source, owed, ids):
+        if not await write_owed(connection, source, owed, ids):
             # A dispatcher claimed some of them since they were read: what it sends may need a correction.
             current = await self._stored(connection, source, near, people)
-            await _write_owed(connection, source, owe(source, _refreshed(found, current), conversion_ids, (), now), ids)
+            await write_owed(connection, source, owe(source, refreshed(found, current), conversion_ids, (), now), ids)
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),
@@ -293,7 +296,9 @@ class Recorder:
         held = set[int]()
         while True:
             stored = await self._stored(connection, source, near, people)
-            found = difference(stored, derive_all(source, near, people.email_keys, stored, rates))
+            derived = derive_all(source, near, people.email_keys, stored, rates)
+            found = difference(stored, derived.states)
+            found.worths = derived.worths
             turned = turned_by(found, stored) - held
             if not turned or is_sqlite(connection):
                 return stored, found
@@ -331,53 +336,3 @@ async def _move(
 def _ids_for(source: SourceContext, kept: int, new: int) -> int:
     """Enough for what a page usually makes: rows, identities, and of each milestone a conversion with its deliveries."""
     return max(1, 2 * new + kept * (1 + len(source.document.milestones) * (1 + len(source.destinations))))
-
-
-def _woken(
-    stored: Mapping[str, StoredConversion], near: Neighbourhood, plan: PagePlan, people: PeopleWritten
-) -> list[StoredConversion]:
-    """Conversions whose person or consent changed, or whose deal did: what waits of them may go now."""
-    persons = {known.id for lead_id in people.changed for known in near.held_by.get(lead_id, ())}
-    deals = plan.deals | {deal_id for deal_id, links in near.links.items() if any(link.person_id in persons for link in links)}
-    return [one for one in stored.values() if one.state.lead_id in people.changed or one.state.record_id in deals]
-
-
-async def _write_owed(connection: AsyncConnection, source: SourceContext, owed: Owed, ids: IdBlock) -> bool:
-    """Write deliveries; False where some were being sent and stayed as they are."""
-    first = await ids.take(len(owed.added)) if owed.added else 0
-    rows = [*(replace(one, id=first + place) for place, one in enumerate(owed.added)), *owed.changed.values()]
-    return await conversions.write_deliveries(connection, source.id, rows) == len(rows)
-
-
-def _refreshed(found: Difference, current: Mapping[str, StoredConversion]) -> Difference:
-    """The same changes, with the deliveries as they are now."""
-    changed = [(replace(before, deliveries=current[state.uid].deliveries), state) for before, state in found.changed]
-    return Difference(changed=changed)
-
-
-async def _write_conversions(
-    connection: AsyncConnection, source: SourceContext, found: Difference, ids: IdBlock, now: datetime
-) -> dict[str, int]:
-    first = await ids.take(len(found.new)) if found.new else 0
-    numbers = {state.uid: first + place for place, state in enumerate(found.new)}
-    rows = [conversions.row_of(numbers[state.uid], source.id, state, 0) for state in found.new]
-    revalued = {before.id for before, _ in found.revalued}
-    valuations: list[Row] = []
-    for before, state in found.changed:
-        value_seq = before.value_seq + (before.id in revalued)
-        rows.append(conversions.row_of(before.id, source.id, state, value_seq))
-        if before.id in revalued:
-            valuations.append(
-                {
-                    "conversion_id": before.id,
-                    "seq": value_seq,
-                    "amount_micros": state.money.amount_micros if state.money else None,
-                    "currency": state.money.currency if state.money else None,
-                    "why": state.value_why,
-                    "rates_version": state.rates_version,
-                    "at": to_ms(now),
-                }
-            )
-    await conversions.write_conversions(connection, rows)
-    await conversions.insert_valuations(connection, valuations)
-    return numbers

@@ -98,6 +98,8 @@ class ConversionState:
     `duplicate_of` is the uid that counts instead (another record of the same e-mail). `excluded` names why nothing is sent
     anywhere ("" where not); `excluded_for` names destinations whose own `where` is false. `is_tried`: an upload of it was
     tried, so its instant is frozen; `is_withdrawn`: a platform was told to take it back, so it never lives again.
+    `money` is what is sent. Where it is a share of its lead's account (`accounts.py`), `nominal` is its own value, else None;
+    `is_held`: its stage was not left since, as far as the records at hand say (not stored).
     """
 
     uid: str
@@ -124,6 +126,8 @@ class ConversionState:
     excluded_for: frozenset[str] = frozenset()
     is_tried: bool = False
     is_withdrawn: bool = False
+    nominal: Money | None = None
+    is_held: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ class MappingDocument(Part):
     consent: ConsentRules
     exclude: tuple[Condition, ...] = ()
     person: PersonChoice = PersonChoice()
-    value_mode: Literal["absolute"] = "absolute"
+    value_mode: Literal["absolute", "incremental"] = "absolute"
     minimum_value: Amount | None = None
     milestones: tuple[Milestone, ...] = Field(min_length=1)
     destinations: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -229,6 +229,11 @@ class MappingDocument(Part):
         if kept:
             raise ValueError(f"`renamed_from` of {', '.join(kept)} names a milestone that is still there")
         return self
+
+    @property
+    def is_incremental(self) -> bool:
+        """True where a conversion carries what it adds to the worth of its lead."""
+        return self.value_mode == "incremental"
 
     @cached_property
     def destination_conditions(self) -> dict[str, Condition]:

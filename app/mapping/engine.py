@@ -141,6 +141,7 @@ class _Work:
             return state
         if renames and run.is_implied <= stored.is_implied:
             state = _renamed(state, run)
+        state = replace(state, is_held=run.is_held)
         if run.ended_at is not None:
             if stored.is_live or stored.ended_why is not None:
                 state = replace(state, is_live=False, ended_at=run.ended_at, ended_why=run.ended_why)
@@ -163,7 +164,13 @@ class _Work:
         valued = first_valuation(milestone, setting) if self._renews_values else value_by(stored.value_basis, setting)
         if stored.value_state is ValueState.READY and (valued.money is None or valued.is_default):
             return stored
-        return _valued(stored, valued)
+        return _valued(stored, valued, shares=self._shares(stored))
+
+    def _shares(self, stored: ConversionState) -> bool:
+        """Whether its value is a share of its lead's account: as it was first made, unless values are renewed."""
+        if self._renews_values or stored.money is None:
+            return self._document.is_incremental
+        return stored.nominal is not None
 
     def _new(self, milestone: Milestone, scope: Scope, run: Run, occurrence: int) -> ConversionState:
         names = (milestone.name, milestone.renamed_from)
@@ -184,13 +191,15 @@ class _Work:
             is_live=run.ended_at is None,
             mapping_version=self._facts.mapping_version,
             value_state=valued.state,
-            money=valued.money,
+            money=None if self._document.is_incremental else valued.money,
             value_basis=valued.basis,
             value_why=valued.why,
             rates_version=valued.rates_version,
             explain=stay.explain,
             ended_at=run.ended_at,
             ended_why=run.ended_why,
+            nominal=valued.money if self._document.is_incremental else None,
+            is_held=run.is_held,
         )
         return self._excluding(milestone, scope, state, stay)
 
@@ -250,14 +259,17 @@ def _renamed(state: ConversionState, run: Run) -> ConversionState:
     return replace(state, occurred_at=stay.entered_at, record_id=stay.record.id, explain=stay.explain)
 
 
-def _valued(state: ConversionState, valued: Valuation) -> ConversionState:
-    is_same = (state.value_state, state.money, state.value_basis) == (valued.state, valued.money, valued.basis)
+def _valued(state: ConversionState, valued: Valuation, *, shares: bool) -> ConversionState:
+    """With another value. What it carries of its lead's account is settled with the account."""
+    money, nominal = (state.money, valued.money) if shares else (valued.money, None)
+    is_same = (state.value_state, state.money, state.nominal, state.value_basis) == (valued.state, money, nominal, valued.basis)
     if is_same:
         return state
     return replace(
         state,
         value_state=valued.state,
-        money=valued.money,
+        money=money,
+        nominal=nominal,
         value_basis=valued.basis,
         value_why=valued.why,
         rates_version=valued.rates_version,

@@ -40,8 +40,6 @@ def not_yet(data: object) -> list[Mistake]:
     if not isinstance(data, dict):
         return []
     found = []
-    if data.get("value_mode") == "incremental":
-        found.append(Mistake("value_mode", "`incremental` is not available in this version; use `absolute`"))
     milestones = data.get("milestones")
     for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
         if not isinstance(milestone, dict):

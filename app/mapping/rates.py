@@ -43,3 +43,11 @@ class Rates:
             if turned:
                 return round(MILLIONTHS * MILLIONTHS / turned)
         return None
+
+    def through(self, day: date, base: str, quote: str, between: str) -> int | None:
+        """As `find`, else by way of a third currency."""
+        direct = self.find(day, base, quote)
+        if direct is not None:
+            return direct
+        there, back = self.find(day, base, between), self.find(day, between, quote)
+        return None if there is None or back is None else round(there * back / MILLIONTHS)

@@ -296,6 +296,11 @@ class Run:
         """True where nothing but higher milestones says so."""
         return self.first.is_implied
 
+    @property
+    def is_held(self) -> bool:
+        """True while a stage of it was not left."""
+        return any(stay.is_held for stay in self.stays)
+
     def covers(self, at: datetime) -> bool:
         """True where the instant lies inside."""
         return self.since <= at and (self.ended_at is None or at <= self.ended_at)

@@ -18,6 +18,7 @@ from connectors.contract.records import ObjectKind
 LARGEST_MICROS = 2**62
 ZERO_IS_MISSING = frozenset({"pipedrive"})  # it shows an empty value as 0
 _CURRENCY = re.compile("[A-Z]{3}")
+_ACCOUNT_RATES = "account_rates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +112,27 @@ def _read(basis: str) -> _Basis:
     data = orjson.loads(basis)
     probability = data.pop("frozen_probability", None)
     rates = data.pop("frozen_rates", {})
+    data.pop(_ACCOUNT_RATES, None)
     return _Basis(ValueModel.model_validate(data), None if probability is None else Decimal(probability), rates)
 
 
 @lru_cache(maxsize=4096)
 def _frozen_with(basis: str, key: str, value: str) -> str:
     return orjson.dumps({**orjson.loads(basis), key: value}, option=orjson.OPT_SORT_KEYS).decode()
+
+
+@lru_cache(maxsize=4096)
+def account_rate(basis: str, base: str, quote: str) -> int | None:
+    """The rate by which a conversion was added to its lead's account, None where it never was."""
+    rate = orjson.loads(basis or "{}").get(_ACCOUNT_RATES, {}).get(f"{base}/{quote}")
+    return None if rate is None else int(rate)
+
+
+def with_account_rate(basis: str, base: str, quote: str, rate: int) -> str:
+    """The frozen model with such a rate."""
+    data = orjson.loads(basis or "{}")
+    data[_ACCOUNT_RATES] = {**data.get(_ACCOUNT_RATES, {}), f"{base}/{quote}": rate}
+    return orjson.dumps(data, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _with_rate(basis: str, currency: str, rate: int) -> str:

@@ -59,7 +59,10 @@ class Earlier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """A claimed delivery with what a decision needs of its conversion. `upload`: how a correction's upload stands, and why."""
+    """A claimed delivery with what a decision needs of its conversion. `upload`: how a correction's upload stands, and why.
+
+    `nominal_micros`: the conversion's own value where `money` is only its share of its lead's worth.
+    """
 
     id: int
     kind: DeliveryKind
@@ -75,6 +78,7 @@ class Owed:
     unknown_tries: int = 0
     upload: tuple[DeliveryState, Reason] | None = None
     earlier: Earlier | None = None
+    nominal_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,8 @@ def _by_value(owed: Owed, terms: Terms, now: datetime) -> Decision | None:
             return Stop(DeliveryState.SKIPPED, Reason.NO_VALUE)
         case _ if terms.limits.needs_value and owed.money is None:
             return Stop(DeliveryState.SKIPPED, Reason.NO_VALUE)
-    if owed.money is not None and owed.money.amount_micros < terms.minimum_micros:
+    worth = owed.nominal_micros if owed.nominal_micros is not None or owed.money is None else owed.money.amount_micros
+    if worth is not None and worth < terms.minimum_micros:
         return Stop(DeliveryState.SKIPPED, Reason.BELOW_MINIMUM)
     return None
 

@@ -70,6 +70,7 @@ class ClaimedRow:
     upload: tuple[DeliveryState, Reason] | None = None
     upload_sent_at: datetime | None = None
     upload_identity_id: int | None = None
+    nominal_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ def _claimed(row: dict[str, object], due_before: datetime) -> ClaimedRow:
         upload=None if (state := words("upload_state")) is None else (DeliveryState(state), Reason(str(row["upload_reason"]))),
         upload_sent_at=optional_from_ms(optional("upload_sent_at")),
         upload_identity_id=optional("upload_identity_id"),
+        nominal_micros=optional("conversions_nominal_micros"),
     )
 
 

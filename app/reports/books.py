@@ -21,6 +21,7 @@ from app.reports.books_model import (
     BooksQuery,
     Difference,
     Imbalance,
+    Overstated,
 )
 from app.reports.days import bounds_of, day_of
 from app.reports.funnel_model import ReportRefused
@@ -35,7 +36,7 @@ _SUMMED = ("conversions", "told", "true", "told_micros", "true_micros")
 
 
 async def books(database: Database, query: BooksQuery) -> Books:
-    """The books of a span of days, read from one moment; 5 statements a source and one more for each destination."""
+    """The books of a span of days, read from one moment; 6 statements a source and one more for each destination."""
     if query.since is not None and query.until is not None and query.until < query.since:
         raise ReportRefused(f"the period ends on {query.until}, before it begins on {query.since}; swap them")
     async with snapshot(database) as connection:
@@ -46,7 +47,7 @@ async def books(database: Database, query: BooksQuery) -> Books:
         for source_id in chosen.values():
             await _add_source(connection, ledger, source_id, query)
     imbalances = tuple(sorted(ledger.imbalances(), key=lambda one: (one.day, str(one))))
-    return Books(query, tuple(ledger.rows()), imbalances, tuple(ledger.summed_differences()))
+    return Books(query, tuple(ledger.rows()), imbalances, tuple(ledger.summed_differences()), tuple(ledger.summed_overstated()))
 
 
 def _chosen(what: str, name: str | None, known: Mapping[str, int]) -> Mapping[str, int]:
@@ -83,6 +84,20 @@ class _Ledger:
     names: Mapping[int, str]
     entries: dict[Cell, _Entry] = field(default_factory=lambda: defaultdict(_Entry))
     differences: dict[tuple[int, str, str | None, str | None], list[int]] = field(default_factory=dict)
+    excesses: dict[tuple[int, str], list[int]] = field(default_factory=dict)
+
+    def add_overstated(self, rows: queries.Rows) -> None:
+        """What platforms were told beyond the worth of leads, of one source."""
+        for row in rows:
+            if row["destination_id"] in self.names:
+                before = self.excesses.setdefault((row["destination_id"], row["currency"]), [0, 0, 0])
+                before[:] = [held + int(row[name]) for held, name in zip(before, ("leads", "micros", "mixed"), strict=True)]
+
+    def summed_overstated(self) -> Iterator[Overstated]:
+        """Of all sources together, where there is any."""
+        for (destination_id, currency), sums in sorted(self.excesses.items()):
+            if any(sums):
+                yield Overstated(self.names[destination_id], currency, *sums)
 
     def add_differences(self, rows: queries.Rows) -> None:
         """What platforms count otherwise, of one source."""
@@ -141,6 +156,7 @@ async def _add_source(connection: AsyncConnection, ledger: _Ledger, source_id: i
     cells = _add_deliveries(ledger, await queries.standing(connection, source_id, span))
     ledger.add_differences(await queries.differences(connection, source_id, span))
     ledger.add_differences(await queries.still_counted(connection, source_id, span))
+    ledger.add_overstated(await queries.overstated(connection, source_id, span))
     silent = {one: await queries.owing_nothing(connection, source_id, one, span) for one in ledger.names}
     versions = {row["mapping_version"] for rows in silent.values() for row in rows}
     law = _Law.read(await queries.documents(connection, source_id, sorted(versions)))

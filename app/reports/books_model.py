@@ -120,16 +120,32 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Overstated:
+    """What a platform was told of leads beyond their worth, as it could not be told of a correction.
+
+    `leads` of them, by `micros` of `currency` together; `mixed` leads were told of in several currencies and are not added up.
+    """
+
+    destination: str
+    currency: str
+    leads: int
+    micros: int
+    mixed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """The books of a span: a row for each milestone, destination and day, what does not balance, what is counted otherwise.
 
-    `differences` are no imbalance: each has its reason. They leave out what is still to be corrected.
+    `differences` are no imbalance: each has its reason. They leave out what is still to be corrected. `overstated`: the same by
+    lead, where the mapping's values are shares of what a lead is worth; of leads with a conversion in the span.
     """
 
     query: BooksQuery
     rows: tuple[BookRow, ...]
     imbalances: tuple[Imbalance, ...] = ()
     differences: tuple[Difference, ...] = ()
+    overstated: tuple[Overstated, ...] = ()
 
     @property
     def is_balanced(self) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import conversions, deliveries, destinations, mapping_versions, sources
 from app.outbox.states import DeliveryState, Reason
+from app.reports import account_queries
 from app.reports.books_model import STATES
 from app.reports.days import DAY_MS
 from connectors.contract.conversions import DeliveryKind
@@ -162,6 +163,11 @@ async def still_counted(connection: AsyncConnection, source_id: int, span: Span)
         .group_by(conversions.c.milestone, deliveries.c.destination_id, conversions.c.currency)
     )
     return (await connection.execute(statement)).mappings().all()
+
+
+async def overstated(connection: AsyncConnection, source_id: int, span: Span) -> Rows:
+    """destination_id, currency, leads, micros, mixed: what platforms were told beyond the worth of leads."""
+    return await account_queries.overstated(connection, source_id, _in(source_id, span))
 
 
 def _of_the_same(one: FromClause, other: FromClause) -> ColumnElement[bool]:

@@ -370,6 +370,7 @@ _CONVERSION = (
     conversions.c.implied,
     conversions.c.duplicate_of,
     conversions.c.occurred_at,
-    conversions.c.amount_micros,
-    conversions.c.currency,
+    # Its own value, where what is sent is only a share of it.
+    func.coalesce(conversions.c.nominal_micros, conversions.c.amount_micros).label("amount_micros"),
+    func.coalesce(conversions.c.nominal_currency, conversions.c.currency).label("currency"),
 )

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among
 from app.db.tables import (
+    accounts,
     conversions,
     deal_people,
     deliveries,
@@ -87,7 +88,7 @@ async def lead_of_deal(connection: AsyncConnection, deal_id: int) -> int | None:
 
 
 async def lead(connection: AsyncConnection, source_id: int, lead_id: int) -> RowMapping | None:
-    """The lead with the bit mask of its newest identity; no fingerprint is read."""
+    """The lead with the bit mask of its newest identity and what it is worth; no fingerprint is read."""
     statement = (
         select(
             leads.c.id,
@@ -101,10 +102,19 @@ async def lead(connection: AsyncConnection, source_id: int, lead_id: int) -> Row
             leads.c.dimensions_json,
             leads.c.created_at,
             identities.c.has,
+            accounts.c.worth_micros,
+            accounts.c.currency,
         )
         .join(identities, identities.c.id == leads.c.identity_id, isouter=True)
+        .join(accounts, accounts.c.id == leads.c.id, isouter=True)
         .where(leads.c.id == lead_id, leads.c.source_id == source_id)
     )
+    return await _one(connection, statement)
+
+
+async def account_of_deal(connection: AsyncConnection, record_id: int) -> RowMapping | None:
+    """What a deal without people is worth, None where it has no account."""
+    statement = select(accounts.c.worth_micros, accounts.c.currency).where(accounts.c.id == record_id)
     return await _one(connection, statement)
 
 

@@ -105,6 +105,15 @@ def _books(report: Books) -> dict[str, object]:
             }
             for one in report.differences
         ],
+        "overstated": [
+            {
+                "destination": one.destination,
+                "leads": one.leads,
+                "value": _value(one.micros, one.currency),
+                "leads_in_several_currencies": one.mixed,
+            }
+            for one in report.overstated
+        ],
         "totals": [_book_row(row) for row in report.by_milestone()],
         "rows": [_book_row(row) for row in report.rows],
     }

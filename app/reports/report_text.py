@@ -145,6 +145,7 @@ def _books(report: Books, *, by_day: bool) -> Iterator[RenderableType]:
     yield from _reasons(sums)
     yield from _corrections(sums)
     yield from _differences(report)
+    yield from _overstated(report)
     yield _verdict(report, sums)
 
 
@@ -215,6 +216,16 @@ def _differences(report: Books) -> Iterator[Table]:
             _value(one.true_micros, one.true_currency),
             _value(one.overstated_micros, one.currency),
         )
+    yield table
+
+
+def _overstated(report: Books) -> Iterator[Table]:
+    if not report.overstated:
+        return
+    title = "Overstated: told beyond what the leads are worth, as the platform could not be told of a correction"
+    table = _table(title, ["destination"], ["leads", "too much", "leads in several currencies"])
+    for one in report.overstated:
+        table.add_row(one.destination, _count(one.leads), _value(one.micros, one.currency), _count(one.mixed))
     yield table
 
 

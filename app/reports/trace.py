@@ -15,6 +15,7 @@ from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms, optional_from_ms
 from app.db.session import Database
 from app.reports import queries
+from app.reports.account_trace import account_of
 from app.reports.trace_model import (
     ConversionTrace,
     DeliveryTrace,
@@ -92,6 +93,7 @@ class _Stored:
     """The rows of a trace, by what they hang on."""
 
     lead_id: int | None
+    account: RowMapping | None
     records: dict[int, RowMapping]
     entries: queries.Rows
     conversions: queries.Rows
@@ -105,6 +107,7 @@ async def _load(connection: AsyncConnection, lead_id: int | None, record_id: int
     records = {row["id"]: row for row in await queries.records_around(connection, lead_id, record_id)}
     stored = _Stored(
         lead_id=lead_id,
+        account=await queries.account_of_deal(connection, record_id) if lead_id is None and record_id is not None else None,
         records=records,
         entries=await queries.entries_of(connection, list(records)),
         conversions=await queries.conversions_of(connection, lead_id, list(records)),
@@ -142,6 +145,12 @@ class _Assembly:
             keys=tuple(self._key(row) for row in self._stored.records.values()),
             entries=tuple(self._entry(row) for row in self._stored.entries),
             conversions=tuple(self._conversion(row) for row in self._stored.conversions),
+            account=account_of(
+                self._stored.account if lead is None else lead,
+                self._stored.lead_id,
+                self._stored.conversions,
+                self._stored.deliveries,
+            ),
         )
 
     def _ref(self, record_id: int | None) -> str | None:
@@ -195,6 +204,7 @@ class _Assembly:
             mapping_version=row["mapping_version"],
             explain=row["explain"],
             money=_money(row["amount_micros"], row["currency"]),
+            nominal=_money(row["nominal_micros"], row["nominal_currency"]),
             value_state=row["value_state"],
             value_why=row["value_why"],
             valuations=tuple(_valuation(valuation) for valuation in self._stored.valuations[row["id"]]),

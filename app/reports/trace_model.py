@@ -119,8 +119,24 @@ class DeliveryTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountTrace:
+    """What a lead is worth, where its conversions share that; `told` and `overstated` by destination.
+
+    What a platform was told of counts as it will be once the corrections that are under way are made; `overstated` (None: told
+    in another currency) is what it was told beyond the worth and cannot be corrected.
+    """
+
+    worth: Money
+    told: Mapping[str, tuple[Money, ...]]
+    overstated: Mapping[str, Money | None]
+
+
+@dataclass(frozen=True, slots=True)
 class ConversionTrace:
-    """A milestone reached, with its value and deliveries. `scope` is what it is counted once for."""
+    """A milestone reached, with its value and deliveries. `scope` is what it is counted once for.
+
+    `nominal`: its own value, where `money` is its share of what the lead is worth.
+    """
 
     uid: str
     milestone: str
@@ -134,6 +150,7 @@ class ConversionTrace:
     mapping_version: int
     explain: str
     money: Money | None
+    nominal: Money | None
     value_state: str
     value_why: str
     valuations: tuple[ValuationTrace, ...]
@@ -145,7 +162,10 @@ class ConversionTrace:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything about one lead; `lead` is None for a deal without people or a company."""
+    """Everything about one lead; `lead` is None for a deal without people or a company.
+
+    `account` is there where the mapping's values are shares of what a lead is worth.
+    """
 
     source: str
     source_kind: str
@@ -153,3 +173,4 @@ class Trace:
     keys: tuple[KeyTrace, ...] = ()
     entries: tuple[EntryTrace, ...] = ()
     conversions: tuple[ConversionTrace, ...] = ()
+    account: AccountTrace | None = None

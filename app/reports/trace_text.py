@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 
-from app.reports.trace_model import ConversionTrace, DeliveryTrace, EntryTrace, KeyTrace, LeadTrace, Trace
+from app.reports.trace_model import AccountTrace, ConversionTrace, DeliveryTrace, EntryTrace, KeyTrace, LeadTrace, Trace
 from connectors.contract.conversions import Money
 
 
 def render(trace: Trace) -> str:
     """The trace for a person's eyes; control characters that a CRM may hold do not reach the terminal."""
     blocks = [
-        _lead_lines(trace.lead, trace),
+        _lead_lines(trace.lead, trace) + _account_lines(trace.account),
         _block("Keys", (line for key in trace.keys for line in _key_lines(key))),
         _block("Entries", (_entry_line(entry) for entry in trace.entries)),
         _block("Conversions", (line for conversion in trace.conversions for line in _conversion_lines(conversion))),
@@ -65,6 +65,18 @@ def _lead_lines(lead: LeadTrace | None, trace: Trace) -> list[str]:
     ]
 
 
+def _account_lines(account: AccountTrace | None) -> list[str]:
+    if account is None:
+        return []
+    lines = [f"  worth: {_money(account.worth)}"]
+    for destination, told in account.told.items():
+        excess = account.overstated[destination]
+        over = f", overstated by {_money(excess)}" if excess is not None and excess.amount_micros else ""
+        over = over if excess is not None else ", in another currency than the account: whether that is too much cannot be told"
+        lines.append(f"    {destination} was told {' and '.join(_money(one) or '' for one in told)}{over}")
+    return lines
+
+
 def _key_lines(key: KeyTrace) -> Iterator[str]:
     facts = [key.state if key.merged_into is None else f"{key.state} into {key.merged_into}"]
     if key.stage:
@@ -87,7 +99,8 @@ def _conversion_lines(conversion: ConversionTrace) -> Iterator[str]:
     implied = ", implied" if conversion.is_implied else ""
     yield f"{conversion.milestone}  {_instant(conversion.occurred_at)}{implied}  {conversion.uid}"
     yield f"  once per {conversion.scope}, mapping version {conversion.mapping_version}{_because(conversion.explain)}"
-    yield f"  value: {_money(conversion.money) or conversion.value_state}{_because(conversion.value_why)}"
+    own = f" of its own {_money(conversion.nominal)}" if conversion.nominal is not None else ""
+    yield f"  value: {_money(conversion.money) or conversion.value_state}{own}{_because(conversion.value_why)}"
     for valuation in conversion.valuations:
         yield f"    #{valuation.seq} {_instant(valuation.at)}: {_money(valuation.money) or 'no value'}{_because(valuation.why)}"
     if conversion.duplicate_of:

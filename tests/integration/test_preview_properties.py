@@ -18,6 +18,7 @@ from connectors.contract.records import Record
 from tests.integration.recorder_rig import LEASE, World, contact, deal, source_of, world_of
 from tests.unit.mapping.mapping_rig import SCHEMA, document
 
+MODE = "of the whole mapping"
 NAMES = ("lead", "qualified_lead", "opportunity", "closed_revenue")
 LIFE, STAGES = ("subscriber", "lead", "mql", "sql", "customer"), ("new", "qualified", "proposal", "won", "lost")
 _NUMBERS = itertools.count(10)
@@ -53,6 +54,7 @@ def mappings(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
     trigger = {"object": "deal", "property": "dealstage", "pipeline": "default", "enters": stages}
     changes["opportunity"]["when"] = [trigger]
     changes["opportunity"]["once_per"] = draw(st.sampled_from(["person", "deal"]))
+    changes[MODE] = {"value_mode": draw(st.sampled_from(["absolute", "incremental"]))}
     return changes
 
 
@@ -73,13 +75,13 @@ def accounts(draw: st.DrawFn) -> Account:
     for ref in ("201", "202"):
         people, steps = draw(st.sampled_from([("101",), ("102",), ("101", "102")])), _steps(draw, STAGES, 10)
         first.append(deal(ref, *steps, people=people, modified=11, amount="70"))
-        amount = draw(st.sampled_from(["70", "90"]))
+        amount, people = draw(st.sampled_from(["70", "90", "20"])), draw(st.sampled_from([people, ("102",)]))
         later.append(deal(ref, *steps, *_steps(draw, STAGES, 20), people=people, modified=21, amount=amount))
     return Account(first, later)
 
 
 def context(base: SourceContext, number: int, version: int, changes: dict[str, dict[str, Any]], **more: Any) -> SourceContext:
-    by = document(changes)
+    by = document(changes, **changes[MODE])
     facts = AccountFacts("hubspot", replace(SCHEMA, account_ref=str(number)), version)
     return replace(base, id=number, document=by, facts=facts, selection=selection_of(by, SCHEMA), **more)
 

@@ -43,7 +43,8 @@ async def _fill(rig: Rig) -> None:
     await rig.reach(eve, "disqualified", "11-30")
     meg = await rig.lead("11-10", "meta", "m1", email="meg", dimensions={"country": "US"})
     await rig.reach(meg, "lead", "11-10")
-    await rig.reach(meg, "closed_revenue", "11-30", 100)
+    # Told as a share of what she is worth; her revenue is the whole.
+    await rig.reach(meg, "closed_revenue", "11-30", 40, nominal_micros=100 * MICROS, nominal_currency="USD")
     lost = await rig.lead("11-11")
     await rig.reach(lost, "lead", "11-11")
     old = await rig.lead("10-31", "google", "c1", email="old")

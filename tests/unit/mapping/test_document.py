@@ -42,9 +42,9 @@ def test_models_that_are_not_there_are_refused_by_name(model: str) -> None:
     assert "not available" in found["milestones[3].value.model"].message
 
 
-def test_incremental_is_refused_by_name() -> None:
-    """The same for the mode of the whole account."""
-    assert "not available" in mistakes(value_mode="incremental")["value_mode"].message
+def test_a_value_mode_that_is_not_there_is_named_with_those_that_are() -> None:
+    """Falling back to another mode would send other values than were asked for."""
+    assert "'absolute' or 'incremental'" in mistakes(value_mode="sums")["value_mode"].message
 
 
 @pytest.mark.parametrize("consent", [{}, {"not_required": True}, {"ad_personalization": {"field": "contact.x", "granted": "y"}}])

@@ -99,6 +99,13 @@ def stop(why: Reason, state: DeliveryState = DeliveryState.SKIPPED) -> Stop:
         (OWED, [PERSON], replace(TERMS, is_target_paused=True), Wait(NOW + TARGET_PAUSE, Reason.PAUSED)),
         (OWED, [PERSON], replace(TERMS, is_shadow=True), stop(Reason.SHADOW, DeliveryState.SHADOWED)),
         (OWED, [PERSON], replace(TERMS, minimum_micros=6_000_000), stop(Reason.BELOW_MINIMUM)),
+        (
+            replace(OWED, nominal_micros=6_000_000),
+            [PERSON],
+            replace(TERMS, minimum_micros=6_000_000),
+            Send(PERSON, "the only person"),
+        ),
+        (replace(OWED, nominal_micros=4_000_000), [PERSON], replace(TERMS, minimum_micros=5_000_000), stop(Reason.BELOW_MINIMUM)),
         (replace(OWED, is_live=False), [PERSON], TERMS, stop(Reason.WITHDRAWN)),
         (replace(OWED, earlier=Earlier.LEAVING), [PERSON], TERMS, Wait(NOW + CORRECTION_PAUSE, Reason.EARLIER)),
         (replace(OWED, earlier=Earlier.STAYS), [PERSON], TERMS, stop(Reason.STILL_COUNTED)),
