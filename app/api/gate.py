@@ -1,4 +1,4 @@
-"""What every request passes first: its id, the key for /v1, the type and size of its body, and the net for what we missed.
+"""What every request passes first: its id, the key, the body's type and size, and the net for what we missed.
 
 Which role a door needs stands beside it (`needs`), and whoever called is told to the door (`actor_of`).
 """
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 REQUEST_ID = "x-request-id"
 KEYED = "/v1/"
+CONTRACT = "/openapi.json"
 LARGEST_BODY = 1 << 20
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -74,7 +75,7 @@ class Gate:
         """Judge the key and the body's type and announced size; what is received then ends at the largest body."""
         if "\0" in scope["path"]:
             raise Problem(ProblemKind.NOT_FOUND, "No door has this address; /openapi.json lists them.")
-        if not str(scope["path"]).startswith(KEYED):
+        if not (str(scope["path"]).startswith(KEYED) or scope["path"] == CONTRACT):
             return receive
         headers = Headers(scope=scope)
         admitted = await self._house.open().keys().admit(headers.get("authorization"))

@@ -1,6 +1,6 @@
 """Keys of the API: what each role may, how a key ends, and that nothing is readable without one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,37 @@ def test_every_route_has_its_role() -> None:
     found = {(method.upper(), path) for path, doors in paths.items() for method in doors if path not in OPEN}
 
     assert found == set(ROUTES)
+
+
+def _addresses(routes: Iterable[Any]) -> Iterator[str]:
+    """Of these routes and of those that they include."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route.path
+        else:
+            yield from _addresses(included.routes)
+
+
+def test_what_the_contract_does_not_list_is_only_the_contract() -> None:
+    """A door left out of the contract would escape the test above."""
+    app = create_app()
+
+    addresses = set(_addresses(app.routes))
+
+    assert len(addresses) > len(OPEN)
+    assert addresses - set(app.openapi()["paths"]) == {"/openapi.json"}
+
+
+async def test_the_contract_is_read_with_any_key(keyed: Rig) -> None:
+    """It names no one, and yet nothing but the health doors is readable without a key."""
+    key = (await made(keyed, role="viewer"))["key"]
+
+    closed = await keyed.client.get("/openapi.json", headers={"Authorization": ""})
+    opened = await keyed.client.get("/openapi.json", headers=bearer(key))
+
+    assert (closed.status_code, closed.json()["type"]) == (401, "/problems/unauthorized")
+    assert (opened.status_code, "paths" in opened.json()) == (200, True)
 
 
 async def test_each_role_may_what_it_may_and_no_more(keyed: Rig) -> None:
