@@ -2,18 +2,16 @@
 
 import asyncio
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app import cli
 from app.config import ConnectionMode
 from app.connections.repository import Role
 from tests.api.rig import rig_on
+from tests.commands import Run, teller
 
 SECRET = "a long enough secret text"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -36,15 +34,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO, caps
     monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
     monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
 
-    def told(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr("sys.argv", ["leadloop", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return told
+    return teller(monkeypatch, capsys)
 
 
 def edited(file: Path) -> Path:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from app import cli
 from app.bootstrap.services import Services
 from connectors.contract.findings import Finding, FindingStatus
 from tests.api.rig import rig_on
+from tests.commands import run_command
 
 SECRET = "a long enough secret text"
 
@@ -23,13 +23,6 @@ def leadloop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO)
     monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{tmp_path / 'one.db'}")
     monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
     return monkeypatch
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["leadloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def test_a_trace_as_json_is_json(leadloop: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,7 +37,7 @@ def test_a_trace_as_json_is_json(leadloop: pytest.MonkeyPatch, tmp_path: Path, c
     contact = asyncio.run(play())
     capsys.readouterr()
 
-    assert _run(leadloop, "trace", "hubspot", f"contact:{contact}", "--json") == 0
+    assert run_command(leadloop, "trace", "hubspot", f"contact:{contact}", "--json") == 0
 
     told = json.loads(capsys.readouterr().out)
     assert [one["milestone"] for one in told["conversions"]] == ["lead", "qualified_lead"]
@@ -59,7 +52,7 @@ def test_words_of_a_vendor_are_no_markup(leadloop: pytest.MonkeyPatch, capsys: p
 
     leadloop.setattr(Services, "check_all", check_all)
 
-    assert _run(leadloop, "check") == 1
+    assert run_command(leadloop, "check") == 1
 
     assert "failed token: error [403] [/nothing] [bold] -> see [docs]" in capsys.readouterr().out
 
@@ -81,7 +74,7 @@ def test_a_server_tells_a_mistake_in_its_file_in_one_line(
         file.write_text(text, encoding="utf-8")
     leadloop.setenv("LEADLOOP_CONFIG", str(file))
 
-    assert _run(leadloop, "serve", "--port", "0") == 2
+    assert run_command(leadloop, "serve", "--port", "0") == 2
 
     captured = capsys.readouterr()
     assert told in captured.err
@@ -104,7 +97,7 @@ def test_a_database_that_cannot_be_used_is_told_in_one_line(
     """The first thing that goes wrong at a new place, whatever the command."""
     leadloop.setenv("LEADLOOP_DATABASE_URL", url)
 
-    assert _run(leadloop, *words) == 2
+    assert run_command(leadloop, *words) == 2
 
     captured = capsys.readouterr()
     assert told in captured.err
@@ -116,31 +109,31 @@ def test_a_revision_that_is_not_there_is_told_in_one_line(
     leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A typo must not look like a broken database."""
-    assert _run(leadloop, "db", "downgrade", "nonsense") == 2
+    assert run_command(leadloop, "db", "downgrade", "nonsense") == 2
 
     assert "'nonsense'" in capsys.readouterr().err
 
 
 def test_sync_refuses_a_source_that_is_not_there(leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A script with a typo must not run green."""
-    assert _run(leadloop, "sync", "hubspt") == 2
+    assert run_command(leadloop, "sync", "hubspt") == 2
 
     assert "no source is named 'hubspt'" in capsys.readouterr().err
 
 
 def test_keys_are_made_listed_and_revoked(leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The first key of a service without an admin key is made here; the text stands alone on a line, for scripts."""
-    assert _run(leadloop, "keys", "list") == 0
+    assert run_command(leadloop, "keys", "list") == 0
     assert "keys create" in capsys.readouterr().out
-    assert _run(leadloop, "keys", "create", "operator", "--days", "30") == 0
+    assert run_command(leadloop, "keys", "create", "operator", "--days", "30") == 0
     key = capsys.readouterr().out.strip()
     prefix = key[:12]
-    assert _run(leadloop, "keys", "list") == 0
+    assert run_command(leadloop, "keys", "list") == 0
     listed = capsys.readouterr().out
-    assert _run(leadloop, "keys", "revoke", prefix) == 0
-    assert _run(leadloop, "keys", "list") == 0
+    assert run_command(leadloop, "keys", "revoke", prefix) == 0
+    assert run_command(leadloop, "keys", "list") == 0
     ended = capsys.readouterr().out
-    assert _run(leadloop, "keys", "revoke", "llk_nobody00") == 2
+    assert run_command(leadloop, "keys", "revoke", "llk_nobody00") == 2
 
     assert len(key.splitlines()) == 1
     assert prefix in listed

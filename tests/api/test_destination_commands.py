@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from app import cli
 from app.bootstrap.services import Services
 from app.connections import repository as connections
 from app.connections.settings import seal_settings
 from connectors import registry
 from connectors.contract.errors import Effect, RateLimited, Unavailable
 from tests.api.rig import rig_on
+from tests.commands import run_command
 from tests.fake_ads import KIND, FakeAccount, bare_platform, fake_platform
 
 
@@ -39,23 +39,16 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAccount:
     return one
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["leadloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def test_provision_shows_a_plan_and_creates_when_told(
     account: FakeAccount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a script nothing is created by surprise; with --yes it is, once, and the lines for the mapping are printed."""
     capsys.readouterr()
-    assert _run(monkeypatch, "destinations", "provision", "ads") == 0
+    assert run_command(monkeypatch, "destinations", "provision", "ads") == 0
     plan = capsys.readouterr().out
     assert (account.goals, plan.count("will be created"), "this is the plan alone" in plan) == ({}, 4, True)
 
-    assert _run(monkeypatch, "destinations", "provision", "ads", "--yes") == 0
+    assert run_command(monkeypatch, "destinations", "provision", "ads", "--yes") == 0
     done = capsys.readouterr().out
     assert len(account.goals) == 4
     assert (
@@ -63,7 +56,7 @@ def test_provision_shows_a_plan_and_creates_when_told(
         '        qualified_lead: {goal: "Leadloop: qualified lead"}\n'
     ) in done
 
-    assert _run(monkeypatch, "destinations", "provision", "ads", "--yes") == 0
+    assert run_command(monkeypatch, "destinations", "provision", "ads", "--yes") == 0
     again = capsys.readouterr().out
     assert (len(account.goals), "created " in again, "nothing is to be created" in again, "mappings:" in again) == (
         4,
@@ -79,7 +72,7 @@ def test_at_a_terminal_provision_asks(account: FakeAccount, monkeypatch: pytest.
     monkeypatch.setattr("app.cli_destinations.is_at_a_terminal", lambda: True)
     monkeypatch.setattr("typer.confirm", lambda _question: said == "y")
 
-    assert _run(monkeypatch, "destinations", "provision", "ads") == 0
+    assert run_command(monkeypatch, "destinations", "provision", "ads") == 0
     assert len(account.goals) == goals
 
 
@@ -89,7 +82,7 @@ def test_a_blocked_target_needs_a_person(
     """A script must see that the set-up is not done."""
     account.frozen_goals.add("Leadloop: lead")
 
-    assert _run(monkeypatch, "destinations", "provision", "ads", "--yes") == 1
+    assert run_command(monkeypatch, "destinations", "provision", "ads", "--yes") == 1
     assert "enable it on the Goals page" in capsys.readouterr().out
 
 
@@ -108,13 +101,13 @@ def test_mistakes_are_told_in_one_line(
         (("check", "ads", "--test-event", " "), "--test-event is empty"),
     ):
         capsys.readouterr()
-        assert _run(monkeypatch, *words) == 2, words
+        assert run_command(monkeypatch, *words) == 2, words
         captured = capsys.readouterr()
         assert told in captured.err, words
         assert captured.err.count("\n") == 1
 
     monkeypatch.setattr(registry, "DESTINATIONS", {**registry.DESTINATIONS, KIND: bare_platform(account)})
-    assert _run(monkeypatch, "destinations", "provision", "ads") == 2
+    assert run_command(monkeypatch, "destinations", "provision", "ads") == 2
     assert "by hand" in capsys.readouterr().err
 
 
@@ -133,7 +126,7 @@ def test_destinations_are_listed(
     asyncio.run(shrink())
     capsys.readouterr()
 
-    assert _run(monkeypatch, "destinations", "list") == 0
+    assert run_command(monkeypatch, "destinations", "list") == 0
     told = capsys.readouterr().out
     (ads,) = [line for line in told.splitlines() if line.startswith("ads")]
     assert all(word in ads for word in (KIND, "live", "paused: REFUSED", "20 of 500", "Fake API v3 (until 2027-06-01)"))
@@ -144,7 +137,7 @@ def test_spend_is_read_by_name(account: FakeAccount, monkeypatch: pytest.MonkeyP
     """The operator compares the total with the platform's own page; a failure is an exit code for a script."""
     account.cost("c1", datetime.now(UTC).date(), 12_500_000)
 
-    assert _run(monkeypatch, "spend", "read", "ads") == 0
+    assert run_command(monkeypatch, "spend", "read", "ads") == 0
     assert "ads: 1 row of spend" in (told := capsys.readouterr().out)
     assert "12.50 EUR" in told
 
@@ -152,7 +145,7 @@ def test_spend_is_read_by_name(account: FakeAccount, monkeypatch: pytest.MonkeyP
         raise Unavailable("Fake is away", effect=Effect.NONE)
 
     account.fails = fails
-    assert _run(monkeypatch, "spend", "read") == 1
+    assert run_command(monkeypatch, "spend", "read") == 1
     assert "ads: failed: Fake is away" in capsys.readouterr().out
 
 
@@ -169,6 +162,6 @@ def test_a_check_of_one_sends_the_code(
 
     monkeypatch.setattr(Services, "check_named", check_named)
 
-    assert _run(monkeypatch, "check", "ads", "--test-event", " T1 ") == 0
+    assert run_command(monkeypatch, "check", "ads", "--test-event", " T1 ") == 0
     assert seen == [("ads", "T1")]
     assert "unproven test_event: no test event was sent" in capsys.readouterr().out

@@ -7,9 +7,10 @@ import httpx
 import pytest
 import yaml
 
-from app import cli, cli_mapping
+from app import cli_mapping
 from app.bootstrap.services import Services, open_services
 from app.config import Settings
+from tests.commands import run_command
 from tests.contract.crm_stage import Clock
 from tests.contract.hubspot_stage import HubSpotStage
 
@@ -34,18 +35,11 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["leadloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def test_what_is_printed_is_a_section_of_a_config_file(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its output goes into a file as it is; what is left to do is told beside it."""
-    assert _run(monkeypatch, "init", "crm", "--file", str(file)) == 0
+    assert run_command(monkeypatch, "init", "crm", "--file", str(file)) == 0
 
     told = capsys.readouterr()
     assert yaml.safe_load(told.out)["mappings"]["crm"]["consent"] == {}
@@ -55,10 +49,10 @@ def test_what_is_printed_is_a_section_of_a_config_file(
 
 def test_a_section_is_written_once(file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A mapping that somebody edited is never written over."""
-    assert _run(monkeypatch, "init", "crm", "--file", str(file), "--write") == 0
+    assert run_command(monkeypatch, "init", "crm", "--file", str(file), "--write") == 0
     written = file.read_text(encoding="utf-8")
 
-    assert _run(monkeypatch, "init", "crm", "--file", str(file), "--write") == 2
+    assert run_command(monkeypatch, "init", "crm", "--file", str(file), "--write") == 2
 
     assert file.read_text(encoding="utf-8") == written
     assert "has a mapping of 'crm' already" in capsys.readouterr().err
@@ -68,6 +62,6 @@ def test_a_source_that_nobody_has_is_told_in_one_line(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever mistypes a name must not have to read a trace of our code."""
-    assert _run(monkeypatch, "init", "cmr", "--file", str(file)) == 2
+    assert run_command(monkeypatch, "init", "cmr", "--file", str(file)) == 2
 
     assert "no source is named 'cmr'" in capsys.readouterr().err

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from app import cli
 from app.bootstrap.services import Services
 from app.config import load_mappings
 from tests.api.rig import Rig, rig_on
+from tests.commands import Run, teller
 
 SECRET = "a long enough secret text"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -37,15 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO, caps
 
     in_house(tmp_path, fill)
 
-    def told(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr("sys.argv", ["leadloop", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return told
+    return teller(monkeypatch, capsys)
 
 
 def in_house(folder: Path, work: Callable[[Rig], Awaitable[None]]) -> None:

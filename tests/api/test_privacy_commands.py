@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app import cli
 from app.db.session import Database
 from tests.api.rig import rig_on
+from tests.commands import run_command
 from tests.integration.privacy_rig import rows_of
 
 SECRET = "a long enough secret text"
@@ -47,14 +47,6 @@ def contact(file: Path, leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return found
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str, types: str = "") -> int:
-    monkeypatch.setattr("sys.argv", ["leadloop", *words])
-    monkeypatch.setattr("sys.stdin", io.StringIO(types))
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def _many(file: Path, table: str) -> object:
     async def count() -> object:
         database = Database(f"sqlite:///{file}")
@@ -67,11 +59,11 @@ def _many(file: Path, table: str) -> object:
 
 def test_forget_asks_first(leadloop: pytest.MonkeyPatch, contact: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It cannot be taken back."""
-    assert _run(leadloop, "forget", f"contact:{contact}", types="n\n") == 1
+    assert run_command(leadloop, "forget", f"contact:{contact}", types="n\n") == 1
     assert _many(file, "identities") == 1
     assert "stored of this person: 1 lead." in capsys.readouterr().out
 
-    assert _run(leadloop, "forget", f"contact:{contact}", types="y\n") == 0
+    assert run_command(leadloop, "forget", f"contact:{contact}", types="y\n") == 0
 
     assert _many(file, "identities") == 0
     assert "erased: 1 lead, 1 record" in capsys.readouterr().out
@@ -81,10 +73,10 @@ def test_an_e_mail_is_read_from_stdin(
     leadloop: pytest.MonkeyPatch, contact: str, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On the command line it would stand in the shell's history and in the list of processes."""
-    assert _run(leadloop, "privacy", "export", "--email", types=f"{EMAIL}\n") == 0
+    assert run_command(leadloop, "privacy", "export", "--email", types=f"{EMAIL}\n") == 0
     (person,) = json.loads(capsys.readouterr().out)["people"]
 
-    assert _run(leadloop, "forget", "--email", "--yes", types=f"{EMAIL}\n") == 0
+    assert run_command(leadloop, "forget", "--email", "--yes", types=f"{EMAIL}\n") == 0
 
     assert person["records"][0]["fields"]["email"] == EMAIL
     assert EMAIL not in capsys.readouterr().out
@@ -106,7 +98,7 @@ def test_a_mistake_is_one_clear_line(
     leadloop: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], types: str, told: str
 ) -> None:
     """What, which, and what to do; nothing is changed."""
-    assert _run(leadloop, *words, types=types) == 2
+    assert run_command(leadloop, *words, types=types) == 2
 
     assert told in capsys.readouterr().err
 
@@ -117,19 +109,19 @@ def test_a_restored_backup_forgets_again(
     """Backup, forget, export; later the backup comes back, and with the import everybody is forgotten again."""
     stones = str(tmp_path / "stones.txt")
     shutil.copy(file, tmp_path / "backup.db")
-    assert _run(leadloop, "forget", f"contact:{contact}", "--yes") == 0
-    assert _run(leadloop, "privacy", "tombstones", "export", stones) == 0
+    assert run_command(leadloop, "forget", f"contact:{contact}", "--yes") == 0
+    assert run_command(leadloop, "privacy", "tombstones", "export", stones) == 0
     for name in ("one.db", "one.db-wal", "one.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     shutil.copy(tmp_path / "backup.db", file)
     assert _many(file, "identities") == 1
 
-    assert _run(leadloop, "privacy", "tombstones", "import", stones) == 0
+    assert run_command(leadloop, "privacy", "tombstones", "import", stones) == 0
 
     assert _many(file, "identities") == 0
     assert "2 tombstones read, 2 of them new\nerased: 1 lead, 1 record" in capsys.readouterr().out
     assert EMAIL not in Path(stones).read_text(encoding="utf-8")
-    assert _run(leadloop, "privacy", "tombstones", "export", stones) == 2
+    assert run_command(leadloop, "privacy", "tombstones", "export", stones) == 2
     assert "cannot be written: File exists" in capsys.readouterr().err
 
 
@@ -138,8 +130,8 @@ def test_a_damaged_file_of_tombstones_is_refused_whole(
 ) -> None:
     """Half of the forgotten would come back unnoticed."""
     whole = tmp_path / "stones.txt"
-    assert _run(leadloop, "forget", f"contact:{contact}", "--yes") == 0
-    assert _run(leadloop, "privacy", "tombstones", "export", str(whole)) == 0
+    assert run_command(leadloop, "forget", f"contact:{contact}", "--yes") == 0
+    assert run_command(leadloop, "privacy", "tombstones", "export", str(whole)) == 0
     head, *stones, foot = whole.read_text(encoding="utf-8").splitlines(keepends=True)
     foreign = json.dumps({**json.loads(head), "key_check": "00" * 16}) + "\n"
     damaged = {
@@ -154,7 +146,7 @@ def test_a_damaged_file_of_tombstones_is_refused_whole(
 
     for told, lines in damaged.items():
         (tmp_path / "bad.txt").write_text("".join(lines), encoding="utf-8")
-        assert _run(leadloop, "privacy", "tombstones", "import", str(tmp_path / "bad.txt")) == 2
+        assert run_command(leadloop, "privacy", "tombstones", "import", str(tmp_path / "bad.txt")) == 2
         assert told in capsys.readouterr().err
 
     assert _many(file, "settings WHERE name = 'tombstone_sweep'") == 0
@@ -166,13 +158,13 @@ def test_a_rotation_says_when_the_old_key_may_go(
     """An operator must not take a key out that is still needed, nor keep it for ever."""
     leadloop.setenv("LEADLOOP_SECRET_KEY", f"a new secret text of ours,{SECRET}")
     assert contact
-    assert _run(leadloop, "secrets", "rotate") == 0
+    assert run_command(leadloop, "secrets", "rotate") == 0
     first = capsys.readouterr().out
 
     leadloop.setenv("LEADLOOP_SECRET_KEY", "a new secret text of ours")
-    assert _run(leadloop, "secrets", "rotate") == 0
+    assert run_command(leadloop, "secrets", "rotate") == 0
     alone = capsys.readouterr().out
-    assert _run(leadloop, "privacy", "export", "--email", types=EMAIL) == 0
+    assert run_command(leadloop, "privacy", "export", "--email", types=EMAIL) == 0
 
     assert "1 destinations, 1 identities, 1 records, 1 sources" in first
     assert "take the old keys out of LEADLOOP_SECRET_KEY" in first

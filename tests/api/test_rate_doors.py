@@ -10,9 +10,10 @@ import pytest
 from app.reports.csv_table import FileInvalid
 from app.reports.rates_file import read_rates
 from tests.api.rig import NOW, Rig
-from tests.api.test_command_line import SECRET, _run
+from tests.api.test_command_line import SECRET
 from tests.api.test_mapping_doors import edited, saved
 from tests.api.test_preview_doors import activate, counted, person
+from tests.commands import run_command
 
 RATE = {"day": "2026-11-22", "base": "USD", "quote": "EUR", "rate": "0.925"}
 
@@ -119,13 +120,13 @@ def test_a_file_is_imported_by_command(
     good.write_text("day,base,quote,rate\n2026-11-20,EUR,USD,1.08\n2026-11-23,EUR,USD,1.0845\n")
     bad.write_text("day,base,quote,rate\n2026-11-20,EUR,UDS,1.08\n2026-11-31,EUR,USD,1.08\n")
 
-    assert _run(monkeypatch, "rates", "import", str(good)) == 0
+    assert run_command(monkeypatch, "rates", "import", str(good)) == 0
     assert "2 rates, 2026-11-20 to 2026-11-23 (EUR/USD): 2 new or changed" in capsys.readouterr().out
-    assert _run(monkeypatch, "rates", "import", str(bad)) == 2
+    assert run_command(monkeypatch, "rates", "import", str(bad)) == 2
     told = capsys.readouterr().err
     assert "line 2, column quote: `UDS` is no ISO 4217 currency; did you mean USD?" in told
     assert "line 3, column day: `2026-11-31` is no day of the calendar" in told
-    assert _run(monkeypatch, "rates", "import", str(tmp_path / "absent.csv")) == 2
+    assert run_command(monkeypatch, "rates", "import", str(tmp_path / "absent.csv")) == 2
     assert "cannot be read: No such file" in capsys.readouterr().err
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from app import cli
 from app.db.session import Database
+from tests.commands import run_command
 from tests.integration.reports_rig import Rig
 from tests.integration.test_reports import _fill
 
@@ -32,16 +32,9 @@ def filled(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return database_url
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["leadloop", *words])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def test_the_funnel_is_told_on_a_screen(filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What a marketing person reads: counts, costs with their currency, and whom it counts."""
-    assert _run(monkeypatch, "report", "funnel", *SPAN) == 0
+    assert run_command(monkeypatch, "report", "funnel", *SPAN) == 0
 
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["leads", "lead", "5", "-", "-", "27.00", "USD", "0", "0", "1"] in lines
@@ -54,7 +47,7 @@ def test_campaigns_are_told_with_their_names_and_a_total(
     filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Largest spend first, no number where there is none, a total below."""
-    assert _run(monkeypatch, "report", "campaigns", *SPAN) == 0
+    assert run_command(monkeypatch, "report", "campaigns", *SPAN) == 0
 
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines()]
@@ -68,7 +61,7 @@ def test_books_that_do_not_balance_end_with_one(
     filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script that watches the books must see it without reading."""
-    assert _run(monkeypatch, "report", "books", *SPAN) == 1
+    assert run_command(monkeypatch, "report", "books", *SPAN) == 1
 
     out = capsys.readouterr().out
     assert "The books do NOT balance" in out
@@ -80,7 +73,7 @@ def test_json_holds_what_the_screen_shows(
     filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     """For spreadsheets and the API: amounts as text, no float, the same totals."""
-    _run(monkeypatch, "report", *words, *SPAN, "--json")
+    run_command(monkeypatch, "report", *words, *SPAN, "--json")
 
     document = orjson.loads(capsys.readouterr().out)
     if words[0] == "books":
@@ -111,7 +104,7 @@ def test_a_mistake_is_one_sentence(
     filled: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
 ) -> None:
     """No stack, exit code 2, the mend named."""
-    assert _run(monkeypatch, *words) == 2
+    assert run_command(monkeypatch, *words) == 2
 
     assert told in " ".join(capsys.readouterr().err.split())
 
@@ -122,13 +115,13 @@ def test_spend_is_imported_by_command(
     """And the next report knows it; hostile text from a file reaches neither markup nor terminal."""
     file = tmp_path / "spend.csv"
     file.write_text("platform,campaign_id,day,cost,currency,campaign_name\ngoogle,c1,2026-11-01,165,USD,[red]Brand\n")
-    assert _run(monkeypatch, "spend", "import", str(file)) == 0
+    assert run_command(monkeypatch, "spend", "import", str(file)) == 0
     assert "1 row of spend for 1 day, 2026-11-01 to 2026-11-01: 165.00 USD" in capsys.readouterr().out
 
-    _run(monkeypatch, "report", "campaigns", *SPAN)
+    run_command(monkeypatch, "report", "campaigns", *SPAN)
     out = capsys.readouterr().out
     assert "270.00" in out
     assert "Name of c1" in out, "the name of the newest day"
     file.write_text("platform,campaign_id,day,cost,currency\n[/bold],c1,2026-11-01,1,USD\n")
-    assert _run(monkeypatch, "spend", "import", str(file)) == 2
+    assert run_command(monkeypatch, "spend", "import", str(file)) == 2
     assert "`[/bold]` is no platform" in capsys.readouterr().err
