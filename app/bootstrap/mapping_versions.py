@@ -126,9 +126,8 @@ class MappingVersions:
         """Whether another version is active than the newest that a config file brought."""
         async with self.database.read() as connection:
             row = await self._source(connection, source)
-            found = await mappings.active(connection, row.id)
-            of_file = await mappings.file_version(connection, row.id)
-            return of_file is not None and found is not None and found.version != of_file
+            held = await mappings.versions_held(connection)
+            return held.get(row.id, mappings.VersionsHeld()).differs_from_file
 
     async def source(self, name: str) -> SourceRow:
         """A source by its name. Raises VersionUnknown."""

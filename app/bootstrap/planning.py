@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.bootstrap.openers import Openers
 from app.config import ConfigInvalid, FileConfig, FileSection, MappingSection, Mistake
 from app.connections import repository as connections
+from app.connections.file import placed
 from app.connections.repository import DestinationRow, Role, SourceRow
 from app.connections.schema_codec import decode_schema
 from app.db.session import Database
@@ -19,6 +20,7 @@ from app.mapping.diff import Change, differences
 from app.mapping.document import parse_document
 from app.mapping.labels import canonical
 from app.mapping.mistakes import DocumentInvalid
+from app.mapping.repository import VersionsHeld
 from app.mapping.warnings import MappingWarning, warnings_of
 from connectors.contract.destination import DestinationLimits
 from connectors.registry import CREDENTIALS
@@ -73,8 +75,9 @@ class Planning:
             planned = [*self._connections(Role.SOURCE, config.sources, sources)]
             planned += self._connections(Role.DESTINATION, config.destinations, destinations)
             limits = self._limits(config, destinations)
+            held = await mappings.versions_held(connection)
             for name, section in config.mappings.items():
-                planned.append(await self._mapping(connection, name, section, sources.get(name), limits))
+                planned.append(await self._mapping(connection, name, section, sources.get(name), held, limits))
         return ApplyPlan(planned)
 
     def _check(self, config: FileConfig) -> None:
@@ -82,12 +85,13 @@ class Planning:
         for role, sections in ((Role.SOURCE, config.sources), (Role.DESTINATION, config.destinations)):
             for name, section in sections.items():
                 found = self.openers.check_section(role, name, section)
-                mistakes += [_placed(f"{role}s.{name}", one.path, one.message, one.nearest) for one in found]
+                mistakes += placed(f"{role}s.{name}", found)
         for name, mapping in config.mappings.items():
             try:
                 parse_document(dict(mapping.data))
             except DocumentInvalid as invalid:
-                mistakes += [_placed(f"mappings.{name}", one.path, one.message, one.nearest) for one in invalid.mistakes]
+                found = [Mistake(one.path, one.message, one.nearest) for one in invalid.mistakes]
+                mistakes += placed(f"mappings.{name}", found)
         if mistakes:
             raise ConfigInvalid(mistakes)
 
@@ -132,23 +136,21 @@ class Planning:
         name: str,
         section: MappingSection,
         row: SourceRow | None,
+        held: Mapping[int, VersionsHeld],
         limits: Mapping[str, DestinationLimits],
     ) -> PlannedSection:
         path = f"mappings.{name}"
+        active = None if row is None else await mappings.active(connection, row.id)
+        is_edited = False
+        if row is not None and active is not None:
+            is_edited = active.version != held[row.id].of_file
+            if await connections.mapping_section_hash(connection, row.id) == section.section_hash:
+                return PlannedSection(path, SectionFate.EDITED if is_edited else SectionFate.KEEP)
         schema = None if row is None or row.schema_json is None else decode_schema(row.schema_json)
         data = section.data if schema is None else canonical(section.data, schema).data
         delays = None if row is None else await delays_of(connection, row.id)
         warnings = warnings_of(parse_document(dict(data)), limits, delays)
-        active = None if row is None else await mappings.active(connection, row.id)
-        if row is None or active is None:
+        if active is None:
             return PlannedSection(path, SectionFate.CREATE, warnings=warnings)
-        of_file = await mappings.file_version(connection, row.id)
-        is_edited = active.version != of_file
-        if await connections.mapping_section_hash(connection, row.id) == section.section_hash:
-            return PlannedSection(path, SectionFate.EDITED if is_edited else SectionFate.KEEP)
         changes = list(differences(orjson.loads(active.document_json), dict(data)))
         return PlannedSection(path, SectionFate.CHANGE, changes, overwrites=is_edited, warnings=warnings)
-
-
-def _placed(root: str, path: str, message: str, meant: str | None) -> Mistake:
-    return Mistake(f"{root}.{path}" if path else root, message, meant)

@@ -196,6 +196,9 @@ class _Work:
             (self.created if applied is None else self.changed).append(path)
 
     def _add(self, path: str, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes += [
-            Mistake(f"{path}.{mistake.path}" if mistake.path else path, mistake.message, mistake.nearest) for mistake in mistakes
-        ]
+        self.mistakes += placed(path, mistakes)
+
+
+def placed(path: str, mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """The mistakes of a section, by their place in the file."""
+    return [Mistake(f"{path}.{one.path}" if one.path else path, one.message, one.nearest) for one in mistakes]

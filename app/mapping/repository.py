@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import RowMapping, and_, bindparam, func, or_, select, update
+from sqlalchemy import RowMapping, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
@@ -68,11 +68,28 @@ async def active(connection: AsyncConnection, source_id: int) -> ActiveMapping |
     return ActiveMapping(row["version"], row["document_json"], row["activated_at"], int(row["first"]))
 
 
-async def file_version(connection: AsyncConnection, source_id: int) -> int | None:
-    """The newest version that a config file brought: while another is active, the mapping differs from the file."""
-    mine = (mapping_versions.c.source_id == source_id, mapping_versions.c.section_hash.is_not(None))
-    newest = await connection.scalar(select(func.max(mapping_versions.c.version)).where(*mine))
-    return None if newest is None else int(newest)
+@dataclass(frozen=True, slots=True)
+class VersionsHeld:
+    """A mapping's active version, and the newest that a config file brought."""
+
+    active: int | None = None
+    of_file: int | None = None
+
+    @property
+    def differs_from_file(self) -> bool:
+        """While another version is active than the config file's."""
+        return self.of_file is not None and self.active != self.of_file
+
+
+async def versions_held(connection: AsyncConnection) -> dict[int, VersionsHeld]:
+    """Of every source that has a mapping."""
+    version = mapping_versions.c.version
+    statement = select(
+        mapping_versions.c.source_id,
+        func.max(case((mapping_versions.c.is_active, version))).label("active"),
+        func.max(case((mapping_versions.c.section_hash.is_not(None), version))).label("of_file"),
+    ).group_by(mapping_versions.c.source_id)
+    return {row.source_id: VersionsHeld(row.active, row.of_file) for row in await connection.execute(statement)}
 
 
 async def activations(connection: AsyncConnection, source_id: int) -> list[tuple[int, str]]:

@@ -9,12 +9,8 @@ from sqlalchemy import CTE, ColumnElement, RowMapping, Subquery, and_, case, fun
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.tables import accounts, conversions, deliveries, records
-from app.outbox.states import DeliveryState
+from app.reports.correction_queries import DELIVERED, OPEN, UPLOAD, newest, of_the_same
 from connectors.contract.conversions import DeliveryKind
-
-# A correction that is still to be made counts as made: what cannot be told is what is overstated.
-DELIVERED = (DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value)
-OPEN = (DeliveryState.PENDING.value, DeliveryState.SENDING.value)
 
 # A deal that has nobody stands for itself; one that was merged away is told with the deal that it is now.
 _ACCOUNT = func.coalesce(conversions.c.lead_id, records.c.merged_into, conversions.c.record_id)
@@ -60,6 +56,8 @@ async def overstated(connection: AsyncConnection, source_id: int, within: Sequen
 
 
 _LAST = deliveries.alias("last")
+# A correction that is still to be made counts as made: what cannot be told is what is overstated.
+TOLD = (*DELIVERED, *OPEN)
 
 
 def _each(source_id: int, chosen: CTE) -> Subquery:
@@ -84,36 +82,11 @@ def _each(source_id: int, chosen: CTE) -> Subquery:
             mine.join(conversions, conversions.c.id == mine.c.id)
             .join(records, records.c.id == conversions.c.record_id)
             .join(accounts, accounts.c.id == _ACCOUNT)
-            .join(
-                deliveries, and_(deliveries.c.conversion_id == conversions.c.id, deliveries.c.kind == DeliveryKind.UPLOAD.value)
-            )
-            .outerjoin(
-                _LAST,
-                and_(
-                    _LAST.c.conversion_id == conversions.c.id,
-                    _LAST.c.destination_id == deliveries.c.destination_id,
-                    _LAST.c.kind != DeliveryKind.UPLOAD.value,
-                    _LAST.c.seq == _newest(),
-                ),
-            )
+            .join(deliveries, and_(deliveries.c.conversion_id == conversions.c.id, deliveries.c.kind == UPLOAD))
+            .outerjoin(_LAST, and_(of_the_same(_LAST, deliveries), _LAST.c.seq == newest(deliveries, TOLD)))
         )
         .where(conversions.c.source_id == source_id, deliveries.c.state.in_(DELIVERED))
         .subquery("each")
-    )
-
-
-def _newest() -> ColumnElement[int]:
-    """The number of the newest correction that was told or still will be."""
-    other = deliveries.alias("other")
-    return (
-        select(func.max(other.c.seq))
-        .where(
-            other.c.conversion_id == conversions.c.id,
-            other.c.destination_id == deliveries.c.destination_id,
-            other.c.kind != DeliveryKind.UPLOAD.value,
-            other.c.state.in_((*DELIVERED, *OPEN)),
-        )
-        .scalar_subquery()
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import RowMapping
 
-from app.reports.account_queries import DELIVERED, OPEN
+from app.reports.account_queries import TOLD
+from app.reports.correction_queries import DELIVERED, OPEN, UPLOAD
 from app.reports.trace_model import AccountTrace
 from connectors.contract.conversions import DeliveryKind, Money
 
@@ -39,10 +40,10 @@ def account_of(
 
 def _told(conversion: RowMapping, rows: Sequence[RowMapping]) -> Money | None:
     """What a platform counts for a conversion, once what is still to be corrected is; None: nothing."""
-    upload = next((row for row in rows if row["kind"] == DeliveryKind.UPLOAD.value), None)
+    upload = next((row for row in rows if row["kind"] == UPLOAD), None)
     if upload is None or upload["state"] not in DELIVERED:
         return None
-    corrections = [row for row in rows if row["kind"] != DeliveryKind.UPLOAD.value and row["state"] in (*DELIVERED, *OPEN)]
+    corrections = [row for row in rows if row["kind"] != UPLOAD and row["state"] in TOLD]
     last = max(corrections, key=lambda row: row["seq"], default=upload)
     if last["kind"] == DeliveryKind.RETRACT.value:
         return None

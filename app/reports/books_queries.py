@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    FromClause,
     RowMapping,
-    ScalarSelect,
     and_,
     case,
     func,
@@ -26,6 +24,7 @@ from app.db.tables import conversions, deliveries, destinations, mapping_version
 from app.outbox.states import DeliveryState, Reason
 from app.reports import account_queries
 from app.reports.books_model import STATES
+from app.reports.correction_queries import DELIVERED, OPEN, UPLOAD, newest, of_the_same
 from app.reports.days import DAY_MS
 from connectors.contract.conversions import DeliveryKind
 
@@ -34,10 +33,7 @@ Span = tuple[int | None, int | None]
 
 # Written out, not bound: PostgreSQL must see that what is selected is what is grouped by.
 _DAY = (conversions.c.occurred_at // literal_column(str(DAY_MS), BigInteger)).label("day")
-_OPEN = [DeliveryState.PENDING.value, DeliveryState.SENDING.value]
-_DELIVERED = [DeliveryState.ACCEPTED.value, DeliveryState.CONFIRMED.value]
-_IS_OPEN = deliveries.c.state.in_(_OPEN)
-UPLOAD = DeliveryKind.UPLOAD.value
+_IS_OPEN = deliveries.c.state.in_(OPEN)
 # A waiting row without a due time is never claimed; a settled one with a due time would be sent again.
 _IS_STUCK = case((and_(_IS_OPEN, deliveries.c.due_at.is_(None)), 1), else_=0)
 _IS_STILL_DUE = case((and_(~_IS_OPEN, deliveries.c.due_at.is_not(None)), 1), else_=0)
@@ -132,10 +128,10 @@ async def differences(connection: AsyncConnection, source_id: int, span: Span) -
             func.sum(true).label("true_micros"),
         )
         .join(corrected, and_(corrected.c.conversion_id == conversions.c.id, corrected.c.kind != UPLOAD))
-        .join(deliveries, and_(_of_the_same(deliveries, corrected), deliveries.c.kind == UPLOAD))
-        .outerjoin(last, and_(_of_the_same(last, corrected), last.c.seq == _newest(corrected, _DELIVERED)))
-        .where(*_in(source_id, span), deliveries.c.state.in_(_DELIVERED))
-        .where(corrected.c.seq == _newest(corrected), corrected.c.state.not_in(_OPEN))
+        .join(deliveries, and_(of_the_same(deliveries, corrected), deliveries.c.kind == UPLOAD))
+        .outerjoin(last, and_(of_the_same(last, corrected), last.c.seq == newest(corrected, DELIVERED)))
+        .where(*_in(source_id, span), deliveries.c.state.in_(DELIVERED))
+        .where(corrected.c.seq == newest(corrected, STATES), corrected.c.state.not_in(OPEN))
         .where(or_(is_told != is_true, told != true, currency != true_currency))
         .group_by(conversions.c.milestone, deliveries.c.destination_id, currency, true_currency)
         .order_by(deliveries.c.destination_id, conversions.c.milestone, currency, true_currency)
@@ -168,18 +164,6 @@ async def still_counted(connection: AsyncConnection, source_id: int, span: Span)
 async def overstated(connection: AsyncConnection, source_id: int, span: Span) -> Rows:
     """destination_id, currency, leads, micros, mixed: what platforms were told beyond the worth of leads."""
     return await account_queries.overstated(connection, source_id, _in(source_id, span))
-
-
-def _of_the_same(one: FromClause, other: FromClause) -> ColumnElement[bool]:
-    """Of one conversion at one destination."""
-    return and_(one.c.conversion_id == other.c.conversion_id, one.c.destination_id == other.c.destination_id)
-
-
-def _newest(corrected: FromClause, states: Sequence[str] = STATES) -> ScalarSelect[int]:
-    """The number of the newest correction of this conversion at this destination that stands in one of these states."""
-    other = deliveries.alias("other")
-    of_it = (_of_the_same(other, corrected), other.c.kind != UPLOAD, other.c.state.in_(states))
-    return select(func.max(other.c.seq)).where(*of_it).scalar_subquery()
 
 
 def _in(source_id: int, span: Span) -> list[ColumnElement[bool]]:

@@ -14,6 +14,7 @@ from app.db.instants import from_ms, optional_from_ms, to_ms
 from app.db.session import Database
 from app.ingest.backfill_repository import BackfillRow, backfills_of
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, WebhookWatch, watches
+from app.mapping.repository import VersionsHeld, versions_held
 from app.outbox.code_repository import UnknownCode, unknown_codes
 from app.reports import status_queries as queries
 from app.reports.platforms import Ability, Platform, VersionStatus, rows_now, version_status
@@ -34,8 +35,6 @@ UNKNOWN_CODE = "Leadloop does not know this code of the platform: what it stoppe
 UNKNOWN_CODE_MEND = (
     "look it up in the platform's documentation and mend what it says; report the code, so that a release knows it"
 )
-
-NO_VERSION: tuple[None, None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ async def read_status(
 
 
 async def _sources(connection: AsyncConnection, now: datetime, webhooks: WebhookAddress) -> list[SourceStatus]:
-    versions = await queries.mapping_versions_of(connection)
+    held = await versions_held(connection)
     cursors = await queries.all_cursors(connection)
     watched = await watches(connection)
     backfills = sorted(await backfills_of(connection), key=lambda row: row.kind)
@@ -243,9 +242,9 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
             kind=row.kind,
             mode=row.mode.value,
             pause=pause_of(row, now),
-            mapping_version=versions.get(row.id, NO_VERSION)[0],
+            mapping_version=held.get(row.id, VersionsHeld()).active,
             differs_from_file=bool(row.differs_from_file),
-            mapping_differs_from_file=_differs(*versions.get(row.id, NO_VERSION)),
+            mapping_differs_from_file=held.get(row.id, VersionsHeld()).differs_from_file,
             hints_waiting=await queries.waiting_hints(connection, row.id),
             polls=[_poll(cursor) for cursor in cursors if cursor["source_id"] == row.id],
             webhooks=_webhooks(watched.get(row.id)),
@@ -254,10 +253,6 @@ async def _sources(connection: AsyncConnection, now: datetime, webhooks: Webhook
         )
         for row in await connections.list_sources(connection)
     ]
-
-
-def _differs(active: int | None, of_file: int | None) -> bool:
-    return of_file is not None and active != of_file
 
 
 def _webhooks(watch: WebhookWatch | None) -> WebhookStatus | None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, RowMapping, Select, case, func, literal_column, select
+from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.tables import cursors, deliveries, inbox, jobs, mapping_versions
+from app.db.tables import cursors, deliveries, inbox, jobs
 
 MOST_COUNTED = 100_000
 # Written out, so that both databases see that the partial index serves.
@@ -18,17 +18,6 @@ async def all_cursors(connection: AsyncConnection) -> Rows:
     """Where each object's polling stands."""
     statement = select(cursors).order_by(cursors.c.source_id, cursors.c.object)
     return (await connection.execute(statement)).mappings().all()
-
-
-async def mapping_versions_of(connection: AsyncConnection) -> dict[int, tuple[int | None, int | None]]:
-    """By source, the active version of its mapping and the newest one that a config file brought."""
-    version = mapping_versions.c.version
-    statement = select(
-        mapping_versions.c.source_id,
-        func.max(case((mapping_versions.c.is_active, version))).label("active"),
-        func.max(case((mapping_versions.c.section_hash.is_not(None), version))).label("of_file"),
-    ).group_by(mapping_versions.c.source_id)
-    return {row.source_id: (row.active, row.of_file) for row in await connection.execute(statement)}
 
 
 async def all_jobs(connection: AsyncConnection) -> Rows:
