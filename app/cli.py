@@ -30,6 +30,7 @@ from app.cli_apply import apply_command, export_command
 from app.cli_asking import NotAgreed
 from app.cli_backfill import backfill_command
 from app.cli_check import check_command
+from app.cli_console import tell
 from app.cli_destinations import destination_commands
 from app.cli_keys import key_commands
 from app.cli_mapping import InitRefused, init_command
@@ -119,11 +120,6 @@ async def _services() -> Services:
     return await open_services(settings, clock=_now, environ=os.environ, guards_clock=True)
 
 
-def _print(text: str, *, soft_wrap: bool = False) -> None:
-    """Print text that holds names and words of others, none of which is markup."""
-    Console().print(escape(text), highlight=False, soft_wrap=soft_wrap)
-
-
 @cli.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -163,7 +159,7 @@ def sync(source: Annotated[str | None, typer.Argument(help="One source's name; a
         services = await _services()
         try:
             summary = await services.sync(source)
-            _print(summary.text())
+            tell(summary.text())
             return 1 if summary.is_stuck else 0
         finally:
             await services.close()
@@ -199,7 +195,7 @@ def trace_command(
         try:
             found = await trace(services.database, source, ref, services.sentences, services.clock())
             if found is None:
-                Console(stderr=True).print(escape(f"leadloop: {source} knows no {ref}"), highlight=False)
+                tell(f"leadloop: {source} knows no {ref}", is_aside=True)
                 return 1
             typer.echo(orjson.dumps(as_json(found), option=orjson.OPT_INDENT_2) if as_json_text else render(found))
             return 0

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from app.bootstrap.exporting import export
 from app.bootstrap.planning import ApplyPlan, PlannedSection, SectionFate
 from app.bootstrap.services import Services
 from app.cli_asking import asked
+from app.cli_console import tell
 from app.config import load_file
 from app.mapping.diff import Change
 from app.mapping.suggest_text import one_line
@@ -57,13 +56,13 @@ async def _apply(open_up: Open, file: Path, *, is_agreed: bool) -> int:
     services = await open_up()
     try:
         plan = await services.planning().plan(load_file(file, os.environ))
-        _tell("\n".join(plan_lines(plan)) or f"{file} is empty")
+        tell("\n".join(plan_lines(plan)) or f"{file} is empty", soft_wrap=True)
         if not plan.has_work:
             return 0
         if not asked("Apply it?", is_agreed=is_agreed):
             return 1
         report = await services.apply_file(file, actor="cli")
-        _tell(report.text())
+        tell(report.text(), soft_wrap=True)
         return 0
     finally:
         await services.close()
@@ -104,7 +103,3 @@ def _sides(one: Change) -> Iterator[tuple[str, object]]:
         yield "-", one.before
     if one.is_there:
         yield "+", one.after
-
-
-def _tell(text: str) -> None:
-    Console().print(escape(text), highlight=False, soft_wrap=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from app.bootstrap.services import open_services
 from app.bootstrap.suggesting import suggested
+from app.cli_console import tell
 from app.config import ConfigInvalid, FileConfig, LogFormat, Settings, load_file, load_settings
 from app.mapping.suggest import Suggestion
 from app.mapping.suggest_text import as_yaml
@@ -46,10 +45,10 @@ def init_command(
     suggestion = asyncio.run(_ask(settings, source, config))
     if write and path is not None:
         write_section(path, source, suggestion)
-        _tell(f"{path}: added mappings.{source}")
+        tell(f"{path}: added mappings.{source}", soft_wrap=True, is_aside=True)
     else:
         typer.echo(f"mappings:\n{as_yaml(source, suggestion)}", nl=False)
-    _tell(_next(source, suggestion))
+    tell(_next(source, suggestion), soft_wrap=True, is_aside=True)
 
 
 async def _ask(settings: Settings, source: str, config: FileConfig | None) -> Suggestion:
@@ -95,8 +94,3 @@ def _same_beside(path: Path, draft: Path) -> None:
 def _next(source: str, suggestion: Suggestion) -> str:
     todo = "write its consent section, then" if suggestion.needs_consent else "read its consent section, then"
     return f"mappings.{source}: {todo} `leadloop apply FILE`. Targets that are null send nothing."
-
-
-def _tell(text: str) -> None:
-    """Beside the suggestion, which may be piped into a file."""
-    Console(stderr=True).print(escape(text), highlight=False, soft_wrap=True)

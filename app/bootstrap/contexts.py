@@ -40,11 +40,12 @@ FRESH = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A context, what it was made of, and when that was looked at last."""
+    """A context, what it was made of, when that was looked at last, and whether currency rates are of it."""
 
     key: object
     context: SourceContext
     looked_at: datetime
+    is_converting: bool
 
 
 class Contexts:
@@ -76,8 +77,7 @@ class Contexts:
             if active is None or row.schema_json is None:
                 return None
             kept = self._kept.get(row.id)
-            is_converting = kept is None or bool(_currencies(kept.context.document, kept.context.facts.schema))
-            rates_version = await mappings.rates_version(connection) if is_converting else 0
+            rates_version = await mappings.rates_version(connection) if kept is None or kept.is_converting else 0
             named = tuple(
                 (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
             )
@@ -87,7 +87,7 @@ class Contexts:
                 return kept.context
             context = await self._read(connection, row, active, destinations)
         is_converting = bool(_currencies(context.document, context.facts.schema))
-        self._kept[row.id] = _Kept(key if is_converting else (*key[:3], 0), context, now)
+        self._kept[row.id] = _Kept(key if is_converting else (*key[:3], 0), context, now, is_converting)
         return context
 
     async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:

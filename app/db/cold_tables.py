@@ -305,15 +305,3 @@ reapplies = Table(
     Column("done_at", BigInteger),
     Column("given_up", Text),
 )
-
-# What the values of average and predicted models were fitted to, version by version; a valuation names the one that it froze.
-value_fits = Table(
-    "value_fits",
-    metadata,
-    Column("source_id", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("mapping_version", Integer, nullable=False),
-    Column("fitted_at", BigInteger, nullable=False),
-    Column("fit_json", Text, nullable=False),
-    PrimaryKeyConstraint("source_id", "version"),
-)

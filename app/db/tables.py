@@ -35,7 +35,6 @@ from app.db.cold_tables import (
     target_pauses,
     tokens,
     unknown_codes,
-    value_fits,
     webhook_watch,
     write_backs,
 )
@@ -75,7 +74,6 @@ __all__ = [
     "unknown_codes",
     "uploads",
     "valuations",
-    "value_fits",
     "webhook_watch",
     "write_backs",
 ]

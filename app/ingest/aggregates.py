@@ -189,10 +189,11 @@ async def load_neighbourhood(
             near.swallowed.setdefault(known.merged_into, []).append(known)
     _apply_links(near, plan, stored_links, links)
     _choose_work(near, plan)
+    by_deals = _by_deals(near, plan, stored_links) if asks_deals or has_accounts else set()
     if has_accounts:  # a deal that comes or goes changes what its people are worth
-        near.work_leads |= {lead_id for lead_id in _by_deals(near, plan, stored_links) if near.is_read(lead_id)}
+        near.work_leads |= {lead_id for lead_id in by_deals if near.is_read(lead_id)}
     if asks_deals:
-        near.touched_leads |= _by_deals(near, plan, stored_links)
+        near.touched_leads |= by_deals
         _forget_on_deals(near, keyring, identity_on_deals(document))
     return near
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from app.mapping.aggregate import Aggregate, ConversionState, KnownRecord, ValueState
 from app.mapping.document import MappingDocument
@@ -149,11 +150,12 @@ class _Book:
             if line.is_only_reported:
                 line.notes.append("nothing, as it is only reported")
                 continue
-            others = self._carried()
-            line.carried = 0 if line.is_outside else max(0, self.worth() - others)
-            told = f"{self._shown(line.carried)}: the lead is worth {self._shown(self.worth())}"
+            others, worth = self._carried(), self.worth()
+            line.carried = 0 if line.is_outside else max(0, worth - others)
+            told = f"{self._shown(line.carried)}: the lead is worth {self._shown(worth)}"
             line.notes.append(f"{told}, of which {self._shown(others)} is carried by others" if others else told)
-        by_rank = sorted((line for line in self._lines if line.is_share and line.carried is not None), key=_by_rank, reverse=True)
+        shares = [line for line in self._lines if line.is_share and line.carried is not None]
+        by_rank = sorted(shares, key=attrgetter("place"), reverse=True)
         worth = self.worth()
         for line in by_rank:
             up = min(line.rise, worth - self._carried())
@@ -267,10 +269,6 @@ class _Book:
 
     def _shown(self, micros: int) -> str:
         return f"{Money(micros, self.currency).quantised()} {self.currency}"
-
-
-def _by_rank(line: _Line) -> Place:
-    return line.place
 
 
 def _carrying(state: ConversionState, money: Money, note: str) -> ConversionState:

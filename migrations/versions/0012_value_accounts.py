@@ -1,4 +1,4 @@
-"""Value accounts and fits: a conversion's own value beside what it carries, what a lead is worth, fitted values."""
+"""Value accounts: a conversion's own value beside what it carries, and what a lead is worth."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,19 +23,9 @@ def upgrade() -> None:
         sa.Column('at', sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint('id', name=op.f('pk_accounts')),
     )
-    op.create_table(
-        'value_fits',
-        sa.Column('source_id', sa.BigInteger(), nullable=False),
-        sa.Column('version', sa.Integer(), nullable=False),
-        sa.Column('mapping_version', sa.Integer(), nullable=False),
-        sa.Column('fitted_at', sa.BigInteger(), nullable=False),
-        sa.Column('fit_json', sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint('source_id', 'version', name=op.f('pk_value_fits')),
-    )
 
 
 def downgrade() -> None:
-    op.drop_table('value_fits')
     op.drop_table('accounts')
     with op.batch_alter_table('conversions', schema=None) as batch_op:
         batch_op.drop_column('nominal_currency')
