@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.bulk import Row
 from app.db.instants import from_ms, to_ms
 from app.ingest import repository
-from app.ingest.opening import entry_row, known_record, unseen
-from app.ingest.repository import NEVER_READ, PURGED, DealPersonRow, LeadRow, RecordRow, is_unread
+from app.ingest.entries import entry_row, unseen
+from app.ingest.repository import NEVER_READ, PURGED, DealPersonRow, LeadRow, is_unread
 from app.ingest.storing import BECAME, PERSON_KINDS, PagePlan
 from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
 from app.mapping.document import MappingDocument
 from app.mapping.engine import principal
+from app.mapping.opening import RecordRow, known_record
 from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
 from connectors.contract.records import ObjectKind, RecordRef, RecordState

@@ -9,11 +9,12 @@ from sqlalchemy import BigInteger, Select, and_, bindparam, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists
-from app.db.instants import from_ms, optional_from_ms, optional_ms, to_ms
+from app.db.instants import optional_ms, to_ms
 from app.db.tables import conversions, deliveries, leads, records, settings, valuations
-from app.mapping.aggregate import ConversionState, EndReason, ValueState
+from app.mapping.aggregate import ConversionState, ValueState
+from app.mapping.opening import conversion_state
 from app.outbox.states import DeliveryState
-from connectors.contract.conversions import DeliveryKind, Money
+from connectors.contract.conversions import DeliveryKind
 from connectors.contract.records import ObjectKind
 
 
@@ -109,42 +110,14 @@ def _conversions_by(*, for_sqlite: bool) -> Select[Any]:
 
 
 def _stored(values: Mapping[str, object], owed: Sequence[StoredDelivery]) -> StoredConversion:
-    amount, currency, nominal = values["amount_micros"], values["currency"], values["nominal_micros"]
-    state = ConversionState(
-        uid=str(values["uid"]),
-        milestone=str(values["milestone"]),
-        scope_kind=str(values["scope_kind"]),
-        scope_key=str(values["scope_key"]),
-        occurrence=_integer(values["occurrence"]),
-        record_id=_integer(values["record_id"]),
-        lead_id=_optional(values["lead_id"]),
-        occurred_at=from_ms(_integer(values["occurred_at"])),
-        is_implied=bool(values["implied"]),
-        is_live=bool(values["live"]),
-        mapping_version=_integer(values["mapping_version"]),
-        value_state=ValueState(str(values["value_state"])),
-        money=Money(_integer(amount), str(currency)) if amount is not None else None,
-        value_basis=str(values["value_basis"]),
-        value_why=str(values["value_why"]),
-        explain=str(values["explain"]),
-        duplicate_of=None if values["duplicate_of"] is None else str(values["duplicate_of"]),
-        ended_at=optional_from_ms(_optional(values["ended_at"])),
-        ended_why=None if values["ended_why"] is None else EndReason(str(values["ended_why"])),
+    state = conversion_state(
+        values,
         is_tried=any(one.kind == DeliveryKind.UPLOAD.value and one.was_tried for one in owed),
         is_withdrawn=any(one.kind == DeliveryKind.RETRACT.value and one.was_tried for one in owed),
-        nominal=None if nominal is None else Money(_integer(nominal), str(values["nominal_currency"])),
     )
     email = values["email_hmac"]
     email_key = bytes(email) if isinstance(email, bytes | memoryview) else None
-    return StoredConversion(_integer(values["id"]), _integer(values["value_seq"]), state, email_key, tuple(owed))
-
-
-def _integer(value: object) -> int:
-    return int(str(value))
-
-
-def _optional(value: object) -> int | None:
-    return None if value is None else _integer(value)
+    return StoredConversion(int(str(values["id"])), int(str(values["value_seq"])), state, email_key, tuple(owed))
 
 
 def row_of(conversion_id: int, source_id: int, state: ConversionState, value_seq: int) -> Row:

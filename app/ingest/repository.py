@@ -11,29 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, delete_rows, insert_rows, is_sqlite, listed, lists, update_rows
 from app.db.tables import deal_people, entries, identities, leads, records
+from app.mapping.opening import RecordRow
 from connectors.contract.records import ObjectKind, RecordRef
 
 # The modification of a record that is only known by its name: any reading of it is newer.
 NEVER_READ = 0
 # The raw fingerprint of a lead whose fields went with time: another than that of any reading, and not that of a forgotten one.
 PURGED = b""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRow:
-    """A row of `records`; `fields_sealed` is opened by the caller."""
-
-    id: int
-    ref: RecordRef
-    lead_id: int | None
-    merged_into: int | None
-    state: str
-    pipeline: str | None
-    stage: str | None
-    company_ref: str | None
-    created_at: int | None
-    modified_at: int
-    fields_sealed: bytes
 
 
 def is_unread(row: RecordRow) -> bool:

@@ -7,8 +7,9 @@ import orjson
 
 from app.db.instants import optional_ms, to_ms
 from app.ingest.context import SourceContext
-from app.ingest.repository import NEVER_READ, DealPersonRow, RecordRow, is_unread
+from app.ingest.repository import NEVER_READ, DealPersonRow, is_unread
 from app.ingest.watch import HEADSTART
+from app.mapping.opening import RecordRow
 from app.secrets import Keyring
 from connectors.contract.records import Entry, ObjectKind, PersonLink, Record, RecordRef, RecordState
 
