@@ -193,7 +193,7 @@ def trace_command(
     async def work() -> int:
         services = await _services()
         try:
-            found = await trace(services.database, source, ref, services.sentences, services.clock())
+            found = await trace(services.database, services.keyring, ref, services.clock(), source)
             if found is None:
                 tell(f"leadloop: {source} knows no {ref}", is_aside=True)
                 return 1

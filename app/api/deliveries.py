@@ -42,7 +42,7 @@ async def list_door(request: Request, query: Annotated[DeliveryQuery, Query()]) 
         since=query.since,
         until=query.until,
     )
-    return await list_deliveries(services.database, wanted, limit=query.limit, cursor=query.cursor, sentences=services.sentences)
+    return await list_deliveries(services.database, wanted, limit=query.limit, cursor=query.cursor)
 
 
 @doors.post(

@@ -11,7 +11,7 @@ from app.api.models import FindBody, TraceQuery
 from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
 from app.bootstrap.finding import Clue, FoundLead, find
 from app.bootstrap.names import unknown_names
-from app.reports.trace import as_json, trace
+from app.reports.trace import RefAmbiguous, as_json, trace
 
 doors = APIRouter(prefix="/v1/leads", tags=["leads"])
 
@@ -38,25 +38,22 @@ async def trace_door(
 ) -> dict[str, object]:
     """Everything stored about one lead, without a single personal value: records, entries, conversions, deliveries, tries."""
     services = house_of(request.app.state).open()
+    try:
+        found = await trace(services.database, services.keyring, ref, services.clock(), query.source)
+    except RefAmbiguous as ambiguous:
+        names = ", ".join(ambiguous.sources)
+        detail = f"Several sources know this ref: add `?source=` with one of {names}."
+        raise Problem(ProblemKind.AMBIGUOUS, detail) from ambiguous
+    if found is not None:
+        return dict(as_json(found))
     mistakes = await unknown_names(services, source=query.source, destination=None, place="query")
     if mistakes:
         raise invalid(mistakes)
-    names = [row.name for row in await services.sources()]
-    found = []
-    for name in [query.source] if query.source is not None else names:
-        one = await trace(services.database, name, ref, services.sentences, services.clock())
-        if one is not None:
-            found.append(one)
-    if not found:
-        raise Problem(
-            ProblemKind.NOT_FOUND,
-            "No source knows this ref. Give `contact:123`, `lead:...`, `deal:9`, a lead's id or a conversion's id; "
-            "POST /v1/leads/find looks by e-mail or phone. A record that makes no milestone is not stored.",
-        )
-    if len(found) > 1:
-        sources = ", ".join(one.source for one in found)
-        raise Problem(ProblemKind.AMBIGUOUS, f"Several sources know this ref: add `?source=` with one of {sources}.")
-    return dict(as_json(found[0]))
+    raise Problem(
+        ProblemKind.NOT_FOUND,
+        "No source knows this ref. Give `contact:123`, `lead:...`, `deal:9`, a lead's id or a conversion's id; "
+        "POST /v1/leads/find looks by e-mail or phone. A record that makes no milestone is not stored.",
+    )
 
 
 @doors.post(

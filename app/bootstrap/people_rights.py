@@ -102,10 +102,7 @@ class PeopleRights:
             detail = {"way": clue.way, "leads": len(named.leads)}
             await add_audit(connection, actor=actor, action="person.export", subject="person", detail=detail, now_ms=to_ms(now))
         names = {row.id: row.name for row in await services.sources()}
-        return [
-            await dossier_of(services.database, services.people, names[one.source_id], one.id, services.sentences, now)
-            for one in named.leads
-        ]
+        return [await dossier_of(services.database, services.people, names[one.source_id], one.id, now) for one in named.leads]
 
     async def _homes(self, clue: PersonClue) -> Mapping[int, str | None]:
         """By source, the country that reads a national phone number."""

@@ -45,7 +45,6 @@ from app.ingest.poller import Poller, Pulled
 from app.ingest.reapply import Reapplier
 from app.ingest.recorder import Recorder
 from app.leases.clock import ClockGuard
-from app.outbox.states import REASON_SENTENCES
 from app.privacy.retention import Keeping, Retention
 from app.privacy.rotation import Rotation
 from app.privacy.sweeping import Sweeping
@@ -85,7 +84,6 @@ class Services:
     guard: ClockGuard | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
-    sentences: Mapping[str, str] = field(default_factory=lambda: {str(key): text for key, text in REASON_SENTENCES.items()})
 
     async def close(self) -> None:
         """Give everything back."""

@@ -1,6 +1,7 @@
 """Conditions on the current fields of an aggregate, with typed operators (pure)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -11,6 +12,40 @@ _RELATIVE_DAYS = "d"
 SECONDS_A_DAY = 86_400
 _ORDERED = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE, Operator.BETWEEN})
 _DATED = frozenset({Operator.BEFORE, Operator.AFTER, Operator.WITHIN_DAYS})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison of a condition: its place there (`all[1].any[0]`), what it asks, whether it holds, and why not.
+
+    Below a `not` it is what the comparison itself says. No value of a record is in it.
+    """
+
+    path: str
+    text: str
+    holds: bool
+    note: str = ""
+
+
+def checks_of(condition: Condition, look: Lookup, entered_at: datetime, path: str = "") -> Iterator[Check]:
+    """Every comparison of a condition, in its order, also those that `holds` need not look at."""
+    branches = {"all": condition.all, "any": condition.any, "not": (condition.not_,) if condition.not_ else None}
+    for name, parts in branches.items():
+        for place, part in enumerate(parts or ()):
+            inner = name if name == "not" else f"{name}[{place}]"
+            yield from checks_of(part, look, entered_at, f"{path}.{inner}" if path else inner)
+    for place, rule in enumerate(condition.points or ()):
+        inner = f"points[{place}]"
+        yield _check(rule, look, entered_at, f"{path}.{inner}" if path else inner, f" ({rule.points:+} points)")
+    if condition.field is not None:
+        yield _check(condition, look, entered_at, path, "")
+
+
+def _check(rule: Condition | Scored, look: Lookup, entered_at: datetime, path: str, more: str) -> Check:
+    field, operator = rule.field or "", rule.op or Operator.IS_SET
+    is_met, text = _compared(field, operator, rule.value, look, entered_at)
+    is_empty = not look(*split_field(field)) and operator not in (Operator.IS_SET, Operator.IS_EMPTY)
+    return Check(path, f"{text}{more}", is_met, "the field is empty" if is_empty else "")
 
 
 def holds(condition: Condition, look: Lookup, entered_at: datetime) -> tuple[bool, str]:

@@ -57,15 +57,18 @@ class Moments:
             return []
         look = self._look_at(record)
         for trigger, condition in conditional:
-            at, about = _instant(record, condition)
+            at, about = moment_at(record, condition)
             is_met, text = holds(condition, look, at)
             if is_met:
                 return [Moment(trigger, at, f"{record.ref.kind} meets {text}{about}")]
         return []
 
 
-def _instant(record: KnownRecord, condition: Condition) -> tuple[datetime, str]:
-    """The newest entry of the fields that it reads, where the CRM's history tells of all of them; else the last change."""
+def moment_at(record: KnownRecord, condition: Condition) -> tuple[datetime, str]:
+    """By when a condition alone is judged, and what is to be said of it.
+
+    The newest entry of the fields that it reads, where the CRM's history tells of all of them; else the last change.
+    """
     named = [split_field(text) for text in condition.fields()]
     newest: dict[str, datetime] = {}
     for entry in record.entries:

@@ -65,44 +65,67 @@ class Reason(StrEnum):
     STILL_COUNTED = "still_counted"
 
 
+# What happened, and what to do.
 REASON_SENTENCES: Mapping[Reason, str] = {
-    Reason.NEW: "It is due and goes with the next upload.",
-    Reason.VALUE: "Its value is missing in the CRM; it goes once the field is filled. Fill it, or set `if_missing`.",
-    Reason.PERSON: "The deal has nobody on it yet; it goes once a contact is associated.",
-    Reason.RATE: "No currency rate is known near its date; import rates.",
-    Reason.TOO_RECENT: "The click is too recent for the platform; it goes by itself later.",
-    Reason.PAUSED: "The connection, this milestone or its target there is paused; see `leadloop check`, or set the mode.",
-    Reason.RETRY: "The platform failed or throttled; it is tried again with growing pauses.",
-    Reason.UPLOAD: "It corrects an upload that the platform has not confirmed yet; it goes once that is recorded.",
-    Reason.SENT: "It is on its way.",
-    Reason.DELIVERED: "The platform took it.",
-    Reason.ALREADY_THERE: "The platform had it already; it is counted once.",
-    Reason.COUNTED_AS_SENT: "Its effect was unknown; a person decided that it counts as sent.",
-    Reason.CONFIRMED: "The platform recorded it.",
-    Reason.UNMATCHED: "The platform found no ad interaction of this person; nothing is to do.",
-    Reason.REFUSED: "The platform refuses it for good; see its code.",
-    Reason.DEADLINE: "Its window closed before it could be sent; this is our failure, see the tries.",
-    Reason.UNKNOWN_EFFECT: "A try got no answer and a repeat might count twice; decide: send again, or count as sent.",
-    Reason.SHADOW: "The connection, or this milestone there, is in shadow mode: built and checked, on purpose not sent.",
-    Reason.NO_CONSENT: "The person has not granted what the mapping demands; it goes by itself if granted in time.",
-    Reason.NO_IDENTIFIER: "The person has no identifier that this platform takes; map more identity fields.",
-    Reason.NO_VALUE: "It has no value and the mapping says to skip then.",
-    Reason.TOO_OLD: "The event or its click is older than the platform takes.",
-    Reason.BELOW_MINIMUM: "Its value is below the mapping's minimum.",
-    Reason.UNSUPPORTED: "The platform cannot take this correction, or has no conversion to correct.",
-    Reason.ERASED: "The person was forgotten.",
-    Reason.DUPLICATE: "Another record of the same e-mail counts instead.",
-    Reason.BEFORE_START: "It happened before the mapping's start; send it with an explicit backfill.",
-    Reason.UNMAPPED: "The mapping names no target for this milestone at this destination any more.",
-    Reason.EXCLUDED: "The mapping excludes it by a condition.",
-    Reason.WITHDRAWN: "The CRM took it back before it was sent.",
-    Reason.SUPERSEDED: "A newer correction replaces it.",
-    Reason.EARLIER: "It happened before and was taken back; it goes once the platform has taken the earlier one back.",
-    Reason.STILL_COUNTED: "The platform still counts the earlier time, which it could not take back; again would count twice.",
+    Reason.NEW: "It is owed and due. Nothing is to do: it goes with the next upload.",
+    Reason.VALUE: "Its value is missing in the CRM. Fill the field and it goes, or say in `if_missing` what to do without.",
+    Reason.PERSON: "The deal has nobody on it yet. Associate a contact and it goes.",
+    Reason.RATE: "No currency rate is known near its date. Import rates: `leadloop rates import`.",
+    Reason.TOO_RECENT: "The click is too recent for the platform. Nothing is to do: it goes by itself later.",
+    Reason.PAUSED: "The connection, this milestone or its target there is paused. See `leadloop check`, or set the mode.",
+    Reason.RETRY: "The platform failed or throttled. Nothing is to do: it is tried again with growing pauses.",
+    Reason.UPLOAD: "It corrects an upload that the platform has not confirmed yet. It goes once that is recorded.",
+    Reason.EARLIER: "It happened before and was taken back. Nothing is to do: it goes once the platform has taken the earlier one"
+    " back.",
+    Reason.SENT: "It is on its way. Nothing is to do: the answer, or its absence, decides.",
+    Reason.DELIVERED: "The platform took it. Nothing is to do.",
+    Reason.ALREADY_THERE: "The platform had it already, and it is counted once. Nothing is to do.",
+    Reason.COUNTED_AS_SENT: "Its effect was unknown, and a person decided that it counts as sent. Nothing is to do.",
+    Reason.CONFIRMED: "The platform recorded it. Nothing is to do.",
+    Reason.UNMATCHED: "The platform found no ad interaction of this person. Nothing is to do; more identifiers match more.",
+    Reason.REFUSED: "The platform refuses it for good, see its code. Mend what the code names, then replay it.",
+    Reason.DEADLINE: "Its window closed before it could be sent, which is our failure. See the tries for what stood in the way.",
+    Reason.UNKNOWN_EFFECT: "A try got no answer, and a repeat might count twice. Decide: replay with `send_again`, or with"
+    " `count_as_sent`.",
+    Reason.SHADOW: "The connection, or this milestone there, is in shadow mode: built and checked, on purpose not sent. Set the"
+    " mode to live; replay offers what was shadowed.",
+    Reason.NO_CONSENT: "The person has not granted what the mapping demands. Granted in time, it goes by itself.",
+    Reason.NO_IDENTIFIER: "The person has no identifier that this platform takes. Map more identity fields; filled in time, it"
+    " goes by itself.",
+    Reason.NO_VALUE: "It has no value, and the mapping says to skip it then. Fill the field and replay it, or say `if_missing`.",
+    Reason.TOO_OLD: "The event or its click is older than the platform takes. Nothing can be done for this one.",
+    Reason.BELOW_MINIMUM: "Its value is below the mapping's minimum. Nothing is to do, or lower `minimum_value` and replay it.",
+    Reason.UNSUPPORTED: "The platform cannot take this correction, or has no conversion to correct. Nothing can be done; `report"
+    " books` shows the difference.",
+    Reason.ERASED: "The person was forgotten. Nothing is to do, and nothing of them will be sent.",
+    Reason.DUPLICATE: "Another record of the same e-mail counts instead. Nothing is to do; merge the records in the CRM.",
+    Reason.BEFORE_START: "It happened before the mapping's start. Send it with an explicit `backfill --since DATE --send`.",
+    Reason.UNMAPPED: "The mapping names no target for this milestone at this destination any more. Name one and replay it.",
+    Reason.EXCLUDED: "The mapping excludes it by a condition, see the comparisons. Nothing is to do, or change the condition.",
+    Reason.WITHDRAWN: "The CRM took it back before it was sent. Nothing is to do: another entry makes another conversion.",
+    Reason.SUPERSEDED: "A newer correction replaces it. Nothing is to do.",
+    Reason.STILL_COUNTED: "The platform still counts the earlier time, which it could not take back; again would count twice."
+    " Nothing is to do.",
 }
+SENTENCES: Mapping[str, str] = {reason.value: text for reason, text in REASON_SENTENCES.items()}
 
-# With which reasons a delivery stops, by state: what is listed and replayed by index.
-STOPPED_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
+# With which reasons a delivery stands in a state.
+STATE_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
+    DeliveryState.PENDING: (
+        Reason.NEW,
+        Reason.VALUE,
+        Reason.PERSON,
+        Reason.RATE,
+        Reason.TOO_RECENT,
+        Reason.PAUSED,
+        Reason.RETRY,
+        Reason.UPLOAD,
+        Reason.EARLIER,
+    ),
+    DeliveryState.SENDING: (Reason.SENT,),
+    DeliveryState.ACCEPTED: (Reason.DELIVERED, Reason.ALREADY_THERE, Reason.COUNTED_AS_SENT),
+    DeliveryState.CONFIRMED: (Reason.CONFIRMED, Reason.ALREADY_THERE),
+    DeliveryState.UNMATCHED: (Reason.UNMATCHED,),
     DeliveryState.REJECTED: (Reason.REFUSED,),
     DeliveryState.EXPIRED: (Reason.DEADLINE,),
     DeliveryState.UNCERTAIN: (Reason.UNKNOWN_EFFECT,),
@@ -123,4 +146,16 @@ STOPPED_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
         Reason.SUPERSEDED,
         Reason.STILL_COUNTED,
     ),
+}
+
+# With which reasons a delivery stops, by state: what is listed and replayed by index.
+STOPPED_REASONS: Mapping[DeliveryState, tuple[Reason, ...]] = {
+    state: STATE_REASONS[state]
+    for state in (
+        DeliveryState.REJECTED,
+        DeliveryState.EXPIRED,
+        DeliveryState.UNCERTAIN,
+        DeliveryState.SHADOWED,
+        DeliveryState.SKIPPED,
+    )
 }

@@ -14,11 +14,9 @@ from app.secrets import SecretsUnreadable
 _UNREADABLE = "sealed under a key that is not at hand"
 
 
-async def dossier_of(
-    database: Database, people: People, source: str, lead_id: int, sentences: Mapping[str, str], now: datetime
-) -> Mapping[str, object]:
+async def dossier_of(database: Database, people: People, source: str, lead_id: int, now: datetime) -> Mapping[str, object]:
     """The trace of a lead, with the fields of its records and every identity as they are stored."""
-    story = await trace(database, source, str(lead_id), sentences, now)
+    story = await trace(database, people.keyring, str(lead_id), now, source)
     async with database.read() as connection:
         held = await privacy.sealed_records_of(connection, lead_id)
         identities = await privacy.sealed_of_leads(connection, [lead_id])

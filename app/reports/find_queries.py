@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among
 from app.db.tables import conversions, leads, records
-from app.reports.queries import lead_of_deal, surviving_record
+from app.reports.queries import survivor_of
 
 Connection = AsyncConnection
 MOST_REFS = 200
@@ -43,11 +43,10 @@ async def lead_of_record(
     connection: AsyncConnection, source_id: int, kind: str, external_id: str
 ) -> tuple[int | None, str] | None:
     """The lead of a record (of a deal: whom it is told with) and the surviving record's ref."""
-    record = await surviving_record(connection, source_id, kind, external_id)
-    if record is None:
-        return None
-    lead_id = await lead_of_deal(connection, record["id"]) if kind == "deal" else record["lead_id"]
-    return lead_id, f"{record['object']}:{record['external_id']}"
+    own = (records.c.source_id == source_id, records.c.object == kind, records.c.external_id == external_id)
+    record_id = await connection.scalar(select(records.c.id).where(*own))
+    record = None if record_id is None else await survivor_of(connection, record_id)
+    return None if record is None else (record["lead_id"], f"{record['object']}:{record['external_id']}")
 
 
 async def lead_by_id(connection: AsyncConnection, source_id: int, lead_id: int) -> tuple[int | None, str] | None:

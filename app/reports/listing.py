@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 
 from app.db.instants import from_ms, optional_from_ms
 from app.db.session import Database
+from app.outbox.states import SENTENCES
 from app.reports import listing_queries as queries
 from app.reports.listing_queries import DeliveryFilter, Key, RunFilter
 from connectors.contract.conversions import Money
@@ -89,9 +90,7 @@ class RunPage:
     next: str | None = None
 
 
-async def list_deliveries(
-    database: Database, wanted: DeliveryFilter, *, limit: int, cursor: str | None, sentences: Mapping[str, str]
-) -> DeliveryPage:
+async def list_deliveries(database: Database, wanted: DeliveryFilter, *, limit: int, cursor: str | None) -> DeliveryPage:
     """Deliveries, newest first; where only what waits is asked for, the next due first. CursorInvalid for a foreign cursor."""
     parts = 2 if wanted.is_owed_only else 1
     after = None if cursor is None else read_cursor(cursor, parts)
@@ -102,7 +101,7 @@ async def list_deliveries(
     going_on: Key | None = found.keys[-1] if found.is_cut else None
     if len(matching) > limit:
         matching, going_on = matching[:limit], matching[limit - 1]
-    items = [_delivery(rows[key[-1]], sentences) for key in matching]
+    items = [_delivery(rows[key[-1]]) for key in matching]
     return DeliveryPage(items, None if going_on is None else write_cursor(going_on))
 
 
@@ -134,7 +133,7 @@ def read_cursor(text: str, parts: int) -> Key:
     return tuple(key)
 
 
-def _delivery(row: RowMapping, sentences: Mapping[str, str]) -> DeliveryItem:
+def _delivery(row: RowMapping) -> DeliveryItem:
     amount, currency = row["amount_micros"], row["currency"]
     if row["frozen"]:
         amount, currency = row["sent_amount_micros"], row["sent_currency"]
@@ -148,7 +147,7 @@ def _delivery(row: RowMapping, sentences: Mapping[str, str]) -> DeliveryItem:
         seq=row["seq"],
         state=row["state"],
         reason=row["reason"],
-        sentence=sentences.get(row["reason"], ""),
+        sentence=SENTENCES.get(row["reason"], ""),
         code=row["code"],
         target=orjson.loads(row["target"]),
         tries=row["tries"],

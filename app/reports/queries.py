@@ -1,8 +1,8 @@
-"""SQL of traces: a constant number of statements whatever the size of a lead; reads no sealed value."""
+"""SQL of traces: a constant number of statements whatever the size of a lead. Sealed fields are read to judge by, not to show."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import RowMapping, Select, and_, func, select, union
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, and_, case, func, null, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import among
@@ -15,6 +15,7 @@ from app.db.tables import (
     entries,
     identities,
     leads,
+    mapping_versions,
     records,
     sources,
     target_pauses,
@@ -22,6 +23,7 @@ from app.db.tables import (
     uploads,
     valuations,
 )
+from connectors.contract.records import ObjectKind, RecordRef
 
 Rows = Sequence[RowMapping]
 
@@ -37,58 +39,80 @@ _RECORD = (
     records.c.company_ref,
     records.c.created_at,
     records.c.modified_at,
+    records.c.fields_sealed,
 )
 
 
-async def source_named(connection: AsyncConnection, name: str) -> RowMapping | None:
-    """The source, with its schema."""
-    statement = select(sources.c.id, sources.c.name, sources.c.kind, sources.c.schema_json).where(sources.c.name == name)
-    return await _one(connection, statement)
-
-
-async def surviving_record(connection: AsyncConnection, source_id: int, kind: str, external_id: str) -> RowMapping | None:
-    """The record of a ref or, where it was merged away, the one it lives on in."""
-    chain = (
-        select(records.c.id, records.c.merged_into)
-        .where(records.c.source_id == source_id, records.c.object == kind, records.c.external_id == external_id)
-        .cte("chain", recursive=True)
+async def located(connection: AsyncConnection, wanted: RecordRef | int | str, source: str | None) -> Rows:
+    """The sources that know a record's ref, a lead's id or a conversion's uid, each with its active mapping."""
+    table, where = _place_of(wanted)
+    lead_id = leads.c.id if table is leads else conversions.c.lead_id if table is conversions else null()
+    record_id = records.c.id if table is records else conversions.c.record_id if table is conversions else null()
+    statement = (
+        select(
+            sources.c.id,
+            sources.c.name,
+            sources.c.kind,
+            sources.c.schema_json,
+            mapping_versions.c.version,
+            mapping_versions.c.document_json,
+            lead_id.label("lead_id"),
+            record_id.label("record_id"),
+        )
+        .join(table, table.c.source_id == sources.c.id)
+        .join(mapping_versions, and_(mapping_versions.c.source_id == sources.c.id, mapping_versions.c.is_active), isouter=True)
+        .where(where)
+        .order_by(sources.c.name)
     )
+    return await _all(connection, statement if source is None else statement.where(sources.c.name == source))
+
+
+def _place_of(wanted: RecordRef | int | str) -> tuple[Table, ColumnElement[bool]]:
+    match wanted:
+        case RecordRef():
+            return records, and_(records.c.object == wanted.kind.value, records.c.external_id == wanted.external_id)
+        case int():
+            return leads, leads.c.id == wanted
+        case str():
+            return conversions, conversions.c.uid == wanted
+
+
+async def survivor_of(connection: AsyncConnection, record_id: int) -> RowMapping | None:
+    """The record or, where it was merged away, the one it lives on in; `lead_id`: the lead that it is told with.
+
+    A deal is told with the lead of its newest conversion, else its primary, else its earliest person.
+    """
+    chain = select(records.c.id, records.c.merged_into).where(records.c.id == record_id).cte("chain", recursive=True)
     chain = chain.union(select(records.c.id, records.c.merged_into).where(records.c.id == chain.c.merged_into))
     last = select(chain.c.id).where(chain.c.merged_into.is_(None)).limit(1).scalar_subquery()
-    return await _one(connection, select(*_RECORD).where(records.c.id == last))
-
-
-async def conversion_with_uid(connection: AsyncConnection, source_id: int, uid: str) -> RowMapping | None:
-    """The lead and record of a conversion."""
-    statement = select(conversions.c.lead_id, conversions.c.record_id).where(
-        conversions.c.source_id == source_id, conversions.c.uid == uid
-    )
-    return await _one(connection, statement)
-
-
-async def lead_of_deal(connection: AsyncConnection, deal_id: int) -> int | None:
-    """The lead that a deal is told with: of its newest conversion, else its primary, else its earliest person."""
+    people = records.alias("people")
     converted = (
         select(conversions.c.lead_id)
-        .where(conversions.c.record_id == deal_id, conversions.c.lead_id.is_not(None))
+        .where(conversions.c.record_id == records.c.id, conversions.c.lead_id.is_not(None))
         .order_by(conversions.c.occurred_at.desc(), conversions.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
     person = (
-        select(records.c.lead_id)
-        .join(deal_people, deal_people.c.person_id == records.c.id)
-        .where(deal_people.c.deal_id == deal_id, records.c.lead_id.is_not(None))
-        .order_by(deal_people.c.primary.desc(), records.c.created_at, records.c.id)
+        select(people.c.lead_id)
+        .join(deal_people, deal_people.c.person_id == people.c.id)
+        .where(deal_people.c.deal_id == records.c.id, people.c.lead_id.is_not(None))
+        .order_by(deal_people.c.primary.desc(), people.c.created_at, people.c.id)
         .limit(1)
         .scalar_subquery()
     )
-    found: int | None = await connection.scalar(select(func.coalesce(converted, person)))
-    return found
+    told = case((records.c.object == ObjectKind.DEAL.value, func.coalesce(converted, person)), else_=records.c.lead_id)
+    return await _one(
+        connection,
+        select(records.c.id, records.c.object, records.c.external_id, told.label("lead_id")).where(records.c.id == last),
+    )
 
 
 async def lead(connection: AsyncConnection, source_id: int, lead_id: int) -> RowMapping | None:
-    """The lead with the bit mask of its newest identity and what it is worth; no fingerprint is read."""
+    """The lead with the bit mask of its newest identity and what it is worth; no fingerprint is read.
+
+    `is_erased`, `is_purged`: its fields went with a request to be forgotten, or by retention.
+    """
     statement = (
         select(
             leads.c.id,
@@ -101,6 +125,8 @@ async def lead(connection: AsyncConnection, source_id: int, lead_id: int) -> Row
             leads.c.utm_campaign,
             leads.c.dimensions_json,
             leads.c.created_at,
+            leads.c.raw_hmac.is_(None).label("is_erased"),
+            (func.length(leads.c.raw_hmac) == 0).label("is_purged"),
             identities.c.has,
             accounts.c.worth_micros,
             accounts.c.currency,
@@ -142,6 +168,8 @@ async def links_of(connection: AsyncConnection, deal_ids: Sequence[int]) -> Rows
             records.c.object,
             records.c.external_id,
             records.c.lead_id,
+            records.c.created_at,
+            records.c.modified_at,
         )
         .join(records, records.c.id == deal_people.c.person_id)
         .where(among(connection, deal_people.c.deal_id, deal_ids))
@@ -160,11 +188,29 @@ async def entries_of(connection: AsyncConnection, record_ids: Sequence[int]) -> 
     return await _all(connection, statement)
 
 
-async def conversions_of(connection: AsyncConnection, lead_id: int | None, record_ids: Sequence[int]) -> Rows:
-    """The conversions of a lead and of these records, in the order of their instants."""
+async def conversions_of(
+    connection: AsyncConnection,
+    source_id: int,
+    lead_id: int | None,
+    record_ids: Sequence[int],
+    by_company: tuple[Sequence[str], Sequence[str]],
+) -> Rows:
+    """The conversions of a lead, of these records, and of milestones that companies count for, by instant.
+
+    `by_company`: the names of the milestones that count once a company, and the companies.
+    """
     parts = [select(conversions.c.id).where(among(connection, conversions.c.record_id, record_ids))]
     if lead_id is not None:
         parts.append(select(conversions.c.id).where(conversions.c.lead_id == lead_id))
+    milestones, companies = by_company
+    if milestones and companies:
+        is_of_company = and_(
+            conversions.c.source_id == source_id,
+            conversions.c.milestone.in_(milestones),
+            conversions.c.scope_kind == "company",
+            among(connection, conversions.c.scope_key, companies),
+        )
+        parts.append(select(conversions.c.id).where(is_of_company))
     wanted = union(*parts).subquery()
     statement = (
         select(conversions).join(wanted, wanted.c.id == conversions.c.id).order_by(conversions.c.occurred_at, conversions.c.id)

@@ -1,64 +1,57 @@
 """Why was this lead (not) sent: find a lead by any of its refs and gather all that is stored about it."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
-from urllib.parse import quote
 
-import orjson
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.connections.schema_codec import decode_schema
-from app.db.instants import from_ms, optional_from_ms
 from app.db.session import Database
 from app.reports import queries
-from app.reports.account_trace import account_of
-from app.reports.trace_model import (
-    ConversionTrace,
-    DeliveryTrace,
-    EntryTrace,
-    KeyTrace,
-    LeadTrace,
-    NextStep,
-    Trace,
-    TryTrace,
-    ValuationTrace,
-)
+from app.reports.trace_assembly import Assembly
+from app.reports.trace_model import Trace
+from app.reports.trace_rows import Stored
+from app.reports.trace_story import company_milestones
 from app.reports.trace_text import as_json, render
-from connectors.contract.conversions import IDENTIFIER_BITS, Consent, Money
+from app.secrets import Keyring
 from connectors.contract.records import ObjectKind, RecordRef
-from connectors.contract.source import SourceSchema
 
-__all__ = ["Trace", "as_json", "parse_ref", "render", "trace"]
+__all__ = ["RefAmbiguous", "Trace", "as_json", "parse_ref", "render", "trace"]
 
 LARGEST_ID = 2**63 - 1
 UID_PREFIX = "ll"
 
-ReasonT = TypeVar("ReasonT", bound=str)
+
+class RefAmbiguous(Exception):
+    """Several sources know this ref; `sources` are their names."""
+
+    def __init__(self, sources: tuple[str, ...]) -> None:
+        super().__init__(f"several sources know this ref: {', '.join(sources)}")
+        self.sources = sources
 
 
-async def trace(database: Database, source_name: str, ref: str, sentences: Mapping[ReasonT, str], now: datetime) -> Trace | None:
-    """Everything about one lead, None where nothing is stored under this ref.
+async def trace(database: Database, keyring: Keyring, ref: str, now: datetime, source: str | None = None) -> Trace | None:
+    """Everything about one lead, None where nothing is stored under this ref; RefAmbiguous where several sources know it.
 
-    `ref` is `contact:123`, `lead:00Q...`, `deal:9`, `company:5`, a lead's id or a conversion's uid; `sentences` says what
-    each reason of a delivery means; `now` decides whether a pause is over. One reading transaction, at most 12 statements.
+    `ref` is `contact:123`, `lead:00Q...`, `deal:9`, `company:5`, a lead's id or a conversion's uid; `now` decides whether a
+    pause is over. What the active mapping makes nothing of is judged by the fields under `keyring`, none of which is told.
+    One reading transaction, at most 10 statements.
     """
     wanted = parse_ref(ref)
+    if wanted is None:
+        return None
     async with database.read() as connection:
-        source = await queries.source_named(connection, source_name)
-        if source is None or wanted is None:
+        found = await queries.located(connection, wanted, source)
+        if len(found) > 1:
+            raise RefAmbiguous(tuple(row["name"] for row in found))
+        if not found:
             return None
-        lead_id, record_id = await _find(connection, source["id"], wanted)
-        if lead_id is None and record_id is None:
-            return None
-        lead = None if lead_id is None else await queries.lead(connection, source["id"], lead_id)
-        if lead is None and record_id is None:
-            return None
-        stored = await _load(connection, lead_id, record_id)
-    return _Assembly(source, stored, {str(reason): text for reason, text in sentences.items()}, now).trace(lead)
+        lead_id, record_id = found[0]["lead_id"], found[0]["record_id"]
+        if isinstance(wanted, RecordRef):
+            survivor = await queries.survivor_of(connection, record_id)
+            if survivor is None:
+                return None
+            lead_id, record_id = survivor["lead_id"], survivor["id"]
+        stored = await _load(connection, found[0]["id"], lead_id, record_id, company_milestones(found[0]))
+    return Assembly(found[0], stored, keyring, now).trace()
 
 
 def parse_ref(ref: str) -> RecordRef | int | str | None:
@@ -71,50 +64,26 @@ def parse_ref(ref: str) -> RecordRef | int | str | None:
     return kind if kind.startswith(UID_PREFIX) else None
 
 
-async def _find(connection: AsyncConnection, source_id: int, wanted: RecordRef | int | str) -> tuple[int | None, int | None]:
-    """The lead's id and the id of the record that was asked for."""
-    match wanted:
-        case int():
-            return wanted, None
-        case str():
-            conversion = await queries.conversion_with_uid(connection, source_id, wanted)
-            return (None, None) if conversion is None else (conversion["lead_id"], conversion["record_id"])
-        case RecordRef():
-            record = await queries.surviving_record(connection, source_id, wanted.kind, wanted.external_id)
-            if record is None:
-                return None, None
-            if wanted.kind is ObjectKind.DEAL:
-                return await queries.lead_of_deal(connection, record["id"]), record["id"]
-            return record["lead_id"], record["id"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The rows of a trace, by what they hang on."""
-
-    lead_id: int | None
-    account: RowMapping | None
-    records: dict[int, RowMapping]
-    entries: queries.Rows
-    conversions: queries.Rows
-    links: dict[int, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
-    valuations: dict[int, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
-    deliveries: dict[int, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
-    tries: dict[int, list[RowMapping]] = field(default_factory=lambda: defaultdict(list))
-
-
-async def _load(connection: AsyncConnection, lead_id: int | None, record_id: int | None) -> _Stored:
+async def _load(
+    connection: AsyncConnection, source_id: int, lead_id: int | None, record_id: int | None, by_company: tuple[str, ...]
+) -> Stored:
+    lead = None if lead_id is None else await queries.lead(connection, source_id, lead_id)
     records = {row["id"]: row for row in await queries.records_around(connection, lead_id, record_id)}
-    stored = _Stored(
+    companies = sorted({row["company_ref"] for row in records.values() if row["company_ref"] is not None})
+    near = await queries.conversions_of(connection, source_id, lead_id, list(records), (by_company, companies))
+    mine = [row for row in near if row["record_id"] in records or (lead_id is not None and row["lead_id"] == lead_id)]
+    stored = Stored(
         lead_id=lead_id,
-        account=await queries.account_of_deal(connection, record_id) if lead_id is None and record_id is not None else None,
+        lead=lead,
+        account=await queries.account_of_deal(connection, record_id) if lead_id is None and record_id is not None else lead,
         records=records,
         entries=await queries.entries_of(connection, list(records)),
-        conversions=await queries.conversions_of(connection, lead_id, list(records)),
+        conversions=mine,
+        of_colleagues=[row for row in near if row not in mine],
     )
     for row in await queries.links_of(connection, list(records)):
         stored.links[row["deal_id"]].append(row)
-    conversion_ids = [row["id"] for row in stored.conversions]
+    conversion_ids = [row["id"] for row in mine]
     for row in await queries.valuations_of(connection, conversion_ids):
         stored.valuations[row["conversion_id"]].append(row)
     deliveries = await queries.deliveries_of(connection, conversion_ids)
@@ -123,201 +92,3 @@ async def _load(connection: AsyncConnection, lead_id: int | None, record_id: int
     for row in await queries.tries_of(connection, [row["id"] for row in deliveries]):
         stored.tries[row["delivery_id"]].append(row)
     return stored
-
-
-class _Assembly:
-    """Turns rows into a trace (pure)."""
-
-    def __init__(self, source: RowMapping, stored: _Stored, sentences: Mapping[str, str], now: datetime) -> None:
-        self._source = source
-        self._stored = stored
-        self._sentences = sentences
-        self._now = now
-        self._schema = None if source["schema_json"] is None else decode_schema(source["schema_json"])
-        self._labels = _labels(self._schema)
-
-    def trace(self, lead: RowMapping | None) -> Trace:
-        """The whole."""
-        return Trace(
-            source=self._source["name"],
-            source_kind=self._source["kind"],
-            lead=None if lead is None else _lead(lead),
-            keys=tuple(self._key(row) for row in self._stored.records.values()),
-            entries=tuple(self._entry(row) for row in self._stored.entries),
-            conversions=tuple(self._conversion(row) for row in self._stored.conversions),
-            account=account_of(
-                self._stored.account if lead is None else lead,
-                self._stored.lead_id,
-                self._stored.conversions,
-                self._stored.deliveries,
-            ),
-        )
-
-    def _ref(self, record_id: int | None) -> str | None:
-        row = None if record_id is None else self._stored.records.get(record_id)
-        return None if row is None else f"{row['object']}:{row['external_id']}"
-
-    def _key(self, row: RowMapping) -> KeyTrace:
-        mine = [link for link in self._stored.links[row["id"]] if link["lead_id"] == self._stored.lead_id]
-        return KeyTrace(
-            ref=f"{row['object']}:{row['external_id']}",
-            state=row["state"],
-            merged_into=self._ref(row["merged_into"]),
-            pipeline=row["pipeline"],
-            stage=row["stage"],
-            stage_label=None if row["stage"] is None else self._labels.get((row["object"], "", row["pipeline"], row["stage"])),
-            company=None if row["company_ref"] is None else f"{ObjectKind.COMPANY}:{row['company_ref']}",
-            labels=tuple(label for link in mine for label in link["label"].split("\n") if label),
-            is_primary=any(link["primary"] for link in mine),
-            created_at=optional_from_ms(row["created_at"]),
-            modified_at=from_ms(row["modified_at"]),
-            url=_url(self._schema, ObjectKind(row["object"]), row["external_id"]),
-            company_url=None if row["company_ref"] is None else _url(self._schema, ObjectKind.COMPANY, row["company_ref"]),
-        )
-
-    def _entry(self, row: RowMapping) -> EntryTrace:
-        record = self._stored.records[row["record_id"]]
-        where = (record["object"], row["property"])
-        label = self._labels.get((*where, row["pipeline"], row["value"])) or self._labels.get((*where, None, row["value"]))
-        return EntryTrace(
-            ref=f"{record['object']}:{record['external_id']}",
-            property=row["property"],
-            value=row["value"],
-            label=label,
-            pipeline=row["pipeline"],
-            entered_at=from_ms(row["entered_at"]),
-            origin=row["origin"],
-            is_approximate=bool(row["approximate"]),
-        )
-
-    def _conversion(self, row: RowMapping) -> ConversionTrace:
-        return ConversionTrace(
-            uid=row["uid"],
-            milestone=row["milestone"],
-            scope=f"{row['scope_kind']}:{row['scope_key']}",
-            occurrence=row["occurrence"],
-            ref=self._ref(row["record_id"]),
-            lead_id=row["lead_id"],
-            occurred_at=from_ms(row["occurred_at"]),
-            is_implied=bool(row["implied"]),
-            is_live=bool(row["live"]),
-            mapping_version=row["mapping_version"],
-            explain=row["explain"],
-            money=_money(row["amount_micros"], row["currency"]),
-            nominal=_money(row["nominal_micros"], row["nominal_currency"]),
-            value_state=row["value_state"],
-            value_why=row["value_why"],
-            valuations=tuple(_valuation(valuation) for valuation in self._stored.valuations[row["id"]]),
-            duplicate_of=row["duplicate_of"],
-            ended_at=optional_from_ms(row["ended_at"]),
-            ended_why=row["ended_why"],
-            deliveries=tuple(self._delivery(delivery) for delivery in self._stored.deliveries[row["id"]]),
-        )
-
-    def _delivery(self, row: RowMapping) -> DeliveryTrace:
-        return DeliveryTrace(
-            id=row["id"],
-            destination=row["destination"],
-            kind=row["kind"],
-            seq=row["seq"],
-            state=row["state"],
-            reason=row["reason"],
-            sentence=self._sentences.get(row["reason"], ""),
-            code=row["code"],
-            target=row["target"],
-            try_count=row["tries"],
-            tries=tuple(_try(one) for one in self._stored.tries[row["id"]]),
-            person=None if row["person_id"] is None else self._ref(row["person_id"]) or f"lead {row['person_id']}",
-            person_why=row["person_why"],
-            is_frozen=bool(row["frozen"]),
-            sent=_money(row["sent_amount_micros"], row["sent_currency"]),
-            created_at=from_ms(row["created_at"]),
-            deadline_at=from_ms(row["deadline_at"]),
-            settled_at=optional_from_ms(row["settled_at"]),
-            next_step=_next_step(row, self._now),
-        )
-
-
-def _lead(row: RowMapping) -> LeadTrace:
-    return LeadTrace(
-        id=row["id"],
-        created_at=from_ms(row["created_at"]),
-        identifiers=tuple(identifier for identifier, bit in IDENTIFIER_BITS.items() if (row["has"] or 0) & bit),
-        consent=Consent.from_text(row["consent"]),
-        consent_why=row["consent_why"],
-        country=row["country"],
-        clicked_at=optional_from_ms(row["clicked_at"]),
-        platform=row["platform"],
-        campaign_id=row["campaign_id"],
-        utm_campaign=row["utm_campaign"],
-        dimensions={name: "" if value is None else str(value) for name, value in orjson.loads(row["dimensions_json"]).items()},
-    )
-
-
-def _valuation(row: RowMapping) -> ValuationTrace:
-    return ValuationTrace(
-        seq=row["seq"],
-        money=_money(row["amount_micros"], row["currency"]),
-        why=row["why"],
-        rates_version=row["rates_version"],
-        at=from_ms(row["at"]),
-    )
-
-
-def _try(row: RowMapping) -> TryTrace:
-    return TryTrace(n=row["n"], at=from_ms(row["at"]), outcome=row["outcome"], code=row["code"], message=row["message"])
-
-
-def _money(amount_micros: int | None, currency: str | None) -> Money | None:
-    return None if amount_micros is None or currency is None else Money(amount_micros, currency)
-
-
-def _next_step(row: RowMapping, now: datetime) -> NextStep | None:
-    match row["state"]:
-        case "pending":
-            return _next_try(row, now)
-        case "sending":
-            return NextStep("being sent; unanswered, it then counts as a try of unknown effect", optional_from_ms(row["due_at"]))
-        case "accepted" if row["verdict_due_at"] is not None:
-            return NextStep("the platform is asked for its verdict", from_ms(row["verdict_due_at"]))
-        case "uncertain":
-            return NextStep("a person chooses: send it again, or count it as sent")
-        case "skipped" if row["reason"] == "no_consent":
-            return NextStep("reopened where consent is granted, at the latest by", from_ms(row["deadline_at"]))
-        case "rejected" | "expired" | "skipped" | "shadowed" if row["first_unknown_at"] is None:
-            return NextStep("nothing by itself; a replay can try it again")
-    return None
-
-
-def _next_try(row: RowMapping, now: datetime) -> NextStep:
-    due_at, paused_until = optional_from_ms(row["due_at"]), optional_from_ms(row["paused_until"])
-    if row["target_pause_code"] is not None:
-        return NextStep(f"waits until a check clears its target, which the platform refused ({row['target_pause_code']})")
-    if row["destination_mode"] == "paused":
-        return NextStep("waits until the destination is no longer set to paused")
-    if row["pause_reason"] is not None and paused_until is None:
-        return NextStep(f"waits until a check clears the pause of its destination ({row['pause_reason']})")
-    if paused_until is not None and due_at is not None and paused_until > max(due_at, now):
-        return NextStep(f"tried when the pause of its destination ends ({row['pause_reason']})", paused_until)
-    return NextStep("tried", due_at)
-
-
-# (kind, property, pipeline, value) -> label; a record's own stage stands under the property "".
-def _labels(schema: SourceSchema | None) -> dict[tuple[str, str, str | None, str], str]:
-    found: dict[tuple[str, str, str | None, str], str] = {}
-    if schema is None:
-        return found
-    for kind, properties in schema.properties.items():
-        for name, described in properties.items():
-            found.update({(kind.value, name, None, option.value): option.label for option in described.options})
-    for pipeline in schema.pipelines:
-        for stage in pipeline.stages:
-            for name in ("", pipeline.stage_property):
-                found[pipeline.kind.value, name, pipeline.id, stage.id] = stage.label
-                found.setdefault((pipeline.kind.value, name, None, stage.id), stage.label)
-    return found
-
-
-def _url(schema: SourceSchema | None, kind: ObjectKind, external_id: str) -> str | None:
-    pattern = None if schema is None else schema.record_urls.get(kind)
-    return None if pattern is None else pattern.replace("{id}", quote(external_id, safe=""))

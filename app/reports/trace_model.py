@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.mapping.conditions import Check
 from connectors.contract.conversions import Consent, Identifier, Money
 
 
@@ -94,7 +95,8 @@ class NextStep:
 class DeliveryTrace:
     """A conversion owed to a destination: its state, the reason as code and sentence, its tries.
 
-    `person` is who was chosen for it (`contact:123`, or `lead 42`).
+    `person` is who was chosen for it (`contact:123`, or `lead 42`). `checks`: the comparisons of the condition that excludes it,
+    as they are now.
     """
 
     id: int
@@ -104,6 +106,7 @@ class DeliveryTrace:
     state: str
     reason: str
     sentence: str
+    checks: tuple[Check, ...]
     code: str | None
     target: str
     try_count: int
@@ -157,7 +160,32 @@ class ConversionTrace:
     duplicate_of: str | None
     ended_at: datetime | None
     ended_why: str | None
+    ended_sentence: str | None
     deliveries: tuple[DeliveryTrace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachedTrace:
+    """A milestone of the active mapping without a conversion: why, as code and sentence, and the comparisons of its condition.
+
+    `ref`, `entered_at`: the entry that came nearest; `detail`: what it was, or what was waited for.
+    """
+
+    milestone: str
+    code: str
+    sentence: str
+    ref: str | None
+    entered_at: datetime | None
+    detail: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTrace:
+    """What became of this lead at one destination, in a line."""
+
+    destination: str
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +198,9 @@ class Trace:
     source: str
     source_kind: str
     lead: LeadTrace | None
+    answers: tuple[AnswerTrace, ...] = ()
     keys: tuple[KeyTrace, ...] = ()
     entries: tuple[EntryTrace, ...] = ()
     conversions: tuple[ConversionTrace, ...] = ()
+    unreached: tuple[UnreachedTrace, ...] = ()
     account: AccountTrace | None = None

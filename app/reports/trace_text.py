@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 
-from app.reports.trace_model import AccountTrace, ConversionTrace, DeliveryTrace, EntryTrace, KeyTrace, LeadTrace, Trace
+from app.mapping.conditions import Check
+from app.reports.trace_model import (
+    AccountTrace,
+    ConversionTrace,
+    DeliveryTrace,
+    EntryTrace,
+    KeyTrace,
+    LeadTrace,
+    Trace,
+    UnreachedTrace,
+)
 from connectors.contract.conversions import Money
 
 
@@ -12,9 +22,11 @@ def render(trace: Trace) -> str:
     """The trace for a person's eyes; control characters that a CRM may hold do not reach the terminal."""
     blocks = [
         _lead_lines(trace.lead, trace) + _account_lines(trace.account),
+        _block("Was it sent?", (f"{one.destination}: {one.line}" for one in trace.answers)) if trace.answers else [],
         _block("Keys", (line for key in trace.keys for line in _key_lines(key))),
         _block("Entries", (_entry_line(entry) for entry in trace.entries)),
         _block("Conversions", (line for conversion in trace.conversions for line in _conversion_lines(conversion))),
+        _block("Not reached", (line for one in trace.unreached for line in _unreached_lines(one))) if trace.unreached else [],
     ]
     return "\n".join(_printable(line) for block in blocks for line in block) + "\n"
 
@@ -107,7 +119,7 @@ def _conversion_lines(conversion: ConversionTrace) -> Iterator[str]:
         yield f"  duplicate of {conversion.duplicate_of}, which counts instead"
     if not conversion.is_live:
         when = "" if conversion.ended_at is None else f" {_instant(conversion.ended_at)}"
-        yield f"  ended{when}{_because(conversion.ended_why)}"
+        yield f"  ended{when}{_because(conversion.ended_why)}: {conversion.ended_sentence or 'no reason is stored'}"
     if not conversion.deliveries:
         yield "  owed to no destination"
     for delivery in conversion.deliveries:
@@ -120,6 +132,7 @@ def _delivery_lines(delivery: DeliveryTrace) -> Iterator[str]:
     reason = f" ({delivery.reason})" if delivery.reason else ""
     settled = "" if delivery.settled_at is None else f" {_instant(delivery.settled_at)}"
     yield f"{delivery.destination}: {delivery.kind} {delivery.state}{settled}{reason}{code}{sentence}"
+    yield from (f"  {_check_line(one)}" for one in delivery.checks)
     if delivery.sent is not None:
         yield f"  carried {_money(delivery.sent)}"
     if delivery.person or delivery.person_why:
@@ -130,6 +143,18 @@ def _delivery_lines(delivery: DeliveryTrace) -> Iterator[str]:
     if delivery.next_step is not None:
         at = "" if delivery.next_step.at is None else f" {_instant(delivery.next_step.at)}"
         yield f"  next: {delivery.next_step.what}{at}"
+
+
+def _unreached_lines(one: UnreachedTrace) -> Iterator[str]:
+    nearest = " ".join(part for part in (one.ref, None if one.entered_at is None else _instant(one.entered_at)) if part)
+    yield f"{one.milestone}: {one.code}{f', {nearest}' if nearest else ''}{_because(one.detail)}"
+    yield from (f"  {_check_line(check)}" for check in one.checks)
+    yield f"  {one.sentence}"
+
+
+def _check_line(check: Check) -> str:
+    note = f": {check.note}" if check.note else ""
+    return f"{'yes' if check.holds else 'NO '}  {f'{check.path}  ' if check.path else ''}{check.text}{note}"
 
 
 def _because(why: str | None) -> str:

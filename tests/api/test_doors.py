@@ -128,7 +128,7 @@ async def test_a_trace_is_what_the_command_line_prints(rig: Rig) -> None:
 
     told = await rig.client.get(f"/v1/leads/contact:{contact}/trace?source=hubspot")
 
-    found = await trace(rig.services.database, "hubspot", f"contact:{contact}", rig.services.sentences, rig.services.clock())
+    found = await trace(rig.services.database, rig.services.keyring, f"contact:{contact}", rig.services.clock())
     assert found is not None
     assert told.json() == orjson.loads(orjson.dumps(as_json(found)))
     uid = told.json()["conversions"][0]["uid"]

@@ -10,6 +10,7 @@ from app.db.instants import from_ms
 from app.db.session import Database
 from app.db.tables import conversions, deliveries, destinations
 from app.demo.config import ACTIONS, EVENTS
+from app.outbox.states import STATE_REASONS
 from connectors.simulators.google import GooglePlatform
 from connectors.simulators.meta import MetaPlatform
 from tests.e2e.oracle import Conversion
@@ -18,6 +19,9 @@ from tests.e2e.oracle_platforms import Platform
 Row = Mapping[str, object]
 Standing = tuple[str, str]
 Counts = Mapping[tuple[str, str], tuple[int, float]]
+
+
+ALLOWED = {(state.value, reason.value) for state, reasons in STATE_REASONS.items() for reason in reasons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ async def read_books(database: Database) -> Books:
             select(deliveries, destinations.c.name).join(destinations, destinations.c.id == deliveries.c.destination_id)
         )
         owed = {(uids[row["conversion_id"]], row["name"], row["kind"], row["seq"]): dict(row) for row in rows.mappings()}
+    strange = {(row["state"], row["reason"]) for row in owed.values()} - ALLOWED
+    assert not strange, f"no page tells of these: {strange}"
     return Books(made, owed)
 
 

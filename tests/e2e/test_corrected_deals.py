@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from app.outbox.states import REASON_SENTENCES
 from app.reports.books import BooksQuery, books
 from app.reports.trace import trace
 from tests.e2e.correction_stage import DAY, HOUR, CorrectionStage
@@ -58,7 +57,7 @@ async def told(
             differences[one.destination] = (before[0] + one.told - one.true, before[1] + (one.overstated_micros or 0))
         traces = {}
         for story in ("lost", "edited"):
-            found = await trace(services.database, "hubspot", f"deal:{stage.ids[story]}", REASON_SENTENCES, stage.clock())
+            found = await trace(services.database, services.keyring, f"deal:{stage.ids[story]}", stage.clock())
             assert found is not None
             traces[story] = [
                 f"{owed.destination} {owed.kind} {owed.state} {owed.reason} {owed.sentence}"

@@ -17,6 +17,7 @@ from app.mapping.aggregate import AccountFacts
 from app.mapping.selection import selection_of
 from app.reports.books import BooksQuery, books
 from app.reports.trace import trace
+from app.secrets import Keyring
 from connectors.contract.records import Record
 from tests.integration.recorder_rig import LIMITS, TARGETS, World, contact, deal, source_of, world_of
 from tests.unit.mapping.mapping_rig import SCHEMA, document
@@ -205,12 +206,13 @@ async def _overstated(database: Database, name: str) -> int:
 async def _overstated_by_trace(world: World, name: str) -> int:
     total = 0
     for ref in CONTACTS:
-        found = await trace(world.database, name, f"contact:{ref}", {}, world.now)
+        found = await trace(world.database, KEYRING, f"contact:{ref}", world.now, name)
         if found is not None and found.account is not None:
             total += sum(one.amount_micros for one in found.account.overstated.values() if one is not None)
     return total
 
 
+KEYRING = Keyring([b"k" * 32])
 _WORLDS: dict[int, World] = {}
 
 

@@ -11,9 +11,11 @@ from app.db.bulk import insert_rows
 from app.db.instants import from_ms
 from app.db.session import Database
 from app.reports.trace import as_json, render, trace
+from app.secrets import Keyring
 from connectors.contract.records import ObjectKind
 from connectors.contract.source import SourceSchema
 
+KEYRING = Keyring([b"k" * 32])
 T = 1_795_514_400_000
 LEAD = 11
 # What the three CRMs' pages are like: numeric ids, 18 letters, a UUID in a query.
@@ -79,7 +81,7 @@ EXPECTED = {
 @pytest.mark.parametrize("ref", ["contact:123", "lead:adf21080-0e10-11eb-879b-05d71fb426ec", "deal:0065g00000XyZaBAAV"])
 async def test_every_key_and_deal_has_its_link(filled: Database, ref: str) -> None:
     """Whichever record is asked for; in the text of the command line and in the JSON of the door."""
-    found = await trace(filled, "crm", ref, {}, from_ms(T))
+    found = await trace(filled, KEYRING, ref, from_ms(T), "crm")
 
     assert found is not None
     keys = orjson.loads(orjson.dumps(as_json(found)))["keys"]
@@ -89,7 +91,7 @@ async def test_every_key_and_deal_has_its_link(filled: Database, ref: str) -> No
 
 async def test_a_deal_links_to_its_company(filled: Database) -> None:
     """A salesperson knows the company before the person."""
-    found = await trace(filled, "crm", "deal:0065g00000XyZaBAAV", {}, from_ms(T))
+    found = await trace(filled, KEYRING, "deal:0065g00000XyZaBAAV", from_ms(T))
 
     assert found is not None
     assert [key.company_url for key in found.keys if key.company] == ["https://acme.pipedrive.com/organization/77"]
