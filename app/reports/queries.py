@@ -148,9 +148,9 @@ async def records_around(connection: AsyncConnection, lead_id: int | None, recor
     """The records of a lead, the deals they are on, and one record more."""
     mine = select(records.c.id).where(records.c.lead_id == lead_id)
     deals = select(deal_people.c.deal_id).where(deal_people.c.person_id.in_(mine))
-    parts = [select(records.c.id).where(records.c.id == record_id)]
-    if lead_id is not None:
-        parts += [mine, deals]
+    parts = [] if lead_id is None else [mine, deals]
+    if record_id is not None:  # a comparison with nothing would look at the whole table
+        parts.append(select(records.c.id).where(records.c.id == record_id))
     wanted = union(*parts).subquery()
     statement = (
         select(*_RECORD).join(wanted, wanted.c.id == records.c.id).order_by(records.c.object, records.c.created_at, records.c.id)
