@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill bench-trace test-referees container-test clean
+.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill bench-trace fuzz-api test-referees container-test clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -41,6 +41,11 @@ bench-trace: $(VENV)/.dev
 # Backfills 30,000 and 300,000 deals (LEADLOOP_BENCH_DEALS="3000 12000" for less), prints time and peak memory: half an hour.
 bench-backfill: $(VENV)/.dev
 	$(BIN)/pytest -q -s tests/bench/bench_backfill.py
+
+# schemathesis on the whole contract, longer than the suite does, with a new seed (LEADLOOP_FUZZ_SEED=n replays one).
+fuzz-api: $(VENV)/.dev
+	LEADLOOP_FUZZ_EXAMPLES=$${LEADLOOP_FUZZ_EXAMPLES:-150} LEADLOOP_FUZZ_SEED=$${LEADLOOP_FUZZ_SEED:-random} \
+		$(BIN)/pytest -q -s tests/fuzz -k schemathesis
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -19,11 +19,12 @@ from app.api import (
     status,
     webhooks,
 )
+from app.api.contract import finish_contract
 from app.api.gate import Gate
 from app.api.health import Ready, health_doors
 from app.api.house import House
 from app.api.models import KNOWN_NAMES
-from app.api.problems import ProblemBody, ProblemKind, add_handlers, responses
+from app.api.problems import ProblemKind, add_handlers, responses
 
 KEY = HTTPBearer(
     auto_error=False, scheme_name="api_key", description="The text of LEADLOOP_API_KEY, or a key that was made at /v1/keys"
@@ -48,19 +49,4 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
         for room in rooms:
             app.include_router(room.doors, dependencies=[Depends(KEY)], responses=keyed)
     app.add_middleware(Gate, house=house)
-    _add_problem_schema(app)
-
-
-def _add_problem_schema(app: FastAPI) -> None:
-    """The problem's schema is referred to by every door, and returned by none: it is added by hand."""
-    make = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = make()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        problem = ProblemBody.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= problem.pop("$defs", {})
-        schemas["ProblemBody"] = problem
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the contract
+    finish_contract(app)

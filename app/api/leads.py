@@ -2,13 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
+import orjson
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 
 from app.api.examples import FIND_BODIES, FOUND, TRACE
 from app.api.gate import no_query
 from app.api.house import house_of
 from app.api.models import FindBody, TraceQuery
 from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
+from app.api.trace_view import TraceView
 from app.bootstrap.finding import Clue, FoundLead, find
 from app.bootstrap.names import unknown_names
 from app.reports.trace import RefAmbiguous, as_json, trace
@@ -20,7 +22,7 @@ doors = APIRouter(prefix="/v1/leads", tags=["leads"])
     "/{ref}/trace",
     summary="Why was this lead (not) sent",
     responses={
-        200: {"content": {"application/json": {"example": TRACE}}},
+        200: {"model": TraceView, "content": {"application/json": {"example": TRACE}}},
         **responses(ProblemKind.NOT_FOUND, ProblemKind.AMBIGUOUS, ProblemKind.INVALID),
     },
 )
@@ -35,7 +37,7 @@ async def trace_door(
         ),
     ],
     query: Annotated[TraceQuery, Query()],
-) -> dict[str, object]:
+) -> Response:
     """Everything stored about one lead, without a single personal value: records, entries, conversions, deliveries, tries."""
     services = house_of(request.app.state).open()
     try:
@@ -45,7 +47,7 @@ async def trace_door(
         detail = f"Several sources know this ref: add `?source=` with one of {names}."
         raise Problem(ProblemKind.AMBIGUOUS, detail) from ambiguous
     if found is not None:
-        return dict(as_json(found))
+        return Response(orjson.dumps(as_json(found)), media_type="application/json")
     mistakes = await unknown_names(services, source=query.source, destination=None, place="query")
     if mistakes:
         raise invalid(mistakes)

@@ -13,7 +13,7 @@ from app.api.examples_of_mappings import ACTIVATED, ACTIVE, CHECKED, DIFF, SAVED
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import DiffQuery, PageQuery, VersionBody
-from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses, sentence
+from app.api.problems import OF_A_BODY, OF_NO_BODY, Problem, ProblemKind, invalid, responses, sentence
 from app.bootstrap.mapping_versions import MappingVersions, VersionChanged, VersionRefused, VersionUnknown, VersionView
 from app.config import Mistake
 from app.reports.listing import read_cursor, write_cursor
@@ -222,11 +222,9 @@ async def diff_door(request: Request, source: Source, version: Number, query: An
         **responses(
             ProblemKind.FORBIDDEN,
             ProblemKind.NOT_FOUND,
-            ProblemKind.INVALID,
             ProblemKind.PRECONDITION_FAILED,
             ProblemKind.PRECONDITION_REQUIRED,
-            ProblemKind.UNSUPPORTED_MEDIA_TYPE,
-            ProblemKind.TOO_LARGE,
+            *OF_NO_BODY,
         ),
     },
 )

@@ -1,82 +1,28 @@
 """What the doors take: query parameters and bodies, strict, with unknown names refused. Nothing is coerced."""
 
-import re
-from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    model_validator,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StrictBool, StrictStr, WithJsonSchema, model_validator
 
 from app.access.keys import KeyRole
+from app.api.given import Currency, Day, Given, Instant, Limit, Number, Plain, Word, exactly_one, whole
 from app.bootstrap.preview_model import Origin
 from app.bootstrap.previewing import MOST_DAYS, MOST_RECORDS, PreviewOrder
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
 from app.config import ConnectionMode
-from app.outbox.replay import Resolution
+from app.outbox.replay import REPLAYED_BY_FILTER, Resolution
 from app.outbox.states import DeliveryState, Reason
 from app.reports.funnel_model import Base
 from connectors.contract.records import ObjectKind
 
-MOST_ROWS = 200
-LONGEST_WORD = 200
 LONGEST_CLUE = 320
 MOST_SETTINGS = 50
 LONGEST_SETTING = 20_000
 
-_WHOLE_DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-
-def _text_only(value: object) -> object:
-    """Pydantic would take a number, or digits, for epoch seconds."""
-    if not isinstance(value, str) or not _DATE.match(value):
-        raise ValueError("Input should be a text in ISO 8601 with its zone, for example 2026-11-24T10:00:00Z")
-    return value
-
-
-def _storable(value: str) -> str:
-    """No database and no hash takes these."""
-    if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in value):
-        raise ValueError("Input should be text without NUL and without half characters")
-    return value
-
-
-def _bare(value: object) -> object:
-    """A number in a query is a text of digits; `+5`, `5.0` and blanks are mistakes."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError("Input should be a whole number")
-    return value
-
-
-def _day(value: object) -> object:
-    """A day is written in full; pydantic would take a number of seconds for one too."""
-    if not isinstance(value, str) or not _WHOLE_DAY.fullmatch(value):
-        raise ValueError("Input should be a day like 2026-11-24")
-    return value
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-Instant = Annotated[AwareDatetime, BeforeValidator(_text_only)]
-Plain = Annotated[StrictStr, AfterValidator(_storable)]
-Word = Annotated[Plain, Field(min_length=1, max_length=LONGEST_WORD)]
-Limit = Annotated[int, BeforeValidator(_bare), Field(ge=1, le=MOST_ROWS)]
-
-
-class Given(BaseModel):
-    """What a client sends: a name that is not known is a mistake, not ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+Id = Annotated[int, Field(ge=1, le=2**53 - 1), BeforeValidator(whole)]
+# The other states are refused with what to do about them.
+Replayed = Annotated[DeliveryState, WithJsonSchema({"type": "string", "enum": list(REPLAYED_BY_FILTER)})]
 
 
 class DeliveryQuery(Given):
@@ -114,10 +60,10 @@ class TraceQuery(Given):
 class ReplayFilter(Given):
     """Which deliveries to replay: at least their state."""
 
-    state: Annotated[list[DeliveryState], Field(min_length=1, max_length=4)] = Field(
+    state: Annotated[list[Replayed], Field(min_length=1, max_length=4)] = Field(
         description="`rejected`, `expired`, `skipped` or `shadowed`"
     )
-    reason: Annotated[list[Reason], Field(max_length=30)] = []
+    reason: list[Reason] = Field(default=[], max_length=30)
     code: Word | None = None
     destination: Word | None = None
     source: Word | None = None
@@ -128,11 +74,13 @@ class ReplayFilter(Given):
 class ReplayBody(Given):
     """What to replay: `ids` or `filter`. `resolution` decides `uncertain` deliveries, by their ids only."""
 
-    ids: Annotated[list[Annotated[StrictInt, Field(ge=1, lt=2**63)]], Field(min_length=1, max_length=BATCH)] | None = None
+    model_config = ConfigDict(json_schema_extra=exactly_one(("ids", "filter"), {"resolution": "ids", "cursor": "filter"}))
+
+    ids: Annotated[list[Id], Field(min_length=1, max_length=BATCH)] | None = None
     filter: ReplayFilter | None = None
     resolution: Resolution | None = None
     dry_run: StrictBool = False
-    limit: Annotated[StrictInt, Field(ge=1, le=MOST_EXAMINED)] = Field(
+    limit: Annotated[int, Field(ge=1, le=MOST_EXAMINED), BeforeValidator(whole)] = Field(
         default=MOST_EXAMINED, description="Deliveries to look at in this call; `next` goes on from there"
     )
     cursor: Word | None = None
@@ -168,13 +116,11 @@ class ReportQuery(Given):
     )
     platform: Word | None = Field(default=None, description="Only this platform")
     campaign_id: Word | None = Field(default=None, description="Only this campaign's id")
-    dimension: Annotated[Plain, Field(pattern=r"^[^=]{1,100}=.{0,200}$")] | None = Field(
+    dimension: Annotated[StrictStr, Field(pattern=r"^[^=\x00]{1,100}=[^\x00]{0,200}$")] | None = Field(
         default=None, description="Only people with this value, like `country=US`"
     )
     source: Word | None = Field(default=None, description="A source's name")
-    currency: Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")] | None = Field(
-        default=None, description="Report in this currency, converted by the stored rates"
-    )
+    currency: Currency | None = Field(default=None, description="Report in this currency, converted by the stored rates")
     limit: Limit = Field(default=50, description="Rows before all others are added up")
 
 
@@ -197,7 +143,7 @@ class PageQuery(Given):
 class DiffQuery(Given):
     """What to compare with."""
 
-    against: Annotated[int, BeforeValidator(_bare), Field(ge=1, lt=2**31)] = Field(description="The other version's number")
+    against: Number = Field(description="The other version's number")
 
 
 class VersionBody(Given):
@@ -267,9 +213,11 @@ _PREVIEW = PreviewOrder()
 class PreviewBody(Given):
     """What a preview looks at."""
 
-    records: Annotated[StrictInt, Field(ge=1, le=MOST_RECORDS)] = Field(_PREVIEW.records, description="At most so many records")
+    records: Annotated[int, Field(ge=1, le=MOST_RECORDS), BeforeValidator(whole)] = Field(
+        _PREVIEW.records, description="At most so many records"
+    )
     origin: Origin | None = Field(default=None, description="`stored` or `crm`; what is stored where something is, without it")
-    days: Annotated[StrictInt, Field(ge=1, le=MOST_DAYS)] = Field(
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS), BeforeValidator(whole)] = Field(
         _PREVIEW.days, description="Of the CRM: what changed in so many days"
     )
     restates: StrictBool = Field(default=False, description="Also what a reapply with restatements would correct")
@@ -279,9 +227,6 @@ class ReapplyBody(Given):
     """How to reapply."""
 
     restates: StrictBool = Field(default=False, description="Let values follow the version, and correct what was sent")
-
-
-Currency = Annotated[StrictStr, Field(pattern="^[A-Z]{3}$")]
 
 
 class RateQuery(Given):
@@ -311,6 +256,8 @@ class RatesBody(Given):
 class FindBody(Given):
     """One clue. An e-mail or phone is fingerprinted at once; it is neither logged nor stored nor told back."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one(("ref", "email", "phone", "platform_id"), {"country": "phone"}))
+
     source: Word | None = None
     ref: Word | None = Field(default=None, description="`contact:123`, `deal:9`, a lead's id or a conversion's id")
     email: Annotated[Plain, Field(min_length=3, max_length=LONGEST_CLUE)] | None = Field(default=None, repr=False)
@@ -333,6 +280,8 @@ class FindBody(Given):
 
 class PersonBody(Given):
     """One clue to a person. An e-mail, phone or form id is fingerprinted at once; it is neither logged nor told back."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(("ref", "email", "phone", "lead_form_id"), {"country": "phone"}))
 
     source: Word | None = Field(default=None, description="A source's name; needed with `ref` where there are several sources")
     ref: Word | None = Field(default=None, description="`contact:123`, `lead:9`, a lead's id or a conversion's id")

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from app.config import Mistake, nearest
 from app.reports.listing import CursorInvalid
@@ -116,6 +117,8 @@ def responses(*kinds: ProblemKind) -> dict[int | str, dict[str, object]]:
 
 
 OF_A_BODY = (ProblemKind.INVALID, ProblemKind.MALFORMED, ProblemKind.TOO_LARGE, ProblemKind.UNSUPPORTED_MEDIA_TYPE)
+# Of a door without a body: one that is sent all the same is judged by the gate.
+OF_NO_BODY = (ProblemKind.INVALID, ProblemKind.TOO_LARGE, ProblemKind.UNSUPPORTED_MEDIA_TYPE)
 
 
 def answer(problem: Problem, request_id: str | None) -> Response:
@@ -148,7 +151,10 @@ def add_handlers(app: FastAPI, known_names: Sequence[str]) -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 it is registered for this type
-        return answer(_http(error), request_id_of(request))
+        problem = _http(error)
+        if problem.kind is ProblemKind.METHOD_NOT_ALLOWED:
+            problem.headers["Allow"] = ", ".join(_methods_here(app, request))
+        return answer(problem, request_id_of(request))
 
     async def on_cursor(request: Request, _error: Exception) -> Response:
         fault = Mistake("cursor", "is none of this list; take it from `next` of the page before, with the same filters")
@@ -164,6 +170,12 @@ def request_id_of(request: Request) -> str | None:
     """The id that the outermost layer gave to a request."""
     found = request.scope.get("state", {}).get("request_id")
     return None if found is None else str(found)
+
+
+def _methods_here(app: FastAPI, request: Request) -> Sequence[str]:
+    """What all doors of this address take: the router itself names only those of the first."""
+    here = [route for route in app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 def _http(error: HTTPException) -> Problem:

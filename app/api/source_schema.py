@@ -12,7 +12,7 @@ from app.api.examples_of_sources import SCHEMA, SUGGESTION
 from app.api.gate import needs, no_query
 from app.api.house import house_of
 from app.api.models import SchemaQuery
-from app.api.problems import Problem, ProblemKind, responses
+from app.api.problems import OF_NO_BODY, Problem, ProblemKind, responses
 from app.bootstrap.failures import NameUnknown
 from app.bootstrap.suggesting import suggested
 from connectors.contract.errors import ConnectorError
@@ -124,7 +124,7 @@ async def schema_door(request: Request, name: Name, query: Annotated[SchemaQuery
     summary="Draft a first mapping",
     responses={
         200: {"content": {"application/json": {"example": SUGGESTION}}},
-        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, ProblemKind.INVALID, ProblemKind.UPSTREAM),
+        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, ProblemKind.UPSTREAM, *OF_NO_BODY),
     },
 )
 async def suggest_door(request: Request, name: Name) -> SuggestionView:

@@ -23,7 +23,7 @@ from app.api.examples_of_sources import CHECK, MODE_BODIES, SOURCE, SOURCE_BODIE
 from app.api.gate import actor_of, needs, no_query
 from app.api.house import house_of
 from app.api.models import ConnectionBody, ModeBody
-from app.api.problems import OF_A_BODY, ProblemKind, responses
+from app.api.problems import OF_A_BODY, OF_NO_BODY, ProblemKind, responses
 from app.bootstrap.failures import NameUnknown
 from app.connections.repository import Role
 
@@ -107,7 +107,7 @@ async def mode_door(request: Request, name: Name, body: Annotated[ModeBody, Body
     summary="Check a source",
     responses={
         200: {"content": {"application/json": {"example": CHECK}}},
-        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, ProblemKind.INVALID),
+        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, *OF_NO_BODY),
     },
 )
 async def check_door(request: Request, name: Name) -> CheckView:
@@ -118,13 +118,18 @@ async def check_door(request: Request, name: Name) -> CheckView:
 @doors.post(
     "/{name}/sync",
     status_code=202,
+    response_class=Response,
     dependencies=[MAY_CHANGE, BARE],
     summary="Read a source now",
-    responses={**responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, ProblemKind.INVALID)},
+    responses={
+        202: {"description": "It is read next"},
+        **responses(ProblemKind.FORBIDDEN, ProblemKind.NOT_FOUND, *OF_NO_BODY),
+    },
 )
-async def sync_door(request: Request, name: Name) -> None:
+async def sync_door(request: Request, name: Name) -> Response:
     """Do not wait for its next poll; /v1/runs tells what came of it, and the ad platforms are told at once."""
     try:
         await house_of(request.app.state).open().connecting().poll_now(name)
     except NameUnknown as unknown:
         raise not_found(unknown) from unknown
+    return Response(status_code=202)
