@@ -20,7 +20,7 @@ from app.ingest.backfill import Backfiller, TurnLimits, reaches_of
 from app.ingest.backfill_repository import BackfillRow
 from app.ingest.context import SourceContext
 from app.ingest.poller import Pulled, people_first
-from app.outbox.policy import source_pause_until
+from app.outbox.pauses import source_pause_until
 from connectors.contract.errors import ConnectorError
 from connectors.contract.records import ObjectKind
 

@@ -236,6 +236,7 @@ def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneT
                 prefer=document.person.prefer,
                 is_shadow=place is not None and milestone.name in place.shadowed,
                 is_paused=place is not None and milestone.name in place.paused,
+                recalls=document.consent.recalls,
             )
             found.update({(destination, name): terms for name in _names(milestone)})
     return found

@@ -26,7 +26,7 @@ from app.ingest.poller import TURN, Poller, Pulled
 from app.ingest.pull_lease import LeaseLost
 from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
-from app.outbox.policy import CONNECTION_PAUSE, source_pause_until
+from app.outbox.pauses import CONNECTION_PAUSE, source_pause_until
 from app.reports.status import REAUTH_MEND
 from connectors.contract.errors import NEEDS_REAUTH, ConnectorError
 

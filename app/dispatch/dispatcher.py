@@ -25,7 +25,8 @@ from app.dispatch.sizing import Size
 from app.leases.repository import acquire, release, renew
 from app.outbox import repository as outbox
 from app.outbox.code_repository import count_unknown
-from app.outbox.policy import Candidate, Send, Stop, Wait, decide, pause_until, settle
+from app.outbox.pauses import pause_until
+from app.outbox.policy import Candidate, Send, Stop, Wait, decide, settle
 from app.outbox.repository import ClaimedRow
 from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import DeliveryKind

@@ -15,7 +15,8 @@ from connectors.contract.destination import AdDestination
 class MilestoneTerms:
     """What the active mapping says of a milestone at a destination. `target` as deliveries store it; empty: as enqueued.
 
-    `is_shadow`, `is_paused`: an operator lets it only be shown there, or stand still.
+    `is_shadow`, `is_paused`: an operator lets it only be shown there, or stand still. `recalls`: who withdraws consent has taken
+    back what was sent of them.
     """
 
     target: str = ""
@@ -24,6 +25,7 @@ class MilestoneTerms:
     prefer: tuple[str, ...] = ()
     is_shadow: bool = False
     is_paused: bool = False
+    recalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

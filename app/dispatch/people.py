@@ -24,7 +24,7 @@ async def candidates_of(
 ) -> dict[int, list[Candidate]]:
     """By delivery: the people of the deal, or the conversion's own lead, with their latest identity and consent.
 
-    What was tried has its person alone, on the deal still or not; so has a correction that finds nobody on its deal any more.
+    What was tried has its person alone, on the deal still or not; so has a correction: the person for whom its upload was sent.
     """
     deals = sorted({row.record_id for row in rows if row.scope_kind == "deal"})
     links: dict[int, list[tuple[int, str, bool]]] = defaultdict(list)
@@ -33,8 +33,7 @@ async def candidates_of(
             links[link.deal_id].append((link.lead_id, link.label, bool(link.primary)))
     wanted = {lead for people in links.values() for lead, _, _ in people}
     wanted |= {row.lead_id for row in rows if row.lead_id is not None}
-    lonely = [row for row in rows if row.kind != UPLOAD and row.scope_kind == "deal" and row.record_id not in links]
-    bound = await _bound(connection, destination_id, lonely)
+    bound = await _bound(connection, destination_id, [row for row in rows if row.kind != UPLOAD and row.scope_kind == "deal"])
     bound |= {row.id: row.person_id for row in rows if row.is_frozen and row.person_id is not None}
     known = await _leads(connection, sorted(wanted | set(bound.values())))
     found: dict[int, list[Candidate]] = {}

@@ -45,6 +45,7 @@ def terms(row: ClaimedRow, destination: OpenDestination, source: SourceTerms) ->
         is_mapped=mapped is not None,
         is_target_paused=own.is_paused or target(row, destination, source) in destination.paused_targets,
         is_shadow=own.is_shadow or destination.is_shadow,
+        recalls=own.recalls,
     )
 
 

@@ -13,7 +13,8 @@ from app.db.session import Database
 from app.dispatch.model import Destinations, OpenDestination
 from app.outbox import verdict_repository as outbox
 from app.outbox.code_repository import count_unknown
-from app.outbox.policy import pause_until, settle_verdict
+from app.outbox.pauses import pause_until
+from app.outbox.policy import settle_verdict
 from app.outbox.verdict_repository import DueVerdict
 from connectors.contract.destination import Confirms
 from connectors.contract.errors import ConnectorError, Effect, RateLimited, Unavailable, UnexpectedReply

@@ -28,6 +28,7 @@ from connectors.contract.records import ObjectKind, RecordRef, RecordState
 class Neighbourhood:
     """The touched persons and deals with all that bears on them, as they are after the page. Keys are row ids.
 
+    `before`: the records as they were stored.
     What is to be written: `changed` records, `new_entries`, links `gone` and `fresh`, `merged_leads` (old -> survivor;
     `absorbed` is the other way round).
     """
@@ -40,6 +41,7 @@ class Neighbourhood:
     work_leads: set[int] = field(default_factory=set)
     orphan_deals: set[int] = field(default_factory=set)
     prefer: Sequence[str] = ()
+    before: Mapping[int, RecordRow] = field(default_factory=dict)
     changed: list[RecordRow] = field(default_factory=list)
     new_entries: list[Row] = field(default_factory=list)
     gone: list[tuple[int, int]] = field(default_factory=list)
@@ -60,6 +62,11 @@ class Neighbourhood:
         """Those of these deals that the CRM shows, newest modification first."""
         shown = (self.opened[one] for one in deal_ids if self.opened[one].state is RecordState.LIVE)
         return tuple(sorted(shown, key=lambda one: (-one.modified_at.timestamp(), one.ref.external_id)))
+
+    def as_before(self, told: Iterable[KnownRecord], keyring: Keyring) -> tuple[KnownRecord, ...]:
+        """Records with the fields that were stored of them until now; without those that are new."""
+        stored = ((one, self.before[one.id]) for one in told if one.id in self.before)
+        return tuple(replace(one, fields=orjson.loads(keyring.open(row.fields_sealed))) for one, row in stored)
 
     def is_read(self, lead_id: int) -> bool:
         """True where more is known of a lead than the name of its record."""
@@ -174,7 +181,7 @@ async def load_neighbourhood(
         ids |= {link.person_id for link in stored_links}
     rows, leads = await repository.records_around(connection, sorted(ids))
     history = await repository.entries_of(connection, sorted(rows))
-    near = Neighbourhood(rows, leads, prefer=document.person.prefer)
+    near = Neighbourhood(rows, leads, prefer=document.person.prefer, before=dict(rows))
     _apply_rows(near, plan)
     _forget(near, plan, keyring)
     fresh = _apply_entries(near, plan, history)

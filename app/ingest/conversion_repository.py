@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, select, union
+from sqlalchemy import BigInteger, Select, and_, bindparam, func, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import Row, among, insert_rows, is_sqlite, listed, lists
 from app.db.instants import optional_ms, to_ms
-from app.db.tables import conversions, deliveries, leads, records, settings, valuations
+from app.db.tables import conversions, deliveries, identities, leads, records, settings, valuations
 from app.mapping.aggregate import ConversionState, ValueState
 from app.mapping.opening import conversion_state
 from app.outbox.states import DeliveryState
@@ -168,6 +168,20 @@ async def write_conversions(connection: AsyncConnection, rows: Sequence[Row]) ->
 async def insert_valuations(connection: AsyncConnection, rows: Sequence[Row]) -> int:
     """Add valuations (seq 1 and up; seq 0 stands in `conversions`)."""
     return await insert_rows(connection, valuations, rows, conflict=("conversion_id", "seq"))
+
+
+async def uploads_sent_for(connection: AsyncConnection, conversion_ids: Sequence[int], lead_ids: Sequence[int]) -> dict[int, int]:
+    """By upload of these conversions: the lead for whom it was sent, where it is one of these."""
+    if not conversion_ids or not lead_ids:
+        return {}
+    person = func.coalesce(identities.c.lead_id, deliveries.c.person_id)
+    result = await connection.execute(
+        select(deliveries.c.id, person.label("lead_id"))
+        .outerjoin(identities, identities.c.id == deliveries.c.identity_id)
+        .where(among(connection, deliveries.c.conversion_id, conversion_ids), deliveries.c.kind == DeliveryKind.UPLOAD.value)
+        .where(among(connection, person, lead_ids))
+    )
+    return {row.id: row.lead_id for row in result}
 
 
 async def write_deliveries(connection: AsyncConnection, source_id: int, rows: Sequence[StoredDelivery]) -> int:

@@ -36,10 +36,15 @@ _CLICK_PLATFORMS = (
 
 @dataclass(slots=True)
 class PeopleWritten:
-    """E-mail fingerprints by lead, and the leads whose identity or consent changed (their deliveries may go now)."""
+    """E-mail fingerprints by lead, and the leads whose identity or consent changed (their deliveries may go now).
+
+    `withdrawn`, `granted`: by what the CRM told before and tells now, and not by another mapping (only where it recalls).
+    """
 
     email_keys: dict[int, bytes | None] = field(default_factory=dict)
     changed: set[int] = field(default_factory=set)
+    withdrawn: set[int] = field(default_factory=set)
+    granted: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ class LeadWriter:
                 written.email_keys[lead_id] = sealed.email_key
             if stored is None or sealed is not None or stored.consent != row["consent"]:
                 written.changed.add(lead_id)
+            if stored is not None and stored.consent != row["consent"] and source.document.consent.recalls:
+                self._note_turn(written, source.document, near, one)
             lead_rows.append(row)
         if identity_rows:
             first = await ids.take(len(identity_rows))
@@ -115,6 +122,18 @@ class LeadWriter:
         await repository.insert_identities(connection, identity_rows)
         await repository.upsert_leads(connection, lead_rows)
         return written
+
+    def _note_turn(self, written: PeopleWritten, document: MappingDocument, near: Neighbourhood, read: ReadLead) -> None:
+        """Whether the person withdrew, or granted again: both times judged by the same document."""
+        before = near.as_before(read.told, self._people.keyring)
+        _, country = raw_identity(document, before, read.created)
+        had, has = (
+            judge_consent(document, lookup_in(told), where)[0] for told, where in ((before, country), (read.told, read.country))
+        )
+        if had.allows_sending and has.is_denied:
+            written.withdrawn.add(read.lead_id)
+        elif has.allows_sending and not had.allows_sending:
+            written.granted.add(read.lead_id)
 
 
 def lookup_in(held: tuple[KnownRecord, ...]) -> Lookup:

@@ -1,6 +1,6 @@
 """What new and changed conversions owe their destinations: uploads, corrections, and what is judged again (pure)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -38,11 +38,20 @@ class Owed:
         return {one.destination_id for one in (*self.added, *self.changed.values()) if one.due_at is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Conversions sent for people who withdrew their consent (True) or granted it again (False), by the id of the upload."""
+
+    conversions: Sequence[StoredConversion] = ()
+    uploads: Mapping[int, bool] = field(default_factory=dict)
+
+
 def owe(
     source: SourceContext,
     found: Difference,
     ids: Mapping[str, int],
     woken: Iterable[StoredConversion],
+    turned: Turned,
     now: datetime,
 ) -> Owed:
     """All that this recording owes. `ids` are the new conversions', `woken` are conversions whose people or deal changed."""
@@ -52,7 +61,11 @@ def owe(
     for before, state in found.changed:
         owed.added += _uploads(source, state, before.id, before.deliveries, now)
         _reopen(owed, source, before, state, now)
-        _correct(owed, source, before, state, now)
+        _correct(owed, source, before, state, turned.uploads, now)
+    changed = {before.id for before, _ in found.changed}
+    for before in turned.conversions:
+        if before.id not in changed:
+            _correct(owed, source, before, before.state, turned.uploads, now)
     revalued = [before for before, _ in found.revalued]
     for stored in (*woken, *revalued):
         for row in stored.deliveries:
@@ -203,7 +216,14 @@ def _reopen(owed: Owed, source: SourceContext, before: StoredConversion, state: 
             owed.changed[row.id] = replace(row, reason=Reason.TOO_OLD.value, deadline_at=deadline)
 
 
-def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state: ConversionState, now: datetime) -> None:
+def _correct(
+    owed: Owed,
+    source: SourceContext,
+    before: StoredConversion,
+    state: ConversionState,
+    turned: Mapping[int, bool],
+    now: datetime,
+) -> None:
     """Corrections of what a platform has, or may have: a try is under way, or its effect is unknown."""
     for terms in source.destinations:
         mine = [row for row in before.deliveries if row.destination_id == terms.id]
@@ -212,7 +232,7 @@ def _correct(owed: Owed, source: SourceContext, before: StoredConversion, state:
             continue
         corrections = [row for row in mine if row.kind != UPLOAD]
         standing = [row for row in corrections if row.state == PENDING and not row.was_tried]
-        kind = _due_correction(before.state, state, upload, corrections)
+        kind = _due_correction(before.state, state, upload, corrections, withdrew=turned.get(upload.id))
         is_newer = kind == RESTATE and before.state.money != state.money
         for row in standing:
             if row.kind != kind or is_newer:
@@ -230,15 +250,27 @@ def _is_there(row: StoredDelivery) -> bool:
 
 
 def _due_correction(
-    before: ConversionState, state: ConversionState, upload: StoredDelivery, corrections: list[StoredDelivery]
+    before: ConversionState,
+    state: ConversionState,
+    upload: StoredDelivery,
+    corrections: list[StoredDelivery],
+    *,
+    withdrew: bool | None,
 ) -> str | None:
-    """What the platform must be told, None where it knows the truth. Money counts against what was sent last."""
-    if not state.is_live:
+    """What the platform must be told, None where it knows the truth. Money counts against what was sent last.
+
+    `withdrew`: the person for whom it was sent withdrew consent now, or (False) granted it again.
+    """
+    was_taken_back = any(row.kind == RETRACT and row.was_tried for row in corrections)
+    is_leaving = any(row.kind == RETRACT and row.state == PENDING and not row.was_tried for row in corrections)
+    if not state.is_live or withdrew:
         if upload.state == PENDING and upload.first_unknown_at is None:
             return None  # its tries had no effect, and it is not tried again
-        is_told = any(row.kind == RETRACT and (row.was_tried or row.state == PENDING) for row in corrections)
-        is_standing = any(row.kind == RETRACT and row.state == PENDING and not row.was_tried for row in corrections)
-        return RETRACT if is_standing or (before.is_live and not is_told) else None
+        return RETRACT if is_leaving or ((before.is_live or withdrew) and not was_taken_back) else None
+    if was_taken_back:
+        return None  # on a withdrawal: it is not sent again, whatever becomes of it
+    if is_leaving and before.is_live and withdrew is None:
+        return RETRACT  # it stands for a withdrawal of consent
     sent = max(
         (row for row in (upload, *corrections) if row.kind != RETRACT and row.was_tried and _is_there(row)),
         key=lambda row: row.seq,
@@ -247,7 +279,8 @@ def _due_correction(
     if state.money is None or sent is None:
         return None
     is_standing = any(row.kind == RESTATE and row.state == PENDING and not row.was_tried for row in corrections)
-    if (before.money, before.is_live) == (state.money, state.is_live) and not is_standing:
+    is_as_before = (before.money, before.is_live) == (state.money, state.is_live) and withdrew is None
+    if is_as_before and not is_standing:
         return None
     told = None  # of what is being sent but not frozen yet nobody knows here what it carries
     if sent.frozen and sent.sent_amount_micros is not None and sent.sent_currency:

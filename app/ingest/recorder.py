@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -34,7 +34,7 @@ from app.ingest.pull_lease import LeaseLost, PullLease, renew_lease
 from app.ingest.reapply_repository import ReapplyMove, StoredBatch, move_reapply
 from app.ingest.storing import PERSON_KINDS, PagePlan, PagePlanner, refs_in
 from app.ingest.watch import SILENCE_IN_WORDS, SILENCE_MEND, count_untold
-from app.ingest.writing import refreshed, woken_by, write_conversions, write_owed
+from app.ingest.writing import refreshed, turned_by_consent, woken_by, write_conversions, write_owed
 from app.mapping.rates import Rates
 from app.privacy.barring import barred_in, page_without
 from app.secrets import Keyring
@@ -264,11 +264,13 @@ class Recorder:
         conversion_ids = await write_conversions(connection, source, found, ids, now)
         await write_worths(connection, source.id, found.worths, to_ms(now))
         woken = woken_by(stored, near, plan, people)
-        owed = owe(source, found, conversion_ids, woken, now)
+        turned = await turned_by_consent(connection, stored, people)
+        owed = owe(source, found, conversion_ids, woken, turned, now)
         if not await write_owed(connection, source, owed, ids):
             # A dispatcher claimed some of them since they were read: what it sends may need a correction.
             current = await self._stored(connection, source, near, people)
-            await write_owed(connection, source, owe(source, refreshed(found, current), conversion_ids, (), now), ids)
+            turned = replace(turned, conversions=[current[one.state.uid] for one in turned.conversions])
+            await write_owed(connection, source, owe(source, refreshed(found, current), conversion_ids, (), turned, now), ids)
         recorded = Recorded(
             records=plan.stored,
             entries=len(near.new_entries),

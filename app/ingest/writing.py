@@ -15,7 +15,7 @@ from app.ingest.context import SourceContext
 from app.ingest.conversion_repository import StoredConversion
 from app.ingest.difference import Difference
 from app.ingest.identities import PeopleWritten
-from app.ingest.owing import Owed
+from app.ingest.owing import Owed, Turned
 from app.ingest.storing import PagePlan
 
 
@@ -26,6 +26,17 @@ def woken_by(
     persons = {known.id for lead_id in people.changed for known in near.held_by.get(lead_id, ())}
     deals = plan.deals | {deal_id for deal_id, links in near.links.items() if any(link.person_id in persons for link in links)}
     return [one for one in stored.values() if one.state.lead_id in people.changed or one.state.record_id in deals]
+
+
+async def turned_by_consent(connection: AsyncConnection, stored: Mapping[str, StoredConversion], people: PeopleWritten) -> Turned:
+    """What was sent for people who withdrew their consent now, or granted it again."""
+    if not people.withdrawn and not people.granted:
+        return Turned()
+    by_id = {one.id: one for one in stored.values()}
+    sent_for = await conversions.uploads_sent_for(connection, sorted(by_id), sorted(people.withdrawn | people.granted))
+    uploads = {upload_id: lead_id in people.withdrawn for upload_id, lead_id in sent_for.items()}
+    mine = [one for one in by_id.values() if any(row.id in uploads for row in one.deliveries)]
+    return Turned(mine, uploads)
 
 
 async def write_owed(connection: AsyncConnection, source: SourceContext, owed: Owed, ids: IdBlock) -> bool:

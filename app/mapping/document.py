@@ -144,6 +144,7 @@ class ConsentRules(Part):
     where_required: tuple[str, ...] | None = None
     not_required: bool = False
     because: str | None = None
+    on_withdrawal: Literal["keep", "retract"] = "keep"
 
     @model_validator(mode="after")
     def _said(self) -> "ConsentRules":
@@ -151,7 +152,14 @@ class ConsentRules(Part):
             raise ValueError("`not_required: true` needs `because`, the reason in words")
         if not self.not_required and self.ad_user_data is None:
             raise ValueError("name the field that grants `ad_user_data`, or say `not_required: true` and `because`")
+        if self.not_required and self.recalls:
+            raise ValueError("`on_withdrawal: retract` needs the field that grants: without it nobody can withdraw")
         return self
+
+    @property
+    def recalls(self) -> bool:
+        """True where who withdraws has taken back what was sent of them."""
+        return self.on_withdrawal == "retract"
 
 
 class IdentityRules(Part):

@@ -1,16 +1,15 @@
-"""May it go, and what now? All decisions on deliveries, pure: `initial`, `decide`, `settle`, `pause_until`."""
+"""May it go, and what now? All decisions on deliveries, pure: `initial`, `decide`, `settle`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from http import HTTPStatus
 from typing import assert_never
 
 from app.outbox.states import DeliveryState, Reason
 from connectors.contract.conversions import IDENTIFIER_BITS, Consent, DeliveryKind, Identifier, Money
 from connectors.contract.destination import DestinationLimits
-from connectors.contract.errors import AuthenticationFailed, ConnectorError, Effect, RateLimited, Unavailable
+from connectors.contract.errors import ConnectorError, Effect
 from connectors.contract.results import (
     Accepted,
     AlreadyThere,
@@ -28,7 +27,6 @@ from connectors.contract.results import (
 
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-CONNECTION_PAUSE = timedelta(minutes=1)
 TARGET_PAUSE = timedelta(hours=1)
 PERSON_PAUSE = timedelta(hours=6)
 CORRECTION_PAUSE = timedelta(hours=3)
@@ -83,7 +81,10 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the mapping and the platform say: limits, person preference, sending conditions, whether the target is paused."""
+    """What the mapping and the platform say: limits, person preference, sending conditions, whether the target is paused.
+
+    `recalls`: who withdraws consent has taken back what was sent of them.
+    """
 
     limits: DestinationLimits
     prefer: tuple[str, ...] = ()
@@ -92,6 +93,7 @@ class Terms:
     is_mapped: bool = True
     is_target_paused: bool = False
     is_shadow: bool = False
+    recalls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,10 @@ def decide(owed: Owed, people: Sequence[Candidate], terms: Terms, now: datetime)
     if not isinstance(found, tuple):
         return found
     chosen, why = found
-    if not chosen.consent.allows_sending:
+    is_recall = owed.kind is DeliveryKind.RETRACT and terms.recalls
+    if owed.kind is DeliveryKind.RETRACT and owed.is_live and (not is_recall or chosen.consent.allows_sending):
+        return Stop(DeliveryState.SKIPPED, Reason.SUPERSEDED)  # granted again, or recalled by an earlier mapping
+    if not chosen.consent.allows_sending and not is_recall:
         return Stop(DeliveryState.SKIPPED, Reason.NO_CONSENT)
     if not _suffices(chosen.has, terms):
         return Stop(DeliveryState.SKIPPED, Reason.NO_IDENTIFIER)
@@ -325,21 +330,6 @@ def _after_failure(counted: int, due_before: datetime, deadline: datetime, error
         return Settlement(DeliveryState.PENDING, Reason.RETRY, due_before, code, error.message, counts=False)
     due_at = _next_try(counted, deadline, now)
     return Settlement(DeliveryState.PENDING, Reason.RETRY, due_at, code, error.message, is_unknown=True)
-
-
-def pause_until(error: ConnectorError, now: datetime) -> datetime | None:
-    """How long a failed call pauses its connection: as the vendor asks, else a minute; None: until a check is clean."""
-    if isinstance(error, AuthenticationFailed):
-        return None
-    asked = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
-    return now + (CONNECTION_PAUSE if asked is None else asked)
-
-
-def source_pause_until(error: ConnectorError, now: datetime) -> datetime | None:
-    """As `pause_until`, but where a source is forbidden something (403), what it may read is read on after a minute."""
-    if isinstance(error, AuthenticationFailed) and error.status == HTTPStatus.FORBIDDEN:
-        return now + CONNECTION_PAUSE
-    return pause_until(error, now)
 
 
 def _next_try(counted: int, deadline: datetime, now: datetime) -> datetime:

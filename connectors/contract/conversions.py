@@ -91,6 +91,11 @@ class Consent:
         """True where each purpose is granted or not required."""
         return {self.ad_user_data, self.ad_personalization} <= {ConsentState.GRANTED, ConsentState.NOT_REQUIRED}
 
+    @property
+    def is_denied(self) -> bool:
+        """True where a purpose is refused: not only unknown."""
+        return ConsentState.DENIED in (self.ad_user_data, self.ad_personalization)
+
     def to_text(self) -> str:
         """`granted,denied`: how it is stored."""
         return f"{self.ad_user_data},{self.ad_personalization}"

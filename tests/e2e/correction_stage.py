@@ -47,6 +47,8 @@ class CorrectionStage:
     clock: Clock = field(default_factory=lambda: Clock(BEGINS_AT))
     ids: dict[str, str] = field(default_factory=dict)
     people: dict[str, int] = field(default_factory=dict)
+    contacts: dict[str, str] = field(default_factory=dict)
+    on_withdrawal: str = "keep"
 
     def __post_init__(self) -> None:
         self.portal = Portal(tokens=(CRM_TOKEN,), has_limits=False)
@@ -78,7 +80,8 @@ class CorrectionStage:
             for name, stage in self.platforms.items()
         }
         crm = {"kind": "hubspot", "access_token": CRM_TOKEN, "base_url": "http://hubspot.test"}
-        mapping = {**MAPPING, "destinations": targets}
+        consent = {**MAPPING["consent"], "on_withdrawal": self.on_withdrawal}
+        mapping = {**MAPPING, "consent": consent, "destinations": targets}
         return {"sources": {"hubspot": crm}, "destinations": named, "mappings": {"hubspot": mapping}}
 
     async def _sleep(self, seconds: float) -> None:
@@ -92,6 +95,7 @@ class CorrectionStage:
             platform.person(number)
             platform.clicked(number, self.clock())
         person = self.portal.create("contacts", {"email": f"p{number}@example.com", "ads_consent": "yes"}, self.clock())
+        self.contacts[story] = person
         at = self.clock.go_on(timedelta(seconds=1))
         deal = {"dealname": story, "pipeline": "default", "dealstage": "closedwon", "amount": str(amount)}
         self.ids[story] = self.portal.create("deals", {**deal, "deal_currency_code": "EUR"}, at)
@@ -100,6 +104,11 @@ class CorrectionStage:
     def edit(self, story: str, **properties: str) -> None:
         """Somebody edits the deal."""
         self.portal.update("deals", self.ids[story], properties, self.clock.go_on(timedelta(seconds=1)))
+
+    def consent(self, story: str, said: str) -> None:
+        """The person says yes, no, or what they said is emptied."""
+        at = self.clock.go_on(timedelta(seconds=1))
+        self.portal.update("contacts", self.contacts[story], {"ads_consent": said}, at)
 
     async def live(self, services: Services, span: timedelta, step: timedelta = 3 * HOUR) -> None:
         """Time goes on, with a tick at each step."""

@@ -16,7 +16,7 @@ from app.ingest.inbox import put_hints
 from app.ingest.poller import Poller, Pulled
 from app.ingest.pull_lease import PullLease, pull_lease
 from app.leases.repository import release
-from app.outbox.policy import source_pause_until
+from app.outbox.pauses import source_pause_until
 from connectors.contract.errors import AuthenticationFailed
 from connectors.contract.findings import Finding
 from connectors.contract.records import ObjectKind, Record, RecordRef

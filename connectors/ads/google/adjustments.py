@@ -25,7 +25,7 @@ from connectors.contract.results import (
 from connectors.http.reply import Reply
 from connectors.upload.draft import Draft, Json
 from connectors.upload.json_values import as_list, as_object
-from connectors.upload.judging import LocalCode, refused_consent
+from connectors.upload.judging import LocalCode
 
 # A conversion may take a day to be found; after some days it was never recorded.
 NOT_FOUND_DELAY = timedelta(hours=6)
@@ -201,7 +201,7 @@ def _refused(row: UploadRow, action: str, now: datetime) -> UploadResult | None:
         return Later(row.occurred_at + LIMITS.correction_after, LocalCode.CORRECTION_TOO_EARLY)
     if age > LIMITS.correction_within:
         return Unsupported(LocalCode.CORRECTION_TOO_LATE, "Google corrects conversions of the last 54 days")
-    return refused_consent(row.consent)
+    return None  # taking back needs nobody's consent
 
 
 def _retraction(row: UploadRow, action: str, settings: GoogleSettings, now: datetime) -> Json:

@@ -107,7 +107,8 @@ def _refused(row: UploadRow, goal: str, now: datetime) -> UploadResult | None:
     if not is_goal_name(goal):
         return TargetRefused(goal, LocalCode.TARGET_INVALID, "a goal's name is a text of at most 100 characters")
     time = refused_time(row.occurred_at, now, _OLDEST - ON_THE_WAY)
-    return refused_consent(row.consent) or time or refused_money(row.money)
+    withheld = None if row.kind is DeliveryKind.RETRACT else refused_consent(row.consent)  # taking back needs nobody's consent
+    return withheld or time or refused_money(row.money)
 
 
 def _conversion(row: UploadRow, goal: str, settings: MicrosoftSettings, now: datetime) -> Json | Rejected:  # noqa: ARG001 as below

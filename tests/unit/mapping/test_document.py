@@ -47,7 +47,15 @@ def test_a_value_mode_that_is_not_there_is_named_with_those_that_are() -> None:
     assert "'absolute' or 'incremental'" in mistakes(value_mode="sums")["value_mode"].message
 
 
-@pytest.mark.parametrize("consent", [{}, {"not_required": True}, {"ad_personalization": {"field": "contact.x", "granted": "y"}}])
+@pytest.mark.parametrize(
+    "consent",
+    [
+        {},
+        {"not_required": True},
+        {"ad_personalization": {"field": "contact.x", "granted": "y"}},
+        {"not_required": True, "because": "all signed", "on_withdrawal": "retract"},
+    ],
+)
 def test_consent_must_be_said(consent: dict[str, Any]) -> None:
     """Forgetting consent must not mean sending without it."""
     assert "consent" in mistakes(consent=consent)

@@ -97,6 +97,15 @@ async def test_the_whole_request() -> None:
     ]
 
 
+def test_taking_back_needs_no_consent() -> None:
+    """Who withdrew it is why it is taken back."""
+    denied = Consent(ConsentState.DENIED, ConsentState.DENIED)
+
+    draft = build_retractions([taken_back(consent=denied)], ONE_HOST, NOW)
+
+    assert draft.rows == (0,)
+
+
 async def test_a_retraction_is_sent_once() -> None:
     """Retrying is the outbox's matter."""
     google = Google(httpx.ReadTimeout("slow"))
@@ -118,7 +127,6 @@ async def test_a_retraction_is_sent_once() -> None:
         ({"target": Target.of({})}, TargetRefused("", "target_invalid")),
         ({"kind": DeliveryKind.RESTATE}, Rejected("correction_unsupported")),
         ({"kind": DeliveryKind.UPLOAD}, Rejected("correction_unsupported")),
-        ({"consent": Consent(ConsentState.DENIED, ConsentState.GRANTED)}, Rejected("consent_denied")),
     ],
 )
 def test_what_google_refuses_is_not_sent(changes: dict[str, Any], result: Any) -> None:
