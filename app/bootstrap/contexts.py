@@ -189,7 +189,7 @@ def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]
 
 def _currencies(document: MappingDocument, schema: SourceSchema) -> frozenset[str]:
     """The currencies that values are converted to, or through."""
-    models = [milestone.value for milestone in document.milestones if milestone.value is not None]
+    models = document.value_models
     found = frozenset(model.currency for model in models if model.model != "fixed" and model.currency)
     if not document.is_incremental:
         return found
