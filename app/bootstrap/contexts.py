@@ -18,6 +18,7 @@ from app.db.session import Database
 from app.dispatch.model import MilestoneTerms, SourceTerms
 from app.ingest.backfill import reaches_of
 from app.ingest.context import DestinationTerms, SourceContext
+from app.mapping import fit_repository as fits
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
 from app.mapping.checking import check_document, check_rename
@@ -40,16 +41,17 @@ FRESH = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A context, what it was made of, when that was looked at last, and whether currency rates are of it."""
+    """A context, what it was made of, when that was looked at last, and whether currency rates and a fit are of it."""
 
     key: object
     context: SourceContext
     looked_at: datetime
     is_converting: bool
+    is_learning: bool
 
 
 class Contexts:
-    """Reads the active mappings; a context is kept until `forget`, or until mapping, account, destinations or rates change."""
+    """Reads the active mappings; a context is kept until `forget`, or until what it was made of changes."""
 
     def __init__(self, database: Database, openers: Openers, clock: Callable[[], datetime]) -> None:
         self._database = database
@@ -81,13 +83,15 @@ class Contexts:
             named = tuple(
                 (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
             )
-            key = (active.version, row.schema_json, (row.mode, named), rates_version)
+            fit_version = await fits.newest_version(connection, row.id) if kept is None or kept.is_learning else 0
+            key = (active.version, row.schema_json, (row.mode, named), rates_version, fit_version)
             if kept is not None and kept.key == key:
                 self._kept[row.id] = replace(kept, looked_at=now)
                 return kept.context
             context = await self._read(connection, row, active, destinations)
-        is_converting = bool(_currencies(context.document, context.facts.schema))
-        self._kept[row.id] = _Kept(key if is_converting else (*key[:3], 0), context, now, is_converting)
+        is_converting, is_learning = bool(_currencies(context.document, context.facts.schema)), bool(context.document.learns)
+        key = (*key[:3], rates_version if is_converting else 0, fit_version if is_learning else 0)
+        self._kept[row.id] = _Kept(key, context, now, is_converting, is_learning)
         return context
 
     async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
@@ -131,6 +135,7 @@ class Contexts:
                 if one.name in document.destinations
             ),
             rates=await mappings.load_rates(connection, currencies, oldest.date()) if currencies else Rates(),
+            fit=await fits.newest_fit(connection, row.id) if document.learns else None,
         )
 
     async def kinds_read_alike(self, context: SourceContext) -> frozenset[ObjectKind]:

@@ -5,13 +5,10 @@ it: with closed cohorts that is the mean of a Beta distribution around the whole
 segment is too young to tell what happens late, the whole's late hazards tell it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from heapq import nlargest
-from itertools import groupby
-from operator import attrgetter
 
 from app.mapping.fits import LEAST_OF_A_SEGMENT, MILLIONTHS, Figures, MilestoneFit, Segment
 
@@ -20,7 +17,6 @@ from app.mapping.fits import LEAST_OF_A_SEGMENT, MILLIONTHS, Figures, MilestoneF
 PRIOR_LEADS = 50
 # Amounts lie further apart than chances (a price list has factors of fifty), so a few sales of a segment's own say more.
 PRIOR_SALES = 3
-MOST_SEGMENTS = 500
 
 
 class Outcome(StrEnum):
@@ -33,9 +29,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """So many leads of one segment met one outcome at one age: in days since they reached the milestone, until now where open."""
+    """So many leads met one outcome at one age: in days since they reached the milestone, until now where open."""
 
-    segment: Segment
     age: int
     outcome: Outcome
     leads: int
@@ -43,11 +38,15 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Sales:
-    """Won revenue of one segment in the fit's currency. `sales` without `unvalued` ones, which have no (usable) amount."""
+    """Won revenue in the fit's currency. `sales` without `unvalued` ones, which have no (usable) amount."""
 
     micros: int = 0
     sales: int = 0
     unvalued: int = 0
+
+    def __add__(self, other: "Sales") -> "Sales":
+        """Together."""
+        return Sales(self.micros + other.micros, self.sales + other.sales, self.unvalued + other.unvalued)
 
 
 @dataclass(slots=True)
@@ -58,9 +57,13 @@ class _Curve:
     lost: dict[int, float] = field(default_factory=dict)
     open: dict[int, float] = field(default_factory=dict)
 
-    def add(self, course: Course) -> None:
-        by_age: dict[int, float] = getattr(self, course.outcome.value)
-        by_age[course.age] = by_age.get(course.age, 0) + course.leads
+    @classmethod
+    def of(cls, courses: Iterable[Course]) -> "_Curve":
+        curve = cls()
+        for course in courses:
+            by_age: dict[int, float] = getattr(curve, course.outcome.value)
+            by_age[course.age] = by_age.get(course.age, 0) + course.leads
+        return curve
 
     def total(self, outcome: Outcome) -> int:
         by_age: dict[int, float] = getattr(self, outcome.value)
@@ -85,54 +88,26 @@ class _Step:
         return self.still_open * max(0.0, 1.0 - self.won - self.lost)
 
 
-def fit_milestone(
-    by: Segment,
-    currency: str,
-    courses: Iterable[Course],
-    by_segment: Iterable[Course],
-    sales: Mapping[Segment, Sales],
-    unconverted: int = 0,
-) -> MilestoneFit:
-    """One milestone's figures. `courses`: of all leads, whatever their segment; `by_segment`: the same, segment after segment.
+class Fitting:
+    """One milestone's figures in the making: of all its leads first, then segment after segment."""
 
-    Only the figures of the largest segments are held; who is in no segment that is kept is judged as the whole.
-    """
-    curve = _Curve()
-    for course in courses:
-        curve.add(course)
-    course_of_all = _steps(curve, {}, 0)
-    revenue = _added(sales.values())
-    whole = _figures(curve, _chance(course_of_all), revenue, None)
-    segments: dict[Segment, Figures] = {}
-    if by:
-        each = _each_segment(by_segment, course_of_all, sales, whole)
-        kept = nlargest(MOST_SEGMENTS, each, key=lambda one: (one[1].leads, one[0]))
-        segments = dict(sorted(kept))
-    return MilestoneFit(by, currency, whole, segments, unconverted, max(0, revenue.unvalued - unconverted))
+    def __init__(self, by: Segment, currency: str, courses: Iterable[Course], sales: Sales, unconverted: int = 0) -> None:
+        curve = _Curve.of(courses)
+        self._prior = _steps(curve, {}, 0)
+        whole = _figures(curve, _chance(self._prior), sales, None)
+        self._found = MilestoneFit(by, currency, whole, {}, unconverted, max(0, sales.unvalued - unconverted))
+        self._segments: dict[Segment, Figures] = {}
 
-
-def cumulative(courses: Iterable[Course]) -> list[tuple[int, float]]:
-    """By age, the share of leads that was won until then (Aalen-Johansen, without any prior)."""
-    curve = _Curve()
-    for course in courses:
-        curve.add(course)
-    told, share = [], 0.0
-    for age, step in sorted(_steps(curve, {}, 0).items()):
-        share += step.still_open * step.won
-        told.append((age, share))
-    return told
-
-
-def _each_segment(
-    courses: Iterable[Course], prior: Mapping[int, _Step], sales: Mapping[Segment, Sales], whole: Figures
-) -> Iterator[tuple[Segment, Figures]]:
-    for segment, mine in groupby(courses, key=attrgetter("segment")):
-        curve = _Curve()
-        for course in mine:
-            curve.add(course)
+    def add(self, segment: Segment, courses: Iterable[Course], sales: Sales) -> None:
+        """Judge a segment; one of a few leads has no figures of its own."""
+        curve = _Curve.of(courses)
         if curve.leads >= LEAST_OF_A_SEGMENT:
-            chance = _chance(_steps(curve, prior, PRIOR_LEADS))
-            yield segment, _figures(curve, chance, sales.get(segment, Sales()), whole)
+            chance = _chance(_steps(curve, self._prior, PRIOR_LEADS))
+            self._segments[segment] = _figures(curve, chance, sales, self._found.whole)
+
+    def done(self) -> MilestoneFit:
+        """What was found."""
+        return replace(self._found, segments=dict(sorted(self._segments.items())))
 
 
 def _steps(curve: _Curve, prior: Mapping[int, _Step], strength: float) -> dict[int, _Step]:
@@ -176,8 +151,3 @@ def _figures(curve: _Curve, chance: Decimal, sales: Sales, whole: Figures | None
 
 def _divided(micros: int, by: int) -> int | None:
     return (2 * micros + by) // (2 * by) if by else None
-
-
-def _added(sales: Iterable[Sales]) -> Sales:
-    each = list(sales)
-    return Sales(sum(one.micros for one in each), sum(one.sales for one in each), sum(one.unvalued for one in each))
