@@ -14,7 +14,7 @@ from app.db.session import Database
 from app.ingest.context import SourceContext
 from app.ingest.learning import learn
 from app.mapping import fit_repository as fits
-from app.mapping.fits import Fit
+from app.mapping.fits import Fit, MilestoneFit, kept_of
 from app.mapping.value_model import ValueModel
 from app.reports.snapshot import snapshot
 
@@ -31,10 +31,15 @@ class NothingLearnt(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LearntValue:
-    """A milestone's model, and what the newest fit says of it (None: there is none of this model yet)."""
+    """A milestone's model, and what the newest fit says of it (None: nothing of this model yet).
+
+    `why_not`: why the fallback values new conversions, None where it does not.
+    """
 
     milestone: str
     model: ValueModel
+    fit: MilestoneFit | None
+    why_not: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,8 @@ class LearntValues:
     """What the active mapping of a source learns, and the newest fit."""
 
     source: str
-    values: Sequence[LearntValue]
-    fit: Fit | None
-    home_currency: str
+    values: Sequence[LearntValue] = ()
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +72,16 @@ class ValueFits:
             context = await self.contexts.of_source(row)
             if context is not None and context.document.learns:
                 await self._fit(context, self.clock())
+            elif source is not None:
+                raise NothingLearnt(f"no value of the active mapping of {source} is learnt: none is `average` or `predicted`")
         return await self.shown(source)
 
     async def shown(self, source: str | None = None) -> Sequence[LearntValues]:
-        """The newest fit of one source, or of all whose mapping learns values. Raises VersionUnknown, NothingLearnt."""
+        """The newest figures of one source, or of all. Raises VersionUnknown."""
         found = []
         for row in await self._rows(source):
             context = await self.contexts.of_source(row)
-            if context is None or not context.document.learns:
-                if source is not None:
-                    raise NothingLearnt(f"no value of the active mapping of {source} is learnt: none is `average` or `predicted`")
-                continue
-            values = [LearntValue(name, model) for name, model in context.document.learns.items()]
-            found.append(LearntValues(row.name, values, context.fit, context.facts.schema.currency))
+            found.append(LearntValues(row.name) if context is None else LearntValues(row.name, _values(context), context.fit))
         return found
 
     async def _rows(self, source: str | None = None) -> list[SourceRow]:
@@ -101,6 +102,16 @@ class ValueFits:
         self.contexts.forget()
         enough = sum(one.is_enough for one in fit.milestones.values())
         log.info("values.fitted", source=context.name, version=fit.version, milestones=len(fit.milestones), enough=enough)
+
+
+def _values(context: SourceContext) -> list[LearntValue]:
+    home, values = context.facts.schema.currency, []
+    for name, model in context.document.learns.items():
+        found = None if context.fit is None else context.fit.milestones.get(name)
+        kept = kept_of(context.fit, name, model, (), home)
+        suits = found is not None and found.suits(model, home)
+        values.append(LearntValue(name, model, found if suits else None, kept if isinstance(kept, str) else None))
+    return values
 
 
 def _is_due(context: SourceContext, now: datetime) -> bool:

@@ -104,7 +104,7 @@ async def test_a_fit_values_what_is_new_and_restates_what_was_sent_only_on_reque
         assert third[:9] == second
         assert before == 0
         restated = await _values(services)
-        assert "the chance to win of 9 leads (fit 3 of" in restated[0][1]
+        assert "the chance to win of 10 leads (fit 3 of" in restated[0][1]
         assert restated[0][0] != 20_000_000
         assert await _versions(services) == [1, 2, 3]
     finally:
@@ -148,6 +148,6 @@ async def test_a_mapping_that_learns_nothing_is_not_fitted(tmp_path: Path, datab
         assert await _versions(services) == []
         with pytest.raises(value_fits.NothingLearnt):
             await services.value_fits().fit("hubspot")
-        assert await services.value_fits().shown() == []
+        assert [(one.source, list(one.values)) for one in await services.value_fits().shown()] == [("hubspot", [])]
     finally:
         await rig.close()
