@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill test-referees container-test clean
+.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-values bench-backfill test-referees container-test clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -33,6 +33,10 @@ bench-payload: $(VENV)/.dev
 # What reading costs of each CRM's daily budget, printed.
 bench-requests: $(VENV)/.dev
 	$(BIN)/pytest -q -s tests/bench/bench_requests.py
+
+# What a learnt value is worth on the demo's deals: calibration by decile, and the error of each value model, printed.
+bench-values: $(VENV)/.dev
+	$(BIN)/pytest -q -s tests/bench/bench_values.py
 
 # Backfills 30,000 and 300,000 deals (LEADLOOP_BENCH_DEALS="3000 12000" for less), prints time and peak memory: half an hour.
 bench-backfill: $(VENV)/.dev

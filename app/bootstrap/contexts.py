@@ -18,6 +18,7 @@ from app.db.session import Database
 from app.dispatch.model import MilestoneTerms, SourceTerms
 from app.ingest.backfill import reaches_of
 from app.ingest.context import DestinationTerms, SourceContext
+from app.ingest.learning import learn
 from app.mapping import fit_repository as fits
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
@@ -95,7 +96,10 @@ class Contexts:
         return context
 
     async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
-        """The context that a source would have if this version were activated now; None where the CRM was never described."""
+        """The context that a source would have if this version were activated now; None where the CRM was never described.
+
+        Where it learns values that no fit is made for, one is made for the look at it.
+        """
         if row.schema_json is None:
             return None
         now_ms = to_ms(self._clock())
@@ -105,7 +109,11 @@ class Contexts:
             first = now_ms if active is None else active.first_activated_at
             would_be = ActiveMapping(version.version, version.document_json, now_ms, first)
             further = () if version.activated_at is not None else ((now_ms, version.document_json),)
-            return await self._read(connection, row, would_be, destinations, further)
+            context = await self._read(connection, row, would_be, destinations, further)
+        if not context.lacks_fit:
+            return context
+        async with self._database.read_long() as connection:
+            return replace(context, fit=await learn(connection, context, from_ms(now_ms)))
 
     async def _read(
         self,

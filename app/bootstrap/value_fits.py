@@ -118,7 +118,7 @@ def _is_due(context: SourceContext, now: datetime) -> bool:
     if not context.document.learns:
         return False
     fit = context.fit
-    if fit is None or fit.lacks(context.document, context.facts.schema.currency):
+    if fit is None or context.lacks_fit:
         return True
     has_enough = all(fit.milestones[name].is_enough for name in context.document.learns)
     return now - fit.fitted_at >= (EVERY if has_enough else AGAIN)

@@ -50,6 +50,12 @@ class SourceContext:
     renews_values: bool = False
 
     @property
+    def lacks_fit(self) -> bool:
+        """True where the mapping learns a value that the fit was not made for."""
+        home = self.facts.schema.currency
+        return bool(self.document.learns) and (self.fit is None or bool(self.fit.lacks(self.document, home)))
+
+    @property
     def counts_companies(self) -> bool:
         """True where a milestone is counted once a company."""
         return any(milestone.once_per == "company" for milestone in self.document.milestones)

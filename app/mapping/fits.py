@@ -97,7 +97,7 @@ class KeptFigures:
     def counted(self) -> str:
         """Whose figures these are, for the trace."""
         named = " and ".join(f"{name}={value or 'empty'}" for name, value in self.segment)
-        return f"{self.leads:,} leads{f' of {named}' if named else ''} (fit {self.version} of {self.day})"
+        return f"{self.leads:,} leads{f' of {named}' if named else ''} ({name_of(self.version)} of {self.day})"
 
     @classmethod
     def read(cls, data: Mapping[str, object]) -> "KeptFigures":
@@ -112,15 +112,15 @@ def kept_of(fit: Fit | None, milestone: str, model: ValueModel, segment: Segment
         return "no fit yet"
     found = fit.milestones.get(milestone)
     if found is None or not found.suits(model, home_currency):
-        return f"no fit yet (fit {fit.version} was made for another mapping)"
+        return f"no fit yet ({name_of(fit.version)} was made for another mapping)"
     if not found.is_enough:
         few = f"too few cases: {found.whole.leads} leads, {found.whole.won} won"
-        return f"{few}, of at least {LEAST_LEADS} and {LEAST_WON} (fit {fit.version})"
+        return f"{few}, of at least {LEAST_LEADS} and {LEAST_WON} ({name_of(fit.version)})"
     own = found.segments.get(segment) if found.by else None
     figures = own or found.whole
     micros = figures.won_micros if model.model == PREDICTED else figures.average_micros
     if micros is None and model.field is None:
-        return f"no won amount is known (fit {fit.version})"
+        return f"no won amount is known ({name_of(fit.version)})"
     return KeptFigures(
         version=fit.version,
         day=fit.fitted_at.astimezone(UTC).date().isoformat(),
@@ -130,6 +130,11 @@ def kept_of(fit: Fit | None, milestone: str, model: ValueModel, segment: Segment
         chance=str(figures.chance) if model.model == PREDICTED else None,
         micros=micros,
     )
+
+
+def name_of(version: int) -> str:
+    """What a fit is called; a preview makes one that is not stored."""
+    return f"fit {version}" if version else "a fit for this look"
 
 
 def shown(micros: int, currency: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 
 from app.mapping.aggregate import AccountFacts, ValueState
 from app.mapping.document import Milestone
-from app.mapping.fits import Fit, KeptFigures, Segment, kept_of, shown
+from app.mapping.fits import Fit, KeptFigures, Segment, kept_of, name_of, shown
 from app.mapping.people import Lookup, split_field
 from app.mapping.rates import Rates
 from app.mapping.value_model import AVERAGE, PlainModel, ValueModel
@@ -145,7 +145,7 @@ def _by_history(frozen: _Basis, kept: KeptFigures, basis: str, at: Setting) -> V
         )
     missing = "" if model.field is None else f"{model.field} is empty or no amount: "
     if kept.micros is None:
-        return _missing(model, basis, currency, f"{missing}no won amount was known in fit {kept.version}")
+        return _missing(model, basis, currency, f"{missing}no won amount was known in {name_of(kept.version)}")
     why = f"predicted: {missing}the average won amount of {shown(kept.micros, kept.currency)} times {told}"
     return Valuation(ValueState.READY, Money(_times(kept.micros, chance), kept.currency), basis, why, is_default=True)
 

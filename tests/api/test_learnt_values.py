@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from app.mapping import fits
+from app.mapping.fit_repository import newest_fit
 from tests.api.rig import Rig
 from tests.api.test_mapping_commands import SECRET, in_house
 from tests.api.test_mapping_doors import ROOT, edited, saved
-from tests.api.test_preview_doors import activate
+from tests.api.test_preview_doors import activate, preview
 from tests.commands import Run, teller
 
 FALLBACK = {"model": "fixed", "amount": 20, "currency": "USD"}
@@ -72,6 +73,22 @@ async def test_the_door_tells_the_newest_figures_and_why_a_fallback_stands_in(ri
         "US": (6, 1),
         "[red]FR": (6, 2),
     }
+
+
+async def test_a_preview_values_by_what_would_be_learnt(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown by fallbacks alone, nobody could see what the models would do before they do it."""
+    monkeypatch.setattr(fits, "LEAST_LEADS", 10)
+    monkeypatch.setattr(fits, "LEAST_WON", 3)
+    await sell(rig, deals=12, won=3)
+    version = await saved(rig, await learning(rig))
+
+    found = await preview(rig, version, restates=True)
+
+    (qualified,) = (one for one in found["milestones"] if one["name"] == "qualified_lead")
+    assert qualified["worth_after"] == [{"amount_micros": 12 * 25_000_000, "currency": "USD"}]
+    assert any("12 leads (a fit for this look of 2026-11-24)" in one["value_why"] for one in found["samples"])
+    async with rig.services.database.read() as connection:
+        assert await newest_fit(connection, 1) is None
 
 
 async def test_a_source_that_learns_nothing_says_so_and_an_unknown_one_is_unknown(rig: Rig) -> None:
