@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Select,
     Text,
     and_,
     bindparam,
@@ -110,29 +111,45 @@ class Outcomes:
     async def sales(self, currency: str) -> list[SalesRow]:
         """What the leads that were won brought since they reached the milestone."""
         ends = self._ends()
-        own = _live(conversions, self.asked.source_id, self.asked.won)
-        sold = select(
-            ends.c.segment,
-            # Its own value, where what is sent is only a share of it.
-            func.coalesce(conversions.c.nominal_currency, conversions.c.currency).label("currency"),
-            func.coalesce(conversions.c.nominal_micros, conversions.c.amount_micros).label("micros"),
-            (conversions.c.occurred_at // DAY_MS).label("day"),
-        )
-        is_later = and_(*own, conversions.c.occurred_at >= ends.c.reached_at, ends.c.outcome == Outcome.WON.value)
-        by_deal = and_(is_later, self._is_by_deal(ends), _of_deal(conversions, ends.c.scope_key))
-        by_lead = and_(is_later, ~self._is_by_deal(ends), conversions.c.lead_id == ends.c.lead_id)
-        both = union_all(*(sold.join_from(ends, conversions, matches) for matches in (by_deal, by_lead))).subquery("both")
+        deals, people = self._sold(conversions.c.scope_key, conversions.c.scope_kind == DEAL), self._sold(conversions.c.lead_id)
+        is_won, is_by_deal = ends.c.outcome == Outcome.WON.value, self._is_by_deal(ends)
+        parts = [
+            select(ends.c.segment, sold.c.currency, sold.c.day, sold.c.micros, sold.c.sales, sold.c.valued).join_from(
+                ends, sold, on
+            )
+            for sold, on in (
+                (deals, and_(is_won, is_by_deal, deals.c.key == ends.c.scope_key)),
+                (people, and_(is_won, ~is_by_deal, people.c.key == ends.c.lead_id)),
+            )
+        ]
+        both = union_all(*parts).subquery("both")
         day = case((both.c.currency == currency, None), else_=both.c.day)
         shown = self._shown(both.c.segment)
-        each = select(shown.label("segment"), both.c.currency, day.label("day"), both.c.micros).subquery("each")
-        groups, valued = (each.c.segment, each.c.currency, each.c.day), func.count(each.c.micros)
-        rows = await self.connection.execute(
-            select(*groups, func.coalesce(func.sum(each.c.micros), 0), valued, func.count() - valued).group_by(*groups)
-        )
+        told = (both.c.micros, both.c.sales, both.c.valued)
+        each = select(shown.label("segment"), both.c.currency, day.label("day"), *told).subquery("each")
+        groups = (each.c.segment, each.c.currency, each.c.day)
+        sums = (func.sum(each.c.micros), func.sum(each.c.sales), func.sum(each.c.valued))
+        rows = await self.connection.execute(select(*groups, *sums).group_by(*groups))
         return [
-            SalesRow(self._read(segment), unit, on, int(micros), int(many), int(unvalued))
-            for segment, unit, on, micros, many, unvalued in rows
+            SalesRow(self._read(segment), unit, on, int(micros), int(valued), int(sales) - int(valued))
+            for segment, unit, on, micros, sales, valued in rows
         ]
+
+    def _sold(self, key: ColumnElement[Any], *conditions: ColumnElement[bool]) -> CTE:
+        """key, currency, day, micros, sales, valued: live sales by deal or lead. Who was won before is no unit, so all count."""
+        # Its own value, where what is sent is only a share of it.
+        currency = func.coalesce(conversions.c.nominal_currency, conversions.c.currency)
+        micros = func.coalesce(conversions.c.nominal_micros, conversions.c.amount_micros)
+        day = conversions.c.occurred_at // DAY_MS
+        own = _live(conversions, self.asked.source_id, self.asked.won)
+        sold = (
+            select(key.label("key"), currency.label("currency"), micros.label("micros"), day.label("day"))
+            .where(*own, key.is_not(None), *conditions)
+            .subquery()
+        )
+        groups, valued = (sold.c.key, sold.c.currency, sold.c.day), func.count(sold.c.micros)
+        sums = (func.coalesce(func.sum(sold.c.micros), 0).label("micros"), func.count().label("sales"), valued.label("valued"))
+        return self._once(select(*groups, *sums).group_by(*groups), f"sold_by_{key.key}")
 
     # Leads and their ends -------------------------------------------------------------------------------------------------
 
@@ -140,9 +157,13 @@ class Outcomes:
         """scope_kind, scope_key, lead_id, reached_at, segment, outcome, age: one row a lead that was not won before it."""
         units, asked = self._units(), self.asked
         own, survivor = records.alias("own"), records.alias("survivor")
-        won_at = case((self._is_by_deal(units), self._won_by_deal(units)), else_=self._won_by_lead(units))
+        of_deal, of_lead = conversions.c.scope_key, conversions.c.lead_id
+        won_deals = self._instants("won_deals", of_deal, func.min, asked.won, conversions.c.scope_kind == DEAL)
+        won_leads = self._instants("won_leads", of_lead, func.min, asked.won)
+        out_leads = self._instants("out_leads", of_lead, func.max, asked.disqualified)
+        won_at = case((self._is_by_deal(units), won_deals.c.at), else_=won_leads.c.at)
         deals_lost = self._deals_lost()
-        facts = (
+        told = (
             select(
                 units,
                 won_at.label("won_at"),
@@ -151,15 +172,18 @@ class Outcomes:
                     (func.coalesce(survivor.c.state, own.c.state) != RecordState.DELETED.value, NEVER),
                     else_=func.coalesce(survivor.c.modified_at, own.c.modified_at),
                 ).label("deleted_at"),
-                self._disqualified_at(units).label("disqualified_at"),
+                out_leads.c.at.label("disqualified_at"),
                 case((units.c.scope_kind != DEAL, deals_lost.c.lost_at), else_=NEVER).label("deals_lost_at"),
             )
             .select_from(units)
             .outerjoin(own, own.c.id == units.c.record_id)
             .outerjoin(survivor, survivor.c.id == own.c.merged_into)
             .outerjoin(deals_lost, deals_lost.c.lead_id == units.c.lead_id)
-            .cte("facts")
+            .outerjoin(won_deals, won_deals.c.key == units.c.scope_key)
+            .outerjoin(won_leads, won_leads.c.key == units.c.lead_id)
+            .outerjoin(out_leads, out_leads.c.key == units.c.lead_id)
         )
+        facts = self._once(told, "facts")
         instants = [facts.c.lost_at, facts.c.deleted_at, facts.c.disqualified_at, facts.c.deals_lost_at, facts.c.left_at]
         after = [case((one >= facts.c.reached_at, one), else_=NEVER) for one in instants]
         lost_at = (func.min if is_sqlite(self.connection) else func.least)(*after)
@@ -171,11 +195,8 @@ class Outcomes:
         ended_at = case((facts.c.won_at.is_not(None), facts.c.won_at), (lost_at <= asked.now_ms, lost_at), else_=asked.now_ms)
         age = (cast(ended_at, BigInteger) - facts.c.reached_at) // DAY_MS
         kept = [facts.c[name] for name in ("scope_kind", "scope_key", "lead_id", "reached_at")]
-        return (
-            select(*kept, self._segment(facts).label("segment"), outcome.label("outcome"), age.label("age"))
-            .where(or_(facts.c.won_at.is_(None), facts.c.won_at >= facts.c.reached_at))
-            .cte("ends")
-        )
+        ends = select(*kept, self._segment(facts).label("segment"), outcome.label("outcome"), age.label("age"))
+        return self._once(ends.where(or_(facts.c.won_at.is_(None), facts.c.won_at >= facts.c.reached_at)), "ends")
 
     def _units(self) -> CTE:
         """scope_kind, scope_key, lead_id, record_id, reached_at, and when it left, where it did and stays out."""
@@ -206,23 +227,13 @@ class Outcomes:
     def _is_by_deal(self, units: FromClause) -> ColumnElement[bool]:
         return units.c.scope_kind == DEAL if self.asked.wins_by_deal else false()
 
-    def _won_by_deal(self, units: FromClause) -> ColumnElement[Any]:
-        won = conversions.alias("won_deal")
-        own = _live(won, self.asked.source_id, self.asked.won)
-        return select(func.min(won.c.occurred_at)).where(*own, _of_deal(won, units.c.scope_key)).scalar_subquery()
-
-    def _won_by_lead(self, units: FromClause) -> ColumnElement[Any]:
-        won = conversions.alias("won_lead")
-        own = _live(won, self.asked.source_id, self.asked.won)
-        return select(func.min(won.c.occurred_at)).where(*own, won.c.lead_id == units.c.lead_id).scalar_subquery()
-
-    def _disqualified_at(self, units: FromClause) -> ColumnElement[Any]:
-        out = conversions.alias("out")
-        own = _live(out, self.asked.source_id, self.asked.disqualified)
-        at = select(func.min(out.c.occurred_at)).where(
-            *own, out.c.lead_id == units.c.lead_id, out.c.occurred_at >= units.c.reached_at
-        )
-        return at.scalar_subquery()
+    def _instants(
+        self, name: str, key: ColumnElement[Any], first_or_last: Any, milestones: Sequence[str], *conditions: ColumnElement[bool]
+    ) -> CTE:
+        """key, at: when each deal or lead reached one of these milestones."""
+        own = _live(conversions, self.asked.source_id, milestones)
+        at = first_or_last(conversions.c.occurred_at).label("at")
+        return self._once(select(key.label("key"), at).where(*own, key.is_not(None), *conditions).group_by(key), name)
 
     def _deals_lost(self) -> CTE:
         """lead_id, lost_at: of leads all of whose deals are lost or deleted, when the last one was."""
@@ -235,17 +246,15 @@ class Outcomes:
         )
         deleted_at = case((deal.c.state == RecordState.DELETED.value, deal.c.modified_at))
         lost_at = func.coalesce(self._lost_at(func.coalesce(deal.c.merged_into, deal.c.id), literal(0)), deleted_at)
-        each = (
-            select(pairs.c.lead_id, lost_at.label("lost_at"))
-            .join_from(pairs, deal, deal.c.id == pairs.c.record_id)
-            .cte("deal_ends")
-        )
-        return (
-            select(each.c.lead_id, func.max(each.c.lost_at).label("lost_at"))
-            .group_by(each.c.lead_id)
-            .having(func.count() == func.count(each.c.lost_at))
-            .cte("deals_lost")
-        )
+        each = select(pairs.c.lead_id, lost_at.label("lost_at")).join_from(pairs, deal, deal.c.id == pairs.c.record_id)
+        ends = self._once(each, "deal_ends")
+        by_lead = select(ends.c.lead_id, func.max(ends.c.lost_at).label("lost_at")).group_by(ends.c.lead_id)
+        return self._once(by_lead.having(func.count() == func.count(ends.c.lost_at)), "deals_lost")
+
+    def _once(self, statement: Select[Any], name: str) -> CTE:
+        """Worked out once and joined as a whole: looked up row by row, SQLite would go through all sales for each lead."""
+        table: CTE = statement.cte(name).prefix_with("MATERIALIZED")
+        return table
 
     def _lost_at(self, record_id: ColumnElement[Any], since: ColumnElement[Any]) -> ColumnElement[Any]:
         """When a record was lost for good: no later value of the property says otherwise."""
@@ -306,10 +315,6 @@ class Outcomes:
 
 def _live(table: FromClause, source_id: int, names: Sequence[str]) -> list[ColumnElement[bool]]:
     return [table.c.source_id == source_id, table.c.milestone.in_(names), table.c.live, table.c.duplicate_of.is_(None)]
-
-
-def _of_deal(table: FromClause, key: ColumnElement[str]) -> ColumnElement[bool]:
-    return and_(table.c.scope_kind == DEAL, table.c.scope_key == key)
 
 
 def _text(value: str) -> ColumnElement[str]:

@@ -75,6 +75,28 @@ async def test_the_door_tells_the_newest_figures_and_why_a_fallback_stands_in(ri
     }
 
 
+async def test_the_trace_tells_how_a_learnt_value_came_about(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model, segment, leads counted, chance, fit and its day: all that is asked when a value looks odd."""
+    monkeypatch.setattr(fits, "LEAST_LEADS", 10)
+    monkeypatch.setattr(fits, "LEAST_WON", 3)
+    await activate(rig, await saved(rig, await learning(rig)))
+    await sell(rig, deals=12, won=3)
+    await rig.services.value_fits().fit()
+    now, portal = rig.stage.clock.now, rig.stage.portal
+    contact = portal.create("contacts", {"email": "new@example.com", "lifecyclestage": "lead", "country": "US"}, now)
+    told = {"dealname": "d", "pipeline": "default", "dealstage": "qualifiedtobuy", "amount": "1000"}
+    deal = portal.create("deals", told, now)
+    portal.associate(deal, contact, at=now)
+    rig.stage.clock.now += timedelta(hours=1)
+    await rig.services.tick()
+
+    found = (await rig.client.get(f"/v1/leads/deal:{deal}/trace", params={"source": "hubspot"})).json()
+
+    (one,) = (one for one in found["conversions"] if one["milestone"] == "opportunity")
+    said = "predicted: deal.amount in USD times 24.1%, the chance to win of 6 leads of country=US (fit 1 of 2026-11-24)"
+    assert one["value_why"] == said
+
+
 async def test_a_preview_values_by_what_would_be_learnt(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown by fallbacks alone, nobody could see what the models would do before they do it."""
     monkeypatch.setattr(fits, "LEAST_LEADS", 10)

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.mapping.accounts import Account, settle_account
 from app.mapping.aggregate import Aggregate, ConversionState, Deal, Person, ValueState
@@ -197,6 +199,31 @@ def test_a_newer_fit_restates_nothing_unless_a_person_asks() -> None:
 
         assert reach(by_history(value), newer, known=(first,)) == first
         assert reach(by_history(value), newer, known=(first,), renews=True).money == Money(asked_for, "USD")
+
+
+FIGURES = st.builds(
+    Figures,
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6).map(lambda one: Decimal(one) / 10**6),
+    st.none() | st.integers(0, 10**12),
+    st.none() | st.integers(0, 10**12),
+)
+FITS = st.none() | st.builds(
+    lambda version, whole, own: fit(version, whole=whole, segments={("US",): own}), st.integers(1, 99), FIGURES, FIGURES
+)
+
+
+@given(st.sampled_from([AVERAGE, PREDICTED]), FITS, FITS, st.sampled_from(["", "0", "1000", "77.25"]))
+def test_no_newer_fit_changes_the_money_of_a_conversion(
+    value: dict[str, Any], one: Fit | None, other: Fit | None, amount: str
+) -> None:
+    """Whatever was learnt first, or was not, and whatever is learnt afterwards: only the CRM changes what was told."""
+    first = reach(by_history(value), one, amount=amount)
+
+    assert reach(by_history(value), other, amount=amount, known=(first,)) == first
+    assert first.money is None or first.money.amount_micros >= 0
 
 
 def test_the_fallback_stays_until_a_person_asks() -> None:
