@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill bench-trace fuzz-api test-referees container-test clean
+.PHONY: demo test lint types format pytest bench bench-payload bench-requests bench-backfill bench-trace bench-values fuzz-api test-referees container-test clean
 
 demo: $(VENV)/.product
 	@$(BIN)/leadloop demo $(ARGS)
@@ -37,6 +37,10 @@ bench-requests: $(VENV)/.dev
 # A trace among a million leads (LEADLOOP_BENCH_LEADS=20000 for less), on both databases: time and statements, printed.
 bench-trace: $(VENV)/.dev
 	$(BIN)/pytest -q -s tests/bench/bench_trace.py
+
+# What a learnt value is worth on the demo's deals: calibration by decile, and the error of each value model, printed.
+bench-values: $(VENV)/.dev
+	$(BIN)/pytest -q -s tests/bench/bench_values.py
 
 # Backfills 30,000 and 300,000 deals (LEADLOOP_BENCH_DEALS="3000 12000" for less), prints time and peak memory: half an hour.
 bench-backfill: $(VENV)/.dev

@@ -26,6 +26,7 @@ from app.bootstrap.reapplying import ReapplyRefused
 from app.bootstrap.replaying import ReplayOrder, ReplayRefused, replay_all
 from app.bootstrap.rounds import SourceUnknown
 from app.bootstrap.services import Services, open_services
+from app.bootstrap.value_fits import NothingLearnt
 from app.cli_apply import apply_command, export_command
 from app.cli_asking import NotAgreed
 from app.cli_backfill import backfill_command
@@ -39,6 +40,7 @@ from app.cli_rates import rates_commands
 from app.cli_reapply import reapply_command
 from app.cli_reports import REPORT_MISTAKES, report_commands, spend_commands
 from app.cli_spend import read_command
+from app.cli_values import value_commands
 from app.cli_versions import MappingRefused, mapping_commands
 from app.config import ConfigInvalid, LogFormat, SettingsInvalid, load_settings
 from app.connections.repository import ConnectionRefused
@@ -81,6 +83,7 @@ OPERATOR_MISTAKES = (
     MappingRefused,
     NameUnknown,
     NotAgreed,
+    NothingLearnt,
     PreviewRefused,
     ProvisionRefused,
     SettingsRefused,
@@ -177,6 +180,7 @@ cli.add_typer(mapping_commands(_services), name="mapping")
 cli.command(name="reapply")(reapply_command(_services))
 cli.add_typer(key_commands(_services), name="keys")
 cli.add_typer(rates_commands(_services), name="rates")
+cli.add_typer(value_commands(_services), name="values")
 cli.command(name="forget")(forget_command(_services))
 cli.add_typer(privacy_commands(_services), name="privacy")
 cli.add_typer(secret_commands(_services), name="secrets")

@@ -38,6 +38,8 @@ DESCRIBE = timedelta(days=1)
 KEEP_WEBHOOKS = timedelta(hours=1)
 READ_SPEND = timedelta(hours=6)
 PURGE = timedelta(days=1)
+# It looks whether one is due: nightly, and where a mapping was activated that has none.
+FIT_VALUES = timedelta(minutes=1)
 DESCRIPTION = (
     "Tells ad platforms what became of their leads. Errors are `application/problem+json` with a stable `type`, the place of "
     "each mistake and a request id. Every `/v1` door needs the key as `Authorization: Bearer ...`."
@@ -126,6 +128,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
             Job("describe", DESCRIBE, services.describe_sources),
             Job("webhooks", KEEP_WEBHOOKS, services.keep_webhooks),
             Job("spend", READ_SPEND, services.spend_reading().run),
+            Job("values", FIT_VALUES, services.value_fits().run),
             Job("retention", PURGE, services.retention().run),
         ]
     # Each is rung apart: a CRM that is slow in one must hold up neither a delivery nor the check that ends a pause.

@@ -17,6 +17,7 @@ from app.api import (
     source_schema,
     sources,
     status,
+    values,
     webhooks,
 )
 from app.api.contract import finish_contract
@@ -43,7 +44,7 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
         app.include_router(webhooks.doors)
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
         rooms = (
-            status, sources, source_schema, source_past, destinations, mappings, previews,
+            status, sources, source_schema, source_past, destinations, mappings, previews, values,
             deliveries, leads, people, reports, rates, keys,
         )  # fmt: skip
         for room in rooms:

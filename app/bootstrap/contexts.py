@@ -18,6 +18,8 @@ from app.db.session import Database
 from app.dispatch.model import MilestoneTerms, SourceTerms
 from app.ingest.backfill import reaches_of
 from app.ingest.context import DestinationTerms, SourceContext
+from app.ingest.learning import learn
+from app.mapping import fit_repository as fits
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
 from app.mapping.checking import check_document, check_rename
@@ -40,16 +42,17 @@ FRESH = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A context, what it was made of, when that was looked at last, and whether currency rates are of it."""
+    """A context, what it was made of, when that was looked at last, and whether currency rates and a fit are of it."""
 
     key: object
     context: SourceContext
     looked_at: datetime
     is_converting: bool
+    is_learning: bool
 
 
 class Contexts:
-    """Reads the active mappings; a context is kept until `forget`, or until mapping, account, destinations or rates change."""
+    """Reads the active mappings; a context is kept until `forget`, or until what it was made of changes."""
 
     def __init__(self, database: Database, openers: Openers, clock: Callable[[], datetime]) -> None:
         self._database = database
@@ -81,17 +84,22 @@ class Contexts:
             named = tuple(
                 (one.id, one.name, one.kind, one.mode, tuple(one.milestone_modes.items()), one.created_at) for one in destinations
             )
-            key = (active.version, row.schema_json, (row.mode, named), rates_version)
+            fit_version = await fits.newest_version(connection, row.id) if kept is None or kept.is_learning else 0
+            key = (active.version, row.schema_json, (row.mode, named), rates_version, fit_version)
             if kept is not None and kept.key == key:
                 self._kept[row.id] = replace(kept, looked_at=now)
                 return kept.context
             context = await self._read(connection, row, active, destinations)
-        is_converting = bool(_currencies(context.document, context.facts.schema))
-        self._kept[row.id] = _Kept(key if is_converting else (*key[:3], 0), context, now, is_converting)
+        is_converting, is_learning = bool(_currencies(context.document, context.facts.schema)), bool(context.document.learns)
+        key = (*key[:3], rates_version if is_converting else 0, fit_version if is_learning else 0)
+        self._kept[row.id] = _Kept(key, context, now, is_converting, is_learning)
         return context
 
     async def of_version(self, row: SourceRow, version: StoredVersion) -> SourceContext | None:
-        """The context that a source would have if this version were activated now; None where the CRM was never described."""
+        """The context that a source would have if this version were activated now; None where the CRM was never described.
+
+        Where it learns values that no fit is made for, one is made for the look at it.
+        """
         if row.schema_json is None:
             return None
         now_ms = to_ms(self._clock())
@@ -101,7 +109,11 @@ class Contexts:
             first = now_ms if active is None else active.first_activated_at
             would_be = ActiveMapping(version.version, version.document_json, now_ms, first)
             further = () if version.activated_at is not None else ((now_ms, version.document_json),)
-            return await self._read(connection, row, would_be, destinations, further)
+            context = await self._read(connection, row, would_be, destinations, further)
+        if not context.lacks_fit:
+            return context
+        async with self._database.read_long() as connection:
+            return replace(context, fit=await learn(connection, context, from_ms(now_ms)))
 
     async def _read(
         self,
@@ -131,6 +143,7 @@ class Contexts:
                 if one.name in document.destinations
             ),
             rates=await mappings.load_rates(connection, currencies, oldest.date()) if currencies else Rates(),
+            fit=await fits.newest_fit(connection, row.id) if document.learns else None,
         )
 
     async def kinds_read_alike(self, context: SourceContext) -> frozenset[ObjectKind]:
@@ -189,7 +202,7 @@ def _by_milestone(named: Sequence[tuple[str, str, str]]) -> Mapping[str, Target]
 
 def _currencies(document: MappingDocument, schema: SourceSchema) -> frozenset[str]:
     """The currencies that values are converted to, or through."""
-    models = [milestone.value for milestone in document.milestones if milestone.value is not None]
+    models = document.value_models
     found = frozenset(model.currency for model in models if model.model != "fixed" and model.currency)
     if not document.is_incremental:
         return found

@@ -30,6 +30,7 @@ from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
 from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
+from app.bootstrap.value_fits import ValueFits
 from app.bootstrap.writing_back import WriteBacks
 from app.config import ProcessRole, Settings
 from app.connections import repository as connections
@@ -125,6 +126,7 @@ class Services:
     async def sync(self, source: str | None = None) -> SyncSummary:
         """Pull and send until nothing is due now, then tell the CRM; SourceUnknown where no source has this name."""
         await self.sweeping().run()
+        await self.value_fits().run(self.clock())
         summary = await self._rounds().sync(source)
         await self.write_backs().turn(source)
         return summary
@@ -182,6 +184,10 @@ class Services:
     def rates(self) -> RatesKeeping:
         """What keeps the currency rates."""
         return RatesKeeping(self.database, self.clock, self.contexts, self.bell)
+
+    def value_fits(self) -> ValueFits:
+        """What learns values from our own history."""
+        return ValueFits(self.database, self.clock, self.contexts)
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

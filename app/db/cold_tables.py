@@ -305,3 +305,15 @@ reapplies = Table(
     Column("done_at", BigInteger),
     Column("given_up", Text),
 )
+
+# What a source's own history teaches of its milestones: the newest version values what is new.
+value_fits = Table(
+    "value_fits",
+    metadata,
+    Column("source_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("mapping_version", Integer, nullable=False),
+    Column("fitted_at", BigInteger, nullable=False),
+    Column("fit_json", Text, nullable=False),
+    PrimaryKeyConstraint("source_id", "version"),
+)

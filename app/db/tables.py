@@ -35,6 +35,7 @@ from app.db.cold_tables import (
     target_pauses,
     tokens,
     unknown_codes,
+    value_fits,
     webhook_watch,
     write_backs,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "unknown_codes",
     "uploads",
     "valuations",
+    "value_fits",
     "webhook_watch",
     "write_backs",
 ]

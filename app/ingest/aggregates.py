@@ -23,6 +23,8 @@ from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
 from connectors.contract.records import ObjectKind, RecordRef, RecordState
 
+FirstTouch = tuple[str | None, str | None, str | None]  # platform, campaign, utm campaign
+
 
 @dataclass(slots=True)
 class Neighbourhood:
@@ -30,7 +32,7 @@ class Neighbourhood:
 
     `before`: the records as they were stored.
     What is to be written: `changed` records, `new_entries`, links `gone` and `fresh`, `merged_leads` (old -> survivor;
-    `absorbed` is the other way round).
+    `absorbed` is the other way round). `touched`: the first touch of leads, as it was written just now.
     """
 
     records: dict[int, RecordRow]
@@ -50,6 +52,7 @@ class Neighbourhood:
     absorbed: dict[int, list[int]] = field(default_factory=dict)
     held_by: dict[int, list[KnownRecord]] = field(default_factory=dict)
     swallowed: dict[int, list[KnownRecord]] = field(default_factory=dict)
+    touched: dict[int, FirstTouch] = field(default_factory=dict)
 
     def person_records(self, lead_id: int) -> tuple[KnownRecord, ...]:
         """The records of a lead: survivors first, newest modification first within each."""
@@ -103,7 +106,7 @@ class Neighbourhood:
         on_deals = {self.principal_of(deal_id) for deal_id in self.links} & self.work_leads
         return [row.ref for row in self.records.values() if row.lead_id in on_deals and is_unread(row)]
 
-    def first_touch(self, lead_id: int) -> tuple[str | None, str | None, str | None]:
+    def first_touch(self, lead_id: int) -> FirstTouch:
         """Platform, campaign and utm campaign as they were frozen: of the leads that are one now, the earliest that has each."""
         ids = (lead_id, *self.absorbed.get(lead_id, ()))
         mine = [self.leads[one] for one in ids if one in self.leads and self.merged_leads.get(one, one) == lead_id]
@@ -117,7 +120,15 @@ class Neighbourhood:
     def person(self, lead_id: int, email_key: bytes | None) -> Person:
         """The engine's view of a lead."""
         held = self.person_records(lead_id)
-        return Person(lead_id=lead_id, created_at=created_of(held) or from_ms(0), records=held, email_key=email_key)
+        platform, campaign_id, _ = self.touched.get(lead_id) or self.first_touch(lead_id)
+        return Person(
+            lead_id=lead_id,
+            created_at=created_of(held) or from_ms(0),
+            records=held,
+            email_key=email_key,
+            platform=platform,
+            campaign_id=campaign_id,
+        )
 
     def deal(self, deal_id: int) -> Deal:
         """The engine's view of a deal with its people and the deals that it swallowed."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app.mapping.aggregate import AccountFacts
 from app.mapping.document import MappingDocument
+from app.mapping.fits import Fit
 from app.mapping.rates import Rates
 from connectors.contract.destination import DestinationLimits
 from connectors.contract.records import Record
@@ -30,7 +31,11 @@ class DestinationTerms:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """A source with a mapping, ready for recording. `renews_values`: what is stored is valued by it too, as a person asked."""
+    """A source with a mapping, ready for recording.
+
+    `fit` is the newest one, where the mapping values by our own history. `renews_values`: what is stored is valued by the mapping
+    too, as a person asked.
+    """
 
     id: int
     name: str
@@ -41,7 +46,14 @@ class SourceContext:
     start: datetime
     destinations: tuple[DestinationTerms, ...] = ()
     rates: Rates = field(default_factory=Rates, repr=False)
+    fit: Fit | None = field(default=None, repr=False)
     renews_values: bool = False
+
+    @property
+    def lacks_fit(self) -> bool:
+        """True where the mapping learns a value that the fit was not made for."""
+        home = self.facts.schema.currency
+        return bool(self.document.learns) and (self.fit is None or bool(self.fit.lacks(self.document, home)))
 
     @property
     def counts_companies(self) -> bool:

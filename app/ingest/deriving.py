@@ -37,7 +37,7 @@ def derive_all(
     for aggregate in aggregates:
         known = tuple(states.get(one.uid, one) for one in index.of(aggregate))
         aggregate = replace(aggregate, conversions=known)  # noqa: PLW2901 with what is known of it
-        derived = derive(aggregate, source.document, source.facts, rates, renews_values=source.renews_values)
+        derived = derive(aggregate, source.document, source.facts, rates, fit=source.fit, renews_values=source.renews_values)
         for state in derived:
             if state.uid not in states and state.scope_kind == "company":
                 index.add(state)

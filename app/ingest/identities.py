@@ -106,6 +106,7 @@ class LeadWriter:
                 "campaign_id": campaign_id or row["campaign_id"],
                 "utm_campaign": utm_campaign or row["utm_campaign"],
             }
+            near.touched[lead_id] = (_text(row["platform"]), _text(row["campaign_id"]), _text(row["utm_campaign"]))
             if sealed is not None:
                 identity_rows.append({"id": 0, "lead_id": lead_id, "has": sealed.has, "sealed": sealed.sealed})
                 written.email_keys[lead_id] = sealed.email_key
@@ -187,3 +188,7 @@ def _lead_row(source: SourceContext, read: ReadLead, stored: LeadRow | None, cre
         "dimensions_json": orjson.dumps(dict(dimensions_of(source.document, look))).decode(),
         "created_at": to_ms(created if stored is None else min(created, from_ms(stored.created_at))),
     }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

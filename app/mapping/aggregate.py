@@ -40,13 +40,16 @@ class KnownRecord:
 class Person:
     """A lead with its records: the surviving one first, then merged keys and CRM lead records, newest modification first.
 
-    `email_key` is the HMAC of the e-mail (compared only), None where there is no valid e-mail.
+    `email_key` is the HMAC of the e-mail (compared only), None where there is no valid e-mail. `platform` and `campaign_id`
+    are the attribution as it was frozen at first touch.
     """
 
     lead_id: int
     created_at: datetime
     records: tuple[KnownRecord, ...]
     email_key: bytes | None = field(default=None, repr=False)
+    platform: str | None = None
+    campaign_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

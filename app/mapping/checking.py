@@ -70,11 +70,8 @@ def _fields(document: MappingDocument) -> Iterator[tuple[str, str]]:
 
 
 def _fields_of(path: str, milestone: Milestone) -> Iterator[tuple[str, str]]:
-    if milestone.value is not None and milestone.value.field is not None:
-        yield f"{path}.value.field", milestone.value.field
-        probability = milestone.value.probability or ""
-        if "." in probability and probability[0].isalpha():
-            yield f"{path}.value.probability", probability
+    if milestone.value is not None:
+        yield from ((f"{path}.value.{place}", text) for place, text in milestone.value.fields())
     if milestone.where is not None:
         yield from ((f"{path}.where", text) for text in sorted(milestone.where.fields()))
     for number, trigger in enumerate(milestone.when):

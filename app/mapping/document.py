@@ -1,19 +1,21 @@
 """The mapping document as YAML or JSON becomes typed values; a mistake names its place and the nearest valid word."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import orjson
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from app.mapping.condition_model import Condition, Scored
-from app.mapping.mistakes import DocumentInvalid, Mistake, nearest, not_yet
-from app.mapping.words import AMOUNT, Amount, Duration, Instant, Part, Texts, read_amount
+from app.mapping.mistakes import DocumentInvalid, Mistake, nearest
+from app.mapping.value_model import TOUCH, PlainModel, ValueModel
+from app.mapping.words import Amount, Duration, Instant, Part, Texts, read_amount
 from connectors.contract.records import ObjectKind
 
 SEND_WHEN = ("any", "own_click_or_lead_id")
+# The milestones from which values are learnt: what was won, and who never will be.
+WON, DISQUALIFIED = "closed_revenue", "disqualified"
 
 
 class Trigger(Part):
@@ -36,34 +38,6 @@ class Trigger(Part):
             raise ValueError("`pipeline` and `enters` go with a property")
         if self.property is not None and not self.enters:
             raise ValueError("a trigger on a property needs `enters`, a list of values")
-        return self
-
-
-class ValueModel(Part):
-    """How a conversion's value is made."""
-
-    model: Literal["fixed", "field", "weighted"]
-    amount: Annotated[str, BeforeValidator(str)] | None = None
-    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
-    field: str | None = None
-    probability: Annotated[str, BeforeValidator(str)] | None = None
-    if_missing: Literal["wait", "skip", "send_without"] | dict[Literal["amount"], float | int | str] = "wait"
-
-    @cached_property
-    def basis(self) -> str:
-        """The model as JSON text, as it is frozen in a conversion."""
-        return orjson.dumps(self.model_dump(mode="json", exclude_none=True), option=orjson.OPT_SORT_KEYS).decode()
-
-    @model_validator(mode="after")
-    def _complete(self) -> "ValueModel":
-        if self.model == "fixed" and (self.amount is None or self.currency is None):
-            raise ValueError("a fixed value needs an amount and a currency")
-        if self.amount is not None and not AMOUNT.fullmatch(self.amount):
-            raise ValueError(f"`{self.amount}` is no amount; it reads like 50 or 49.90")
-        if self.model != "fixed" and self.field is None:
-            raise ValueError(f"a {self.model} value needs a field, like deal.amount")
-        if self.model == "weighted" and self.probability is None:
-            raise ValueError("a weighted value needs a probability: `stage`, a number or a field")
         return self
 
 
@@ -244,6 +218,16 @@ class MappingDocument(Part):
         return self.value_mode == "incremental"
 
     @cached_property
+    def value_models(self) -> "tuple[PlainModel | ValueModel, ...]":
+        """The value models of all milestones, with their fallbacks."""
+        return tuple(part for one in self.milestones if one.value is not None for part in one.value.parts())
+
+    @cached_property
+    def learns(self) -> "Mapping[str, ValueModel]":
+        """By milestone, the models that are learnt from our own history."""
+        return {one.name: one.value for one in self.milestones if one.value is not None and one.value.is_fitted}
+
+    @cached_property
     def destination_conditions(self) -> dict[str, Condition]:
         """The condition of each destination that has one of its own."""
         return {
@@ -275,16 +259,12 @@ class MappingDocument(Part):
 
 def parse_document(data: object) -> MappingDocument:
     """Read a document; DocumentInvalid lists every mistake with its path."""
-    mistakes = not_yet(data)
-    document: MappingDocument | None = None
     try:
         document = MappingDocument.model_validate(data)
     except ValidationError as error:
-        told = {mistake.path for mistake in mistakes}
-        mistakes += [found for one in error.errors() if (found := _mistake(dict(one))).path not in told]
-    if document is not None:
-        mistakes += _targets(document)
-    if mistakes or document is None:
+        raise DocumentInvalid([_mistake(dict(one)) for one in error.errors()]) from error
+    mistakes = [*_targets(document), *_learnt_values(document)]
+    if mistakes:
         raise DocumentInvalid(mistakes)
     return document
 
@@ -329,6 +309,30 @@ def _targets(document: MappingDocument) -> list[Mistake]:
                 inner = "" if found.path == "document" else f".{found.path}"
                 mistakes.append(Mistake(f"destinations.{name}.where{inner}", found.message, found.nearest))
     return mistakes
+
+
+def _learnt_values(document: MappingDocument) -> Iterator[Mistake]:
+    """What keeps a value from being learnt: nothing to learn from, or a segment that is unknown or known only by hindsight."""
+    for place, milestone in enumerate(document.milestones):
+        model, path = document.learns.get(milestone.name), f"milestones[{place}].value"
+        if model is None:
+            continue
+        if milestone.name in (WON, DISQUALIFIED):
+            said = f"`{model.model}` says what may become of a lead, and at `{milestone.name}` that is known"
+            yield Mistake(f"{path}.model", said, "field" if milestone.name == WON else None)
+        elif document.rank(WON) < 0:
+            said = f"`{model.model}` is learnt from the milestone `{WON}`, and there is none"
+            yield Mistake(f"{path}.model", said, nearest(WON, [one.name for one in document.milestones]))
+        by_deals = all(trigger.object is ObjectKind.DEAL for trigger in milestone.when)
+        for number, name in enumerate(model.by):
+            if name not in document.dimensions and name not in TOUCH:
+                said = (
+                    f"no dimension has this name; declare it in `dimensions`, or use {' or '.join(f'`{one}`' for one in TOUCH)}"
+                )
+                yield Mistake(f"{path}.by[{number}]", said, nearest(name, [*document.dimensions, *TOUCH]))
+            elif not by_deals and document.dimensions.get(name, "").startswith(f"{ObjectKind.DEAL}."):
+                said = f"`{name}` is a deal's, and who reaches `{milestone.name}` has none yet: only who got one would be in it"
+                yield Mistake(f"{path}.by[{number}]", said)
 
 
 def _own_settings(name: str, targets: dict[str, Any]) -> list[Mistake]:

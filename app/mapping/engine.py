@@ -3,31 +3,41 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from app.mapping.aggregate import AccountFacts, Aggregate, ConversionState, EndReason, ValueState
 from app.mapping.conditions import holds
 from app.mapping.document import MappingDocument, Milestone
+from app.mapping.fits import Fit
 from app.mapping.ids import conversion_uid
 from app.mapping.moments import Moments
 from app.mapping.occurrences import Matched, after_merge, in_order, match_every, match_first
+from app.mapping.people import segment_of
 from app.mapping.rates import Rates
 from app.mapping.scopes import Scope, Scopes, principal
 from app.mapping.stays import Run, Stay, Stays, runs_of
-from app.mapping.values import Setting, Valuation, first_valuation, value_by
+from app.mapping.values import Learnt, Setting, Valuation, first_valuation, value_by
 
 __all__ = ["derive", "principal"]
 
 
 def derive(
-    aggregate: Aggregate, document: MappingDocument, facts: AccountFacts, rates: Rates, *, renews_values: bool = False
+    aggregate: Aggregate,
+    document: MappingDocument,
+    facts: AccountFacts,
+    rates: Rates,
+    *,
+    fit: Fit | None = None,
+    renews_values: bool = False,
 ) -> tuple[ConversionState, ...]:
     """The full list of conversions of an aggregate: the stored ones as they should be now, and the new ones.
 
-    `renews_values`: stored ones are valued by the document, and not by the model that was frozen with them.
+    `fit`: what our own history teaches of the source. `renews_values`: stored ones are valued by the document, and not by the
+    model that was frozen with them.
     """
     scopes = Scopes(aggregate, document)
     moments = Moments(document, aggregate.conversions, scopes.look_at)
-    work = _Work(aggregate, document, facts, rates, moments, renews_values=renews_values)
+    work = _Work(aggregate, document, facts, Learnt(rates, fit), moments, renews_values=renews_values)
     found: dict[str, ConversionState] = {}
     for milestone in document.milestones:
         for scope in scopes.of(milestone):
@@ -46,7 +56,7 @@ class _Work:
         aggregate: Aggregate,
         document: MappingDocument,
         facts: AccountFacts,
-        rates: Rates,
+        learnt: Learnt,
         moments: Moments,
         *,
         renews_values: bool,
@@ -55,7 +65,8 @@ class _Work:
         self._stored = aggregate.conversions
         self._document = document
         self._facts = facts
-        self._rates = rates
+        self._learnt = learnt
+        self._person = aggregate.person
         self._stays = Stays(document, facts, moments)
 
     def in_scope(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
@@ -221,7 +232,9 @@ class _Work:
         return replace(state, excluded_for=closed) if closed else state
 
     def _setting(self, scope: Scope, stay: Stay, at: datetime) -> Setting:
-        return Setting(scope.look_at(stay.record), self._facts, stay.pipeline, stay.stage, at, self._rates)
+        look = scope.look_at(stay.record)
+        segment_by = partial(segment_of, self._document, look, self._person)
+        return Setting(look, self._facts, stay.pipeline, stay.stage, at, self._learnt, segment_by)
 
 
 def _joined(

@@ -117,11 +117,13 @@ class _Namer:
         if "where" in part:
             named["where"] = self.condition(part["where"], f"{path}.where")
         if isinstance(part.get("value"), Mapping):
-            named["value"] = {
-                key: self.field(one, f"{path}.value.{key}") if key in ("field", "probability") else one
-                for key, one in part["value"].items()
-            }
+            named["value"] = self.value_model(part["value"], f"{path}.value")
         return named
+
+    def value_model(self, part: _Json, path: str) -> _Json:
+        named = {key: self.field(one, f"{path}.{key}") if key in ("field", "probability") else one for key, one in part.items()}
+        fallback = part.get("fallback")
+        return {**named, "fallback": self.value_model(fallback, f"{path}.fallback")} if isinstance(fallback, Mapping) else named
 
     def destinations(self, part: object) -> object:
         if not isinstance(part, Mapping):

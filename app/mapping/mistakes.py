@@ -1,10 +1,8 @@
-"""What is wrong with a document: mistakes with their place, and what this version refuses by name (pure)."""
+"""What is wrong with a document: mistakes with their place and the nearest right word (pure)."""
 
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-NOT_YET = {"average", "predicted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +31,3 @@ def nearest(word: str, choices: Sequence[str]) -> str | None:
     """The closest valid word, None where nothing is close."""
     close = difflib.get_close_matches(word, choices, 1)
     return close[0] if close else None
-
-
-def not_yet(data: object) -> list[Mistake]:
-    """What a raw document asks for that this version does not do: refused by name, never silently ignored."""
-    if not isinstance(data, dict):
-        return []
-    found = []
-    milestones = data.get("milestones")
-    for place, milestone in enumerate(milestones if isinstance(milestones, list) else []):
-        if not isinstance(milestone, dict):
-            continue
-        value = milestone.get("value")
-        if isinstance(value, dict) and value.get("model") in NOT_YET:
-            found.append(Mistake(f"milestones[{place}].value.model", f"`{value['model']}` is not available in this version"))
-    return found

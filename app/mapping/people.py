@@ -1,11 +1,11 @@
 """What the document says of a person: identity candidates, consent, attribution, dimensions (pure)."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from app.mapping.aggregate import KnownRecord
+from app.mapping.aggregate import KnownRecord, Person
 from app.mapping.derived import DERIVED, PERSON
 from app.mapping.document import IdentityRules, MappingDocument
 from connectors.contract.conversions import Consent, ConsentState
@@ -126,6 +126,14 @@ def attribution_of(document: MappingDocument, look: Lookup) -> tuple[str | None,
         for fields in (rules.campaign_id, rules.utm_campaign)
     )
     return platform, campaign_id, utm_campaign
+
+
+def segment_of(document: MappingDocument, look: Lookup, person: Person | None, by: Sequence[str]) -> tuple[str, ...]:
+    """A lead's segment by declared dimensions and the attribution of its first touch, "" for what is not known of it."""
+    touch = {"platform": person.platform, "campaign_id": person.campaign_id} if person is not None else {}
+    return tuple(
+        (look(*split_field(document.dimensions[name])) if name in document.dimensions else touch.get(name)) or "" for name in by
+    )
 
 
 def dimensions_of(document: MappingDocument, look: Lookup) -> Mapping[str, str]:

@@ -116,8 +116,5 @@ def fields_of(document: MappingDocument) -> Iterator[str]:
         conditions: list[Condition | None] = [milestone.where, *(trigger.where for trigger in milestone.when)]
         for where in conditions:
             yield from () if where is None else where.fields()
-        if milestone.value is not None and milestone.value.field is not None:
-            yield milestone.value.field
-            probability = milestone.value.probability or ""
-            if "." in probability and probability[0].isalpha():
-                yield probability
+        if milestone.value is not None:
+            yield from (text for _, text in milestone.value.fields())

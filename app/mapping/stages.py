@@ -19,6 +19,15 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class LostValue:
+    """A value of a property that says lost, in one pipeline where it names one."""
+
+    property: str
+    value: str
+    pipeline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StageBook:
     """Stages by (kind, property), options by (kind, property). Built once for each schema by `of`."""
 
@@ -84,6 +93,24 @@ class StageBook:
             return not is_stage and entry.value.casefold() == LOST
         placed = self.find(kind, entry.property, entry.value, entry.pipeline) if is_stage else None
         return not is_stage or (placed is not None and placed.stage.is_lost)
+
+    def lost_values(self) -> tuple[LostValue, ...]:
+        """Every value that `is_lost` knows by the schema, each pipeline's stages by themselves."""
+        stages = [
+            LostValue(name, value, one.pipeline)
+            for (_, name), known in self._stages.items()
+            for value, placed in known.items()
+            for one in placed
+            if one.stage.is_lost
+        ]
+        return (
+            *stages,
+            *(LostValue(name, value) for kind, name, value in sorted(self._lost) if (kind, name) not in self._stages),
+        )
+
+    def stage_properties(self) -> frozenset[str]:
+        """The properties whose values are stages of a pipeline."""
+        return frozenset(name for _, name in self._stages)
 
     def is_forward(self, kind: ObjectKind, before: Entry, after: Entry) -> bool:
         """Later in the order of the same pipeline, or of the property's options."""

@@ -49,6 +49,7 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("POST", "/v1/mappings/{source}/versions/{version}/preview"): OPERATOR,
     ("POST", "/v1/mappings/{source}/versions/{version}/reapply"): OPERATOR,
     ("GET", "/v1/mappings/{source}/reapply"): VIEWER,
+    ("GET", "/v1/mappings/{source}/values"): VIEWER,
     ("GET", "/v1/reports/funnel"): VIEWER,
     ("GET", "/v1/reports/campaigns"): VIEWER,
     ("GET", "/v1/reports/books"): VIEWER,

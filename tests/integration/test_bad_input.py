@@ -34,7 +34,7 @@ def _config(stage: Stage, **secrets: str) -> str:
         ("deal.amount", "deal.amont", "milestones[3].value.field", "deal.amount"),
         ("      google:\n        qualified", "      gogle:\n        qualified", "destinations.gogle", "google"),
         ("conversion_action:", "conversion_acton:", "destinations.google", "conversion_action"),
-        ("model: fixed", "model: predicted", "milestones[1].value.model", ""),
+        ("model: fixed", "model: averge", "milestones[1].value.model", "average"),
         ("pipeline: default", "pipeline: defalt", "milestones[2].when[0].pipeline", "default"),
     ],
 )
