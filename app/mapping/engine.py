@@ -111,11 +111,12 @@ class _Work:
         where = milestone.where
         if where is None:
             return list(stays)
-        made = {one.occurred_at for one in stored}
+        made = {(one.occurred_at, one.is_implied) for one in stored}
         return [
             stay
             for stay in stays
-            if stay.entered_at in made
+            if (stay.entered_at, False) in made
+            or (stay.is_implied and (stay.entered_at, True) in made)
             or ((stay.is_held or stay.is_fresh) and holds(where, scope.look_at(stay.record), stay.entered_at)[0])
         ]
 

@@ -1,13 +1,15 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from app.mapping.aggregate import EndReason, ValueState
+from app.mapping.aggregate import Aggregate, Deal, EndReason, ValueState
+from app.mapping.engine import derive
 from app.mapping.ids import conversion_uid, smallest_ref
 from app.mapping.rates import Rates
 from connectors.contract.conversions import Money
 from connectors.contract.records import RecordState
-from tests.unit.mapping.mapping_rig import contact, day, deal, document, flat, person, run
+from tests.unit.mapping.mapping_rig import FACTS, NO_RATES, contact, day, deal, document, flat, person, run
 
 
 def test_only_an_entry_from_outside_counts() -> None:
@@ -310,3 +312,18 @@ def test_the_id_is_what_it_was_for_ever() -> None:
     assert uid == run(person(), deal((1, "won")))["closed_revenue"][0].uid
     assert uid == "lldwuyiqsqrpv3hrlumsp7udav66"
     assert smallest_ref(["1000", "99", "98"]) == "98"
+
+
+def test_what_a_deal_implies_at_the_instant_of_a_stage_that_was_left_stays_implied() -> None:
+    """A reapply counted the implied one, and the next one took it for the entry that no version had judged: it ended by that."""
+    nothing_new: frozenset[Any] = frozenset()
+    who = replace(contact((1, "mql"), (2, "subscriber"), country="DE"), fresh=nothing_new)
+    won = replace(deal((1, "qualified"), id_=3).record, fresh=nothing_new)
+    where = {"field": "contact.country", "op": "eq", "value": "DE"}
+    by = document({"qualified_lead": {"where": where, "on_leave": "retract"}})
+    first = derive(Aggregate(person(who), (Deal(won),)), by, FACTS, NO_RATES)
+
+    again = derive(Aggregate(person(who), (Deal(won),), first), by, FACTS, NO_RATES)
+
+    assert set(again) == set(first)
+    assert [(one.is_implied, one.is_live) for one in first if one.milestone == "qualified_lead"] == [(True, True)]
