@@ -113,7 +113,7 @@ def import_command(
 ) -> None:
     """Import what campaigns cost, day by day: all or nothing; what was imported before is replaced."""
     try:
-        imported = _with_database(lambda database: import_spend(database, file))
+        imported = _with_database(lambda database: import_spend(database, file, actor="cli", now=datetime.now(UTC)))
     except OSError as error:
         raise ReportRefused(f"{file} cannot be read: {error.strerror or error}") from error
     typer.echo(str(imported))

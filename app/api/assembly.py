@@ -16,6 +16,7 @@ from app.api import (
     source_past,
     source_schema,
     sources,
+    spend,
     status,
     values,
     webhooks,
@@ -45,7 +46,7 @@ def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = T
         keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
         rooms = (
             status, sources, source_schema, source_past, destinations, mappings, previews, values,
-            deliveries, leads, people, reports, rates, keys,
+            deliveries, leads, people, reports, rates, spend, keys,
         )  # fmt: skip
         for room in rooms:
             app.include_router(room.doors, dependencies=[Depends(KEY)], responses=keyed)

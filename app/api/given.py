@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 from pydantic.config import JsonDict, JsonValue
 
+from app.reports.cursors import LONGEST_CURSOR
+
 MOST_ROWS = 200
 LONGEST_WORD = 200
 
@@ -55,6 +57,7 @@ def _day(value: object) -> object:
 Day = Annotated[date, BeforeValidator(_day), Field(json_schema_extra={"pattern": f"^{_WHOLE_DAY.pattern}$"})]
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 Plain = Annotated[StrictStr, AfterValidator(_storable), Field(json_schema_extra={"pattern": "^[^\\x00]*$"})]
+Cursor = Annotated[Plain, Field(min_length=1, max_length=LONGEST_CURSOR)]
 Word = Annotated[Plain, Field(min_length=1, max_length=LONGEST_WORD)]
 # Constraints stand before validators: only so they reach the contract.
 Limit = Annotated[int, Field(ge=1, le=MOST_ROWS), BeforeValidator(_bare)]

@@ -16,7 +16,7 @@ from app.api.models import KeyBody, PageQuery
 from app.api.problems import OF_A_BODY, Problem, ProblemKind, invalid, responses
 from app.bootstrap.keeping_keys import KeyRefused
 from app.config import Mistake
-from app.reports.listing import read_cursor, write_cursor
+from app.reports.cursors import read_cursor, write_cursor
 
 doors = APIRouter(prefix="/v1", tags=["keys"], dependencies=[Depends(needs(KeyRole.ADMIN))])
 FORBIDDEN = responses(ProblemKind.FORBIDDEN)

@@ -16,7 +16,7 @@ from app.api.models import DiffQuery, PageQuery, VersionBody
 from app.api.problems import OF_A_BODY, OF_NO_BODY, Problem, ProblemKind, invalid, responses, sentence
 from app.bootstrap.mapping_versions import MappingVersions, VersionChanged, VersionRefused, VersionUnknown, VersionView
 from app.config import Mistake
-from app.reports.listing import read_cursor, write_cursor
+from app.reports.cursors import read_cursor, write_cursor
 
 doors = APIRouter(prefix="/v1/mappings", tags=["mappings"])
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StrictBool, StrictStr, WithJsonSchema, model_validator
 
 from app.access.keys import KeyRole
-from app.api.given import Currency, Day, Given, Instant, Limit, Number, Plain, Word, exactly_one, whole
+from app.api.given import Currency, Cursor, Day, Given, Instant, Limit, Number, Plain, Word, exactly_one, whole
 from app.bootstrap.preview_model import Origin
 from app.bootstrap.previewing import MOST_DAYS, MOST_RECORDS, PreviewOrder
 from app.bootstrap.replaying import BATCH, MOST_EXAMINED
@@ -37,7 +37,7 @@ class DeliveryQuery(Given):
     since: Instant | None = Field(default=None, description="Owed at or after this instant")
     until: Instant | None = Field(default=None, description="Owed before this instant")
     limit: Limit = Field(default=50, description="Rows of a page")
-    cursor: Word | None = Field(default=None, description="`next` of the page before, with the same filters")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before, with the same filters")
 
 
 class RunQuery(Given):
@@ -48,7 +48,7 @@ class RunQuery(Given):
     source: Word | None = Field(default=None, description="A source's name")
     destination: Word | None = Field(default=None, description="A destination's name")
     limit: Limit = Field(default=50, description="Rows of a page")
-    cursor: Word | None = Field(default=None, description="`next` of the page before, with the same filters")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before, with the same filters")
 
 
 class TraceQuery(Given):
@@ -83,7 +83,7 @@ class ReplayBody(Given):
     limit: Annotated[int, Field(ge=1, le=MOST_EXAMINED), BeforeValidator(whole)] = Field(
         default=MOST_EXAMINED, description="Deliveries to look at in this call; `next` goes on from there"
     )
-    cursor: Word | None = None
+    cursor: Cursor | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> "ReplayBody":
@@ -137,7 +137,7 @@ class PageQuery(Given):
     """Which page of a list."""
 
     limit: Limit = Field(default=50, description="Rows of a page")
-    cursor: Word | None = Field(default=None, description="`next` of the page before")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
 
 
 class DiffQuery(Given):
@@ -235,7 +235,7 @@ class RateQuery(Given):
     base: Currency | None = Field(default=None, description="Only of this currency")
     quote: Currency | None = Field(default=None, description="Only in this currency")
     limit: Limit = Field(default=50, description="Rows of a page")
-    cursor: Word | None = Field(default=None, description="`next` of the page before")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before")
 
 
 class RateItem(Given):
@@ -251,6 +251,39 @@ class RatesBody(Given):
     """Rates, all or none."""
 
     rates: Annotated[list[RateItem], Field(min_length=1, max_length=2000)]
+
+
+class SpendQuery(Given):
+    """Which spend."""
+
+    platform: Word | None = Field(default=None, description="Only of this platform")
+    campaign_id: Word | None = Field(default=None, description="Only of this campaign")
+    since: Day | None = Field(default=None, description="First day")
+    until: Day | None = Field(default=None, description="Last day, included")
+    limit: Limit = Field(default=50, description="Rows of a page")
+    cursor: Cursor | None = Field(default=None, description="`next` of the page before, with the same filters")
+
+
+Count = Annotated[int, Field(ge=0, lt=10**15), BeforeValidator(whole)]
+
+
+class SpendGiven(Given):
+    """What one campaign cost on one day of its account."""
+
+    platform: Annotated[StrictStr, Field(pattern="^[a-z][a-z0-9_]{0,39}$")]
+    campaign_id: Word
+    day: Day
+    cost: Annotated[StrictStr, Field(pattern=r"^[0-9]{1,12}([.][0-9]{1,6})?$", description="A decimal text, like 412.50")]
+    currency: Currency
+    campaign_name: Word | None = None
+    clicks: Count | None = None
+    impressions: Count | None = None
+
+
+class SpendBody(Given):
+    """Rows of spend, all or none."""
+
+    rows: Annotated[list[SpendGiven], Field(min_length=1, max_length=2000)]
 
 
 class FindBody(Given):
@@ -327,6 +360,9 @@ _MODELS = (
     RateQuery,
     RateItem,
     RatesBody,
+    SpendQuery,
+    SpendGiven,
+    SpendBody,
     ReportQuery,
     BooksReportQuery,
 )

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from app.config import Mistake, nearest
-from app.reports.listing import CursorInvalid
+from app.reports.cursors import CursorInvalid
 from app.telemetry.scrub import scrub
 
 MEDIA_TYPE = "application/problem+json"

@@ -17,7 +17,7 @@ from app.api.problems import OF_A_BODY, ProblemKind, invalid, responses
 from app.config import Mistake
 from app.mapping.rates import MILLIONTHS, DatedRate
 from app.reports.csv_table import CellWrong, currency_of
-from app.reports.listing import CursorInvalid, read_cursor, write_cursor
+from app.reports.cursors import read_words, write_cursor
 from app.reports.rates_file import rate_of
 
 doors = APIRouter(prefix="/v1/rates", tags=["rates"])
@@ -58,11 +58,10 @@ class RatesSaved(BaseModel):
 )
 async def list_door(request: Request, query: Annotated[RateQuery, Query()]) -> RatePage:
     """The stored rates. A value is converted by the newest one within seven days before its day, also the other way round."""
-    day, pair = read_cursor(query.cursor, 2) if query.cursor is not None else (0, 0)
-    after = None if query.cursor is None else _key_at(day, pair)
+    after = None if query.cursor is None else _key_in(query.cursor)
     rates = house_of(request.app.state).open().rates()
     found = await rates.list(base=query.base, quote=query.quote, after=after, limit=query.limit)
-    going_on = write_cursor(_numbers(found[-1])) if len(found) == query.limit else None
+    going_on = write_cursor(_key_of(found[-1])) if len(found) == query.limit else None
     return RatePage(items=[RateView.of(one) for one in found], next=going_on)
 
 
@@ -97,17 +96,10 @@ async def put_door(request: Request, body: Annotated[RatesBody, Body(openapi_exa
     return RatesSaved(rates=saved.rows, changed=saved.changed)
 
 
-def _numbers(rate: DatedRate) -> tuple[int, int]:
-    """A rate's key as cursors hold it: its day, and its pair as one number."""
-    return rate.day.toordinal(), int.from_bytes(f"{rate.base}{rate.quote}".encode(), "big")
+def _key_of(rate: DatedRate) -> tuple[str, str, str]:
+    return rate.day.isoformat(), rate.base, rate.quote
 
 
-def _key_at(day: int, pair: int) -> tuple[str, str, str]:
-    try:
-        text = pair.to_bytes(6, "big").decode("ascii")
-        at = date.fromordinal(day).isoformat()
-    except (OverflowError, ValueError):
-        raise CursorInvalid from None
-    if not text.isalpha():
-        raise CursorInvalid
-    return at, text[:3], text[3:]
+def _key_in(cursor: str) -> tuple[str, str, str]:
+    day, base, quote = read_words(cursor, 3)
+    return day, base, quote

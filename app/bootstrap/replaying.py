@@ -20,7 +20,7 @@ from app.outbox.replay import REPLAYED_BY_FILTER, STAYS_SENTENCES, CountAsSent, 
 from app.outbox.replay_repository import StoppedRow
 from app.outbox.states import DeliveryState
 from app.reports import listing_queries as queries
-from app.reports.listing import read_cursor, write_cursor
+from app.reports.cursors import read_cursor, write_cursor
 from app.reports.listing_queries import DeliveryFilter, Key
 from connectors.contract.conversions import DeliveryKind
 

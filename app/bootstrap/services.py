@@ -28,6 +28,7 @@ from app.bootstrap.provisioning import Provisioning
 from app.bootstrap.rates_keeping import RatesKeeping
 from app.bootstrap.reapplying import Reapplies
 from app.bootstrap.rounds import Rounds, SyncSummary
+from app.bootstrap.spend_keeping import SpendKeeping
 from app.bootstrap.spend_reading import SpendReading
 from app.bootstrap.subscriptions import Subscriptions
 from app.bootstrap.value_fits import ValueFits
@@ -188,6 +189,10 @@ class Services:
     def value_fits(self) -> ValueFits:
         """What learns values from our own history."""
         return ValueFits(self.database, self.clock, self.contexts)
+
+    def spend(self) -> SpendKeeping:
+        """What keeps spend that no account reports."""
+        return SpendKeeping(self.database, self.clock)
 
     def write_backs(self) -> WriteBacks:
         """What tells the CRMs what became of their records."""

@@ -56,7 +56,7 @@ async def results_of(play: Play, folder: Path) -> Results:
     database, world = play.services.database, play.stage.world
     file = folder / "spend.csv"
     file.write_text(spend_csv(world.spend), encoding="utf-8")
-    await import_spend(database, file)
+    await import_spend(database, file, actor="demo", now=world.ends_at)
     since, until = world.begins_at.date(), world.ends_at.date() - timedelta(days=1)
     query = FunnelQuery(since, until, Base.COHORT)
     by_campaign = FunnelQuery(since, until, Base.COHORT, "campaign")

@@ -1,7 +1,5 @@
 """Lists for people: deliveries and runs, page by page, with opaque cursors."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,16 +11,11 @@ from app.db.instants import from_ms, optional_from_ms
 from app.db.session import Database
 from app.outbox.states import SENTENCES
 from app.reports import listing_queries as queries
+from app.reports.cursors import read_cursor, write_cursor
 from app.reports.listing_queries import DeliveryFilter, Key, RunFilter
 from connectors.contract.conversions import Money
 
 LOOK = 2000
-LONGEST_CURSOR = 200
-LARGEST = 2**63
-
-
-class CursorInvalid(Exception):
-    """A cursor that this list did not give out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +106,6 @@ async def list_runs(database: Database, wanted: RunFilter, *, limit: int, cursor
     if len(rows) > limit:
         rows, last = rows[:limit], rows[limit - 1]["id"]
     return RunPage([_run(row) for row in rows], None if last is None else write_cursor((last,)))
-
-
-def write_cursor(key: Key) -> str:
-    """A key as opaque text."""
-    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
-
-
-def read_cursor(text: str, parts: int) -> Key:
-    """The key of a cursor; CursorInvalid where it is none of this list."""
-    try:
-        if len(text) > LONGEST_CURSOR:
-            raise CursorInvalid
-        key = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError) as error:
-        raise CursorInvalid from error
-    if not isinstance(key, list) or len(key) != parts or not all(type(part) is int and 0 <= part < LARGEST for part in key):
-        raise CursorInvalid
-    return tuple(key)
 
 
 def _delivery(row: RowMapping) -> DeliveryItem:

@@ -1,13 +1,13 @@
 """A file of ad spend, read in chunks: what each cell may hold, and how a line becomes a row. No database here."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from app.reports.csv_table import CellWrong, Columns, FileMistake, Line, currency_of, day_of, read_lines, shown
+from app.reports.csv_table import CellWrong, Columns, FileMistake, currency_of, day_of, read_lines, shown
 from connectors.contract.conversions import MICROS
 
 REQUIRED = ("platform", "campaign_id", "day", "cost", "currency")
@@ -48,7 +48,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
     """The rows of a file, at most 1,000 at a time, each as a row or as one mistake for each wrong cell."""
     chunk: list[SpendRow | FileMistake] = []
     for one in read_lines(path, COLUMNS):
-        chunk.append(one if isinstance(one, FileMistake) else _row(one))
+        chunk.append(one if isinstance(one, FileMistake) else spend_row(one.number, one.cells))
         if len(chunk) >= CHUNK:
             yield chunk
             chunk = []
@@ -107,7 +107,8 @@ _CELLS = {
 COLUMNS = Columns(REQUIRED, OPTIONAL, _CELLS)
 
 
-def _row(line: Line) -> SpendRow:
-    values = dict(line.cells)
+def spend_row(number: int, cells: Mapping[str, object]) -> SpendRow:
+    """A row of cells that were read by `COLUMNS`; `number` is its place in what was given."""
+    values = dict(cells)
     values["cost_micros"] = values.pop("cost")
-    return SpendRow(line=line.number, **values)  # type: ignore[arg-type]  # each cell's reader gives its type
+    return SpendRow(line=number, **values)  # type: ignore[arg-type]  # each cell's reader gives its type

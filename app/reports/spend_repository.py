@@ -2,11 +2,14 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 
+from sqlalchemy import RowMapping, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.bulk import insert_rows
-from app.db.tables import spend
+from app.db.tables import destinations, spend
 from app.reports.spend_file import SpendRow
 
 SPEND_KEY = ("platform", "campaign_id", "day")
@@ -41,6 +44,36 @@ async def replace_spend(connection: AsyncConnection, rows: Sequence[SpendRow]) -
         for row in rows
     }
     await insert_rows(connection, spend, list(unique.values()), conflict=SPEND_KEY, update=SPEND_CONTENT)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendFilter:
+    """Which spend to list; None: all."""
+
+    platform: str | None = None
+    campaign_id: str | None = None
+    since: date | None = None
+    until: date | None = None
+
+
+async def list_spend(
+    connection: AsyncConnection, wanted: SpendFilter, after: tuple[str, str, str] | None, limit: int
+) -> Sequence[RowMapping]:
+    """By platform, campaign and day; `after` is the last key of the page before. `destination`: whose account told it."""
+    platform, campaign_id, day = spend.c.platform, spend.c.campaign_id, spend.c.day
+    query = (
+        select(spend, destinations.c.name.label("destination"))
+        .outerjoin(destinations, destinations.c.id == spend.c.destination_id)
+        .order_by(platform, campaign_id, day)
+        .limit(limit)
+    )
+    query = query if wanted.platform is None else query.where(platform == wanted.platform)
+    query = query if wanted.campaign_id is None else query.where(campaign_id == wanted.campaign_id)
+    query = query if wanted.since is None else query.where(day >= wanted.since.isoformat())
+    query = query if wanted.until is None else query.where(day <= wanted.until.isoformat())
+    if after is not None:
+        query = query.where(tuple_(platform, campaign_id, day) > tuple_(*(literal(part) for part in after)))
+    return (await connection.execute(query)).mappings().all()
 
 
 class SeenKeys:

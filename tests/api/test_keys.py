@@ -55,6 +55,8 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("GET", "/v1/reports/books"): VIEWER,
     ("GET", "/v1/rates"): VIEWER,
     ("PUT", "/v1/rates"): OPERATOR,
+    ("GET", "/v1/spend"): VIEWER,
+    ("PUT", "/v1/spend"): OPERATOR,
     ("GET", "/v1/keys"): ADMIN,
     ("POST", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{prefix}"): ADMIN,

@@ -23,6 +23,8 @@ BY_STATE: dict[str, tuple[str, ...]] = {
     "GET /v1/reports/campaigns": (NAME, ORDER),
     "GET /v1/reports/funnel": (NAME, ORDER),
     "GET /v1/runs": (NAME, CURSOR),
+    "GET /v1/spend": (CURSOR,),
+    "PUT /v1/spend": (r"is no ISO 4217 currency", r"stand in `rows", r"a spreadsheet shortened", r"control characters"),
     "POST /v1/deliveries/replay": (NAME, CURSOR),
     "POST /v1/destinations/{name}/mode": (r"no active mapping sends",),
     "POST /v1/keys": (r"a key expires in the future",),

@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from app.reports.csv_table import FileInvalid
 from app.reports.spend import import_spend
 from connectors.contract.conversions import Money
 
+AT = datetime(2026, 11, 24, tzinfo=UTC)
 HEADER = "platform,campaign_id,day,cost,currency,campaign_name,clicks\n"
 
 
@@ -25,7 +26,7 @@ async def test_spend_is_imported_and_told(database: Database, tmp_path: Path) ->
     """The operator compares the totals with the platform's own page."""
     file = tmp_path / "spend.csv"
     file.write_text(HEADER + "google,c1,2026-11-01,10.10,USD,Brand,5\ngoogle,c1,2026-11-02,0,USD,,\nmeta,7,2026-11-02,3,EUR,,\n")
-    imported = await import_spend(database, file)
+    imported = await import_spend(database, file, actor="test", now=AT)
 
     assert str(imported) == "3 rows of spend for 2 days, 2026-11-01 to 2026-11-02: 3.00 EUR, 10.10 USD"
     assert await _rows(database) == {
@@ -40,9 +41,9 @@ async def test_importing_again_replaces(database: Database, tmp_path: Path) -> N
     file = tmp_path / "spend.csv"
     file.write_text(HEADER + "google,c1,2026-11-01,10,USD,Old,5\ngoogle,c2,2026-11-01,1,USD,,\n")
     for _ in range(2):
-        await import_spend(database, file)
+        await import_spend(database, file, actor="test", now=AT)
     file.write_text(HEADER + "google,c1,2026-11-01,12,EUR,New,\n")
-    await import_spend(database, file)
+    await import_spend(database, file, actor="test", now=AT)
 
     assert await _rows(database) == {
         ("google", "c1", "2026-11-01"): (12_000_000, "EUR", "New", None),
@@ -58,7 +59,7 @@ async def test_a_bad_row_imports_nothing(database: Database, tmp_path: Path, bad
     file.write_text(HEADER + "".join(rows))
 
     with pytest.raises(FileInvalid, match=f"line {bad + 2}, column cost"):
-        await import_spend(database, file)
+        await import_spend(database, file, actor="test", now=AT)
     assert await _rows(database) == {}
 
 
@@ -80,7 +81,7 @@ async def test_a_file_that_changes_while_it_is_read_imports_nothing(
 
     monkeypatch.setattr(importing, "check_spend", check_then_append)
     with pytest.raises(FileInvalid, match="changed while it was read"):
-        await import_spend(database, file)
+        await import_spend(database, file, actor="test", now=AT)
     assert await _rows(database) == {}
 
 
@@ -88,7 +89,7 @@ async def test_many_rows_are_imported_in_chunks(database: Database, tmp_path: Pa
     """Ten thousand rows, each exactly once, in one transaction."""
     file = tmp_path / "spend.csv"
     file.write_text(HEADER + "".join(f"google,{number},2026-11-01,0.01,USD,,1\n" for number in range(10_000)))
-    imported = await import_spend(database, file)
+    imported = await import_spend(database, file, actor="test", now=AT)
 
     assert (imported.rows, imported.days, imported.first_day) == (10_000, 1, date(2026, 11, 1))
     assert imported.totals == (Money(100_000_000, "USD"),)

@@ -25,6 +25,7 @@ from tests.fake_ads import KIND, FakeAccount, bare_platform, fake_platform
 
 NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
 TODAY = NOW.date()
+AT = datetime(2026, 11, 24, tzinfo=UTC)
 HEADER = "platform,campaign_id,day,cost,currency,campaign_name\n"
 
 
@@ -285,7 +286,7 @@ async def test_what_a_file_said_gives_way_to_what_the_account_reports(rig: Rig, 
     file = tmp_path / "spend.csv"
     file.write_text(f"{HEADER}fake,c1,{_ago(3)},9,USD,File\nfake,other,{_ago(3)},2,USD,File\ngoogle,c1,{_ago(3)},3,USD,File\n")
     rig.account.cost("c1", _ago(3), 5_000_000, name="Account")
-    await import_spend(rig.services.database, file)
+    await import_spend(rig.services.database, file, actor="test", now=AT)
     await rig.read()
 
     async def costs() -> dict[tuple[str, str], tuple[int, bool]]:
@@ -294,7 +295,7 @@ async def test_what_a_file_said_gives_way_to_what_the_account_reports(rig: Rig, 
             return {(row.platform, row.campaign_id): (row.cost_micros, row.destination_id is not None) for row in rows}
 
     read = await costs()
-    await import_spend(rig.services.database, file)
+    await import_spend(rig.services.database, file, actor="test", now=AT)
     imported = await costs()
     await rig.read()
 
