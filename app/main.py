@@ -134,7 +134,7 @@ async def _working(services: Services, roles: frozenset[ProcessRole]) -> AsyncIt
     # Each is rung apart: a CRM that is slow in one must hold up neither a delivery nor the check that ends a pause.
     ringings = [
         Ringing(
-            JobTable(services.database, [job], services.holder, _now, services.guard),
+            JobTable(services.database, [job], services.holder, _now, services.guard, on_job=services.metrics.on_job),
             _now,
             RINGS if job.every <= TICK else RINGS_RARELY,
         )

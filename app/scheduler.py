@@ -45,7 +45,9 @@ class JobTable:
         guard: ClockGuard | None = None,
         *,
         renews_every: timedelta = RENEWS_EVERY,
+        on_job: Callable[[str, bool], None] = lambda _name, _failed: None,
     ) -> None:
+        self._on_job = on_job
         self._database = database
         self._jobs = jobs
         self._holder = holder
@@ -83,6 +85,7 @@ class JobTable:
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
+            self._on_job(job.name, failed is not None)
             row = {"name": job.name, "due_at": to_ms(now + job.every), "ran_at": to_ms(now), "failed": failed}
             await self._let_go(lease, fence, None if is_cut_off else row)
         return True

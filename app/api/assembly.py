@@ -9,6 +9,7 @@ from app.api import (
     keys,
     leads,
     mappings,
+    metrics,
     people,
     previews,
     rates,
@@ -36,14 +37,15 @@ KEY = HTTPBearer(
 def assemble(app: FastAPI, house: House, is_ready: Ready, *, is_served: bool = True) -> None:
     """Open the doors; the gate has judged the key before a door is reached, the dependency tells it to the contract.
 
-    A process that does not serve the API (`is_served`) answers only whether it is well.
+    A process that does not serve the API (`is_served`) answers only whether it is well, and with its metrics.
     """
     app.state.house = house
     add_handlers(app, KNOWN_NAMES)
     app.include_router(health_doors(is_ready))
+    keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
+    app.include_router(metrics.doors, dependencies=[Depends(KEY)], responses=keyed)
     if is_served:
         app.include_router(webhooks.doors)
-        keyed = responses(ProblemKind.UNAUTHORIZED, ProblemKind.NOT_READY)
         rooms = (
             status, sources, source_schema, source_past, destinations, mappings, previews, values,
             deliveries, leads, people, reports, rates, spend, keys,

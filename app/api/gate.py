@@ -23,7 +23,9 @@ log = structlog.get_logger()
 REQUEST_ID = "x-request-id"
 KEYED = "/v1/"
 CONTRACT = "/openapi.json"
+METRICS = "/metrics"
 LARGEST_BODY = 1 << 20
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -55,6 +57,7 @@ class Gate:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
+                self._count(scope, message["status"])
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
@@ -71,11 +74,22 @@ class Gate:
                 unforeseen = Problem(ProblemKind.INTERNAL, "It is in the logs under this request id.")
                 await answer(unforeseen, request_id)(scope, receive, send_with_id)
 
+    def _is_keyed(self, path: str) -> bool:
+        if path == METRICS:
+            return not self._house.open().settings.metrics_open
+        return path.startswith(KEYED) or path == CONTRACT
+
+    def _count(self, scope: Scope, status: int) -> None:
+        """By the template of the path that a door has: what was called may hold anything."""
+        if self._house.services is not None:
+            route = scope.get("route")
+            self._house.services.metrics.on_answered(_method(scope), getattr(route, "path", "none"), status)
+
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Judge the key and the body's type and announced size; what is received then ends at the largest body."""
         if "\0" in scope["path"]:
             raise Problem(ProblemKind.NOT_FOUND, "No door has this address; /openapi.json lists them.")
-        if not (str(scope["path"]).startswith(KEYED) or scope["path"] == CONTRACT):
+        if not self._is_keyed(str(scope["path"])):
             return receive
         headers = Headers(scope=scope)
         admitted = await self._house.open().keys().admit(headers.get("authorization"))
@@ -86,6 +100,10 @@ class Gate:
             _check_type(headers)
             check_announced_size(headers)
         return limited_receive(receive)
+
+
+def _method(scope: Scope) -> str:
+    return str(scope["method"]) if scope["method"] in METHODS else "other"
 
 
 def _request_id(headers: Headers) -> str:

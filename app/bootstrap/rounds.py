@@ -28,6 +28,7 @@ from app.leases.clock import ClockGuard
 from app.outbox import repository as outbox
 from app.outbox.pauses import CONNECTION_PAUSE, source_pause_until
 from app.reports.status import REAUTH_MEND
+from app.telemetry.metrics import Metrics
 from connectors.contract.errors import NEEDS_REAUTH, ConnectorError
 
 log = structlog.get_logger()
@@ -103,6 +104,7 @@ class Rounds:
     stopping: asyncio.Event
     guard: ClockGuard | None
     sleep: Callable[[float], Awaitable[None]]
+    metrics: Metrics
 
     async def tick(self, *, only_due: bool, source: str | None, roles: Collection[ProcessRole]) -> SyncSummary:
         """One round: pull what is due (`scheduler`), send what is owed and ask for late verdicts (`worker`)."""
@@ -257,6 +259,9 @@ class Rounds:
             await self._failed(Role.DESTINATION, row, error, course)
 
     def _count(self, row: DestinationRow, drained: DrainSummary, course: _Course) -> None:
+        self.metrics.on_drained(
+            row.name, accepted=drained.accepted, rejected=drained.rejected, waiting=drained.waiting, stopped=drained.stopped
+        )
         if drained.is_busy:
             course.busy.append(row.name)
         if drained.failure:

@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 import structlog
+from prometheus_client import CollectorRegistry
 
 from app.bootstrap.applying import Applying
 from app.bootstrap.backfilling import Backfills
@@ -45,7 +47,7 @@ from app.ingest.backfill import Backfiller
 from app.ingest.people import People
 from app.ingest.poller import Poller, Pulled
 from app.ingest.reapply import Reapplier
-from app.ingest.recorder import Recorder
+from app.ingest.recorder import Recorded, Recorder
 from app.leases.clock import ClockGuard
 from app.privacy.retention import Keeping, Retention
 from app.privacy.rotation import Rotation
@@ -53,6 +55,7 @@ from app.privacy.sweeping import Sweeping
 from app.reports.platforms import Platform, VersionState, version_status
 from app.reports.status import WebhookAddress
 from app.secrets import Keyring, load_fingerprints
+from app.telemetry.metrics import Metrics
 from connectors.contract.findings import Finding
 from connectors.http.client import Hooks
 
@@ -81,6 +84,7 @@ class Services:
     journal: Journal
     applying: Applying
     backfills: Backfills
+    metrics: Metrics
     bell: Bell = field(default_factory=Bell)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     guard: ClockGuard | None = None
@@ -214,6 +218,7 @@ class Services:
             self.stopping,
             self.guard,
             self.sleep,
+            self.metrics,
         )
 
     async def check_all(self) -> Sequence[tuple[str, Sequence[Finding]]]:
@@ -286,18 +291,17 @@ async def open_services(
     http = http or httpx.AsyncClient(follow_redirects=False)
     holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     custom = settings.allow_custom_base_urls
+    metrics = Metrics(CollectorRegistry())
+    hooks = hooks or Hooks(metrics.on_request)
     openers = Openers(
-        http, database, keyring, clock, environ, holder=holder, allow_custom_base_urls=custom, hooks=hooks or Hooks(), sleep=sleep
+        http, database, keyring, clock, environ, holder=holder, allow_custom_base_urls=custom, hooks=hooks, sleep=sleep
     )
     contexts = Contexts(database, openers, clock)
     journal = Journal(database, clock)
-    applying = Applying(
-        database, keyring, clock, environ, openers, contexts, journal, allows_custom_base_urls=settings.allow_custom_base_urls
-    )
+    applying = Applying(database, keyring, clock, environ, openers, contexts, journal, allows_custom_base_urls=custom)
     people = People(keyring, fingerprints)
     stopping = asyncio.Event()
-    recorder = Recorder(database, keyring, people, lambda _destinations: None)
-    poller = Poller(database, recorder, holder, clock, is_stopping=stopping.is_set)
+    recorder = Recorder(database, keyring, people, lambda _destinations: None, partial(_count_recorded, metrics))
     backfiller = Backfiller(database, recorder, holder, clock, is_stopping=stopping.is_set)
     bell = Bell()
     return Services(
@@ -308,7 +312,7 @@ async def open_services(
         openers=openers,
         contexts=contexts,
         recorder=recorder,
-        poller=poller,
+        poller=Poller(database, recorder, holder, clock, is_stopping=stopping.is_set),
         dispatcher=Dispatcher(
             database, openers, keyring, clock, holder, contexts, sleep, fingerprint=fingerprints.of, is_stopping=stopping.is_set
         ),
@@ -318,6 +322,7 @@ async def open_services(
         people=people,
         journal=journal,
         applying=applying,
+        metrics=metrics,
         backfills=Backfills(database, clock, openers, contexts, backfiller, journal, bell),
         bell=bell,
         stopping=stopping,
@@ -325,3 +330,7 @@ async def open_services(
         sleep=sleep,
         environ=environ,
     )
+
+
+def _count_recorded(metrics: Metrics, source: str, recorded: Recorded) -> None:
+    metrics.on_recorded(source, records=recorded.records, entries=recorded.entries, conversions=recorded.new_conversions)

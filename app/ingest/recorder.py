@@ -43,6 +43,7 @@ from connectors.contract.records import Record
 log = structlog.get_logger()
 
 Bell = Callable[[Iterable[int]], None]
+Tell = Callable[[str, "Recorded"], None]
 MOST_REVALUED = 1000
 
 
@@ -79,9 +80,12 @@ class Written:
 
 
 class Recorder:
-    """THE transaction. `ring` is called after the commit with the destinations that are owed something."""
+    """THE transaction. After the commit `ring` hears of the destinations that are owed something, `tell` of the source."""
 
-    def __init__(self, database: Database, keyring: Keyring, people: People, ring: Bell) -> None:
+    def __init__(
+        self, database: Database, keyring: Keyring, people: People, ring: Bell, tell: Tell = lambda _source, _recorded: None
+    ) -> None:
+        self._tell = tell
         self._database = database
         self._keyring = keyring
         self._people = people
@@ -116,6 +120,7 @@ class Recorder:
         if is_silent:
             log.warning("webhook.silent", source=source.name, message=SILENCE_IN_WORDS, mend=SILENCE_MEND)
         self._ring(written.owed.destinations)
+        self._tell(source.name, recorded)
         return recorded
 
     async def reapply(
@@ -131,6 +136,7 @@ class Recorder:
             if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
                 raise LeaseLost(lease.name)
         self._ring(written.owed.destinations)
+        self._tell(source.name, written.recorded)
         return written.recorded
 
     @asynccontextmanager
@@ -173,6 +179,7 @@ class Recorder:
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
         self._ring(written.owed.destinations)
+        self._tell(source.name, written.recorded)
         return written.recorded, batch.last
 
     async def owe_past(

@@ -43,25 +43,33 @@ class Metrics:
         self._registry = registry
         self._requests = Counter(
             "leadloop_vendor_requests",
-            "Requests to vendors",
+            "Requests to vendors from this process",
             ("vendor", "budget", "status", "outcome"),
             registry=registry,
         )
         self._request_seconds = Histogram(
             "leadloop_vendor_request_seconds", "Duration of a request", ("vendor",), buckets=_SECONDS, registry=registry
         )
-        self._recorded = Counter("leadloop_recorded", "Rows written by recordings", ("source", "what"), registry=registry)
-        self._settled = Counter(
-            "leadloop_deliveries_settled",
-            "Deliveries by what became of them",
-            ("destination", "kind", "state"),
+        self._recorded = Counter(
+            "leadloop_recorded", "Rows written by recordings of this process", ("source", "what"), registry=registry
+        )
+        self._drained = Counter(
+            "leadloop_deliveries_drained",
+            "Deliveries by what became of their turn in this process",
+            ("destination", "outcome"),
+            registry=registry,
+        )
+        self._answered = Counter(
+            "leadloop_http_requests",
+            "Requests that this process answered, by the template of their path",
+            ("method", "path", "status"),
             registry=registry,
         )
         self._due = Gauge("leadloop_deliveries_due", "Deliveries that are due now", ("destination",), registry=registry)
         self._oldest = Gauge("leadloop_oldest_due_seconds", "Age of the oldest due delivery", ("destination",), registry=registry)
         self._lag = Gauge("leadloop_source_lag_seconds", "How far behind a source is read", ("source",), registry=registry)
         self._paused = Gauge("leadloop_connection_paused", "1 while paused", ("role", "connection"), registry=registry)
-        self._jobs = Counter("leadloop_job_runs", "Runs of jobs", ("job", "outcome"), registry=registry)
+        self._jobs = Counter("leadloop_job_runs", "Runs of jobs in this process", ("job", "outcome"), registry=registry)
 
     def on_request(self, seen: SeenRequest) -> None:
         """A hook for the http room: count and time one request."""
@@ -75,13 +83,23 @@ class Metrics:
         self._recorded.labels(source, "entries").inc(entries)
         self._recorded.labels(source, "conversions").inc(conversions)
 
-    def on_settled(self, destination: str, kind: str, state: str, count: int = 1) -> None:
-        """Deliveries reached a state."""
-        self._settled.labels(destination, kind, state).inc(count)
+    def on_drained(self, destination: str, *, accepted: int, rejected: int, waiting: int, stopped: int) -> None:
+        """A destination had its turn."""
+        for outcome, count in (("accepted", accepted), ("rejected", rejected), ("waiting", waiting), ("stopped", stopped)):
+            self._drained.labels(destination, outcome).inc(count)
 
-    def on_job(self, job: str, *, failed: bool) -> None:
+    def on_answered(self, method: str, path: str, status: int) -> None:
+        """A door answered; `path` is a template, never what was called."""
+        self._answered.labels(method, path, str(status)).inc()
+
+    def on_job(self, job: str, failed: bool) -> None:  # noqa: FBT001 as the job table tells it
         """A job ran."""
         self._jobs.labels(job, "failed" if failed else "ok").inc()
+
+    def forget_connections(self) -> None:
+        """Before all connections are shown: one that is gone is told no more."""
+        for gauge in (self._due, self._oldest, self._lag, self._paused):
+            gauge.clear()
 
     def show_backlog(self, destination: str, due: int, oldest_seconds: float) -> None:
         """What waits for a destination now."""

@@ -61,6 +61,7 @@ ROUTES: dict[tuple[str, str], KeyRole] = {
     ("POST", "/v1/keys"): ADMIN,
     ("DELETE", "/v1/keys/{prefix}"): ADMIN,
     ("GET", "/v1/audit"): ADMIN,
+    ("GET", "/metrics"): VIEWER,
 }
 OPEN = {"/healthz", "/readyz", "/webhooks/{source}/{token}"}
 

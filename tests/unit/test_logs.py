@@ -139,10 +139,10 @@ def test_metrics_live_in_the_registry_given() -> None:
 
     first.on_request(_Seen())
     first.on_request(_Seen(status=None, outcome="timeout"))
-    first.on_settled("google", "upload", "accepted", 3)
+    first.on_drained("google", accepted=3, rejected=0, waiting=1, stopped=0)
     text = first.render().decode()
 
     assert 'leadloop_vendor_requests_total{budget="search",outcome="ok",status="200",vendor="hubspot"} 1.0' in text
     assert 'status="none"' in text
-    assert 'leadloop_deliveries_settled_total{destination="google",kind="upload",state="accepted"} 3.0' in text
+    assert 'leadloop_deliveries_drained_total{destination="google",outcome="accepted"} 3.0' in text
     assert 'vendor="hubspot"' not in second.render().decode()
