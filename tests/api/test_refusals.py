@@ -1,6 +1,7 @@
 """What the doors refuse: without the key, with a mistake, with a body that cannot be taken; and how they say so."""
 
 import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -176,3 +177,15 @@ async def test_what_nobody_foresaw_is_answered_without_internals(house: Rig, log
     logged = logs.getvalue()
     assert "request.failed" in logged
     assert "jane@" not in logged
+
+
+async def test_a_body_that_announces_no_size_ends_at_the_largest(house: Rig) -> None:
+    """Sent in pieces it could fill the memory before anybody had counted."""
+
+    async def long() -> AsyncIterator[bytes]:
+        for _ in range(1_000):
+            yield b" " * 65_536
+
+    answer = await house.client.post("/v1/leads/find", content=long(), headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
