@@ -229,9 +229,9 @@ async def test_a_server_warns_at_its_start_and_reads_spend_four_times_a_day(
     warned: list[Services] = []
 
     class Recording(JobTable):
-        def __init__(self, database: Database, some: Sequence[Job], *rest: Any) -> None:
+        def __init__(self, database: Database, some: Sequence[Job], *rest: Any, **more: Any) -> None:
             jobs.update({one.name: one.every for one in some})
-            super().__init__(database, [], *rest)
+            super().__init__(database, [], *rest, **more)
 
     async def warn_of_versions(services: Services) -> None:
         warned.append(services)
