@@ -28,6 +28,12 @@ async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
         yield one
 
 
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}") as one:
+        yield one
+
+
 async def _told(rig: Rig, ref: str) -> dict[str, Any]:
     answer = await rig.client.get(f"/v1/leads/{ref}/trace")
     assert answer.status_code == 200, answer.text
@@ -248,13 +254,13 @@ async def test_an_excluded_delivery_names_the_comparison(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("state", "reason"), [(state, one) for state, reasons in STATE_REASONS.items() for one in reasons])
-async def test_every_reason_is_told_in_a_sentence(rig: Rig, state: DeliveryState, reason: Reason) -> None:
+async def test_every_reason_is_told_in_a_sentence(house: Rig, state: DeliveryState, reason: Reason) -> None:
     """A code alone sends a person to the source code (P7)."""
     is_open = state in (DeliveryState.PENDING, DeliveryState.SENDING)
     due = {"due_at": 1_795_600_000_000, "settled_at": None} if is_open else {}
-    (delivery_id,) = await owe(rig, [{"state": state.value, "reason": reason.value, **due}])
+    (delivery_id,) = await owe(house, [{"state": state.value, "reason": reason.value, **due}])
 
-    told = await _told(rig, str(delivery_id))
+    told = await _told(house, str(delivery_id))
 
     (delivery,) = told["conversions"][0]["deliveries"]
     assert (delivery["state"], delivery["reason"], delivery["sentence"]) == (state, reason, REASON_SENTENCES[reason])
