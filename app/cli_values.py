@@ -84,7 +84,7 @@ def _rows(value: LearntValue, segments: int) -> Iterator[Sequence[str]]:
         yield value.milestone, EVERYBODY, *("-",) * 6, said
         return
     yield value.milestone, EVERYBODY, *_figures(found.whole, found), said
-    for segment, figures in _largest(found)[:segments]:
+    for segment, figures in found.largest[:segments]:
         yield "", ", ".join(part or "(empty)" for part in segment), *_figures(figures, found), ""
 
 
@@ -100,10 +100,6 @@ def _notes(value: LearntValue, segments: int) -> Iterator[str]:
     if value.fit.unconverted:
         told = f"{value.fit.unconverted} sales could not be converted to {value.fit.currency}"
         yield f"{value.milestone}: {told}; `leadloop rates import FILE` brings rates"
-
-
-def _largest(found: MilestoneFit) -> list[tuple[tuple[str, ...], Figures]]:
-    return sorted(found.segments.items(), key=lambda one: (-one[1].leads, one[0]))
 
 
 def _figures(one: Figures, found: MilestoneFit) -> Sequence[str]:

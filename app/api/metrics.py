@@ -1,13 +1,11 @@
 """The door for a Prometheus server: what this process counted, and how things stand by the database when it is asked."""
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.house import house_of
-from app.bootstrap.services import Services
-from app.reports.status import Status, read_status
+from app.reports.status import Status
+from app.telemetry.metrics import Metrics
 
 doors = APIRouter(tags=["health"])
 
@@ -30,15 +28,12 @@ async def metrics_door(request: Request) -> Response:
     LEADLOOP_METRICS_OPEN is set.
     """  # noqa: D205 one paragraph for the contract's page
     services = house_of(request.app.state).open()
-    now = services.clock()
-    platforms = await services.platforms()
-    show(services, await read_status(services.database, now, version("leadloop"), services.webhook_address(), platforms))
+    _show(services.metrics, await services.status())
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
-def show(services: Services, status: Status) -> None:
+def _show(metrics: Metrics, status: Status) -> None:
     """Set what is told of now; of connections that are gone nothing is told any more."""
-    metrics = services.metrics
     metrics.forget_connections()
     for source in status.sources:
         lag = max(((status.now - one.read_to).total_seconds() for one in source.polls), default=0)

@@ -58,10 +58,10 @@ class RatesSaved(BaseModel):
 )
 async def list_door(request: Request, query: Annotated[RateQuery, Query()]) -> RatePage:
     """The stored rates. A value is converted by the newest one within seven days before its day, also the other way round."""
-    after = None if query.cursor is None else _key_in(query.cursor)
+    after = None if query.cursor is None else read_words(query.cursor)
     rates = house_of(request.app.state).open().rates()
     found = await rates.list(base=query.base, quote=query.quote, after=after, limit=query.limit)
-    going_on = write_cursor(_key_of(found[-1])) if len(found) == query.limit else None
+    going_on = write_cursor(found[-1].key) if len(found) == query.limit else None
     return RatePage(items=[RateView.of(one) for one in found], next=going_on)
 
 
@@ -94,12 +94,3 @@ async def put_door(request: Request, body: Annotated[RatesBody, Body(openapi_exa
         raise invalid(mistakes, "body")
     saved = await house_of(request.app.state).open().rates().save(list(rates.values()), actor=actor_of(request))
     return RatesSaved(rates=saved.rows, changed=saved.changed)
-
-
-def _key_of(rate: DatedRate) -> tuple[str, str, str]:
-    return rate.day.isoformat(), rate.base, rate.quote
-
-
-def _key_in(cursor: str) -> tuple[str, str, str]:
-    day, base, quote = read_words(cursor, 3)
-    return day, base, quote

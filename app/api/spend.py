@@ -80,10 +80,7 @@ class SpendSaved(BaseModel):
 async def list_door(request: Request, query: Annotated[SpendQuery, Query()]) -> SpendPage:
     """What campaigns cost, as their accounts reported it or somebody stored it."""
     wanted = SpendFilter(query.platform, query.campaign_id, query.since, query.until)
-    after = None
-    if query.cursor is not None:
-        platform, campaign_id, day = read_words(query.cursor, 3)
-        after = platform, campaign_id, day
+    after = None if query.cursor is None else read_words(query.cursor)
     found = await house_of(request.app.state).open().spend().list(wanted, after=after, limit=query.limit)
     going_on = write_cursor(found[-1].key) if len(found) == query.limit else None
     return SpendPage(items=[SpendView.of(one) for one in found], next=going_on)

@@ -1,6 +1,5 @@
 """Doors to how things stand: the status, and the journal of runs."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,7 +12,7 @@ from app.api.problems import ProblemKind, invalid, responses
 from app.bootstrap.names import unknown_names
 from app.reports.listing import RunPage, list_runs
 from app.reports.listing_queries import RunFilter
-from app.reports.status import Status, read_status
+from app.reports.status import Status
 
 doors = APIRouter(prefix="/v1", tags=["status"])
 
@@ -26,9 +25,7 @@ doors = APIRouter(prefix="/v1", tags=["status"])
 )
 async def status_door(request: Request) -> Status:
     """Sources, destinations and jobs: what is paused and how to mend it, what waits, what failed."""
-    services = house_of(request.app.state).open()
-    platforms = await services.platforms()
-    return await read_status(services.database, services.clock(), version("leadloop"), services.webhook_address(), platforms)
+    return await house_of(request.app.state).open().status()
 
 
 @doors.get(

@@ -59,7 +59,6 @@ class LearntValueView(BaseModel):
     def of(cls, value: LearntValue) -> "LearntValueView":
         """As it is shown, the largest segments first."""
         found = value.fit
-        parts = [] if found is None else sorted(found.segments.items(), key=lambda one: (-one[1].leads, one[0]))
         return cls(
             milestone=value.milestone,
             model=value.model.model,
@@ -71,7 +70,7 @@ class LearntValueView(BaseModel):
             whole=None if found is None else FiguresView.model_validate(_told(found.whole)),
             segments=[
                 SegmentView.model_validate({**_told(one), "of": dict(zip(value.model.by, segment, strict=True))})
-                for segment, one in parts
+                for segment, one in (() if found is None else found.largest)
             ],
         )
 

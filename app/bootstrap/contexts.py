@@ -23,7 +23,7 @@ from app.mapping import fit_repository as fits
 from app.mapping import repository as mappings
 from app.mapping.aggregate import AccountFacts
 from app.mapping.checking import check_document, check_rename
-from app.mapping.document import MappingDocument, Milestone, parse_document
+from app.mapping.document import MappingDocument, parse_document
 from app.mapping.labels import Canonical, canonical
 from app.mapping.mistakes import DocumentInvalid
 from app.mapping.mistakes import Mistake as DocumentMistake
@@ -221,13 +221,8 @@ def _named_since(activations: Sequence[tuple[int, str]]) -> dict[str, int]:
     return since
 
 
-def _names(milestone: Milestone) -> tuple[str, ...]:
-    """The names under which conversions of a milestone are filed: its own, and the one before it was renamed."""
-    return (milestone.name,) if milestone.renamed_from is None else (milestone.name, milestone.renamed_from)
-
-
 def _names_in(document: MappingDocument, modes: Mapping[str, ConnectionMode | None], mode: ConnectionMode) -> frozenset[str]:
-    return frozenset(name for one in document.milestones if modes.get(one.name) is mode for name in _names(one))
+    return frozenset(name for one in document.milestones if modes.get(one.name) is mode for name in one.names)
 
 
 def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneTerms]:
@@ -251,7 +246,7 @@ def _milestone_terms(context: SourceContext) -> dict[tuple[str, str], MilestoneT
                 is_paused=place is not None and milestone.name in place.paused,
                 recalls=document.consent.recalls,
             )
-            found.update({(destination, name): terms for name in _names(milestone)})
+            found.update({(destination, name): terms for name in milestone.names})
     return found
 
 
@@ -282,7 +277,7 @@ def _terms(
             name: _target_text(target)
             for milestone in document.milestones
             if (target := targets.get(milestone.name)) is not None
-            for name in _names(milestone)
+            for name in milestone.names
         },
         # A destination that came later is owed from then on; what is older goes by backfill only.
         owed_from=from_ms(owed_from) if owed_from > first_activated_at else None,

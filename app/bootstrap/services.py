@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 
 import httpx
@@ -53,7 +54,7 @@ from app.privacy.retention import Keeping, Retention
 from app.privacy.rotation import Rotation
 from app.privacy.sweeping import Sweeping
 from app.reports.platforms import Platform, VersionState, version_status
-from app.reports.status import WebhookAddress
+from app.reports.status import Status, WebhookAddress, read_status
 from app.secrets import Keyring, load_fingerprints
 from app.telemetry.metrics import Metrics
 from connectors.contract.findings import Finding
@@ -249,6 +250,11 @@ class Services:
     async def platforms(self) -> Mapping[str, Platform]:
         """By destination, what its platform takes and can; without a kind that this release does not know."""
         return {row.name: self.openers.platform(row) for row in await self.destinations() if self.openers.knows(row.kind)}
+
+    async def status(self) -> Status:
+        """How things stand now."""
+        address = self.webhook_address()
+        return await read_status(self.database, self.clock(), metadata.version("leadloop"), address, await self.platforms())
 
     async def warn_of_versions(self) -> None:
         """Log every API version in use whose last day is near or past."""

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.bulk import among, is_sqlite, listed, lists
 from app.db.instants import from_ms, optional_from_ms
 from app.db.tables import deal_people, deliveries, identities, leads, records
+from app.mapping.opening import labels_in
 from app.outbox.policy import Candidate
 from app.outbox.repository import ClaimedRow
 from connectors.contract.conversions import Consent, DeliveryKind
@@ -109,7 +110,7 @@ def _candidate(row: dict[str, Any], label: str, is_primary: bool) -> Candidate: 
         consent=Consent.from_text(row["consent"]),
         created_at=from_ms(row["created_at"]),
         clicked_at=optional_from_ms(row["clicked_at"]),
-        labels=tuple(part for part in label.split("\n") if part),
+        labels=labels_in(label),
         is_primary=is_primary,
     )
 

@@ -15,10 +15,10 @@ from app.ingest import repository
 from app.ingest.entries import entry_row, unseen
 from app.ingest.repository import NEVER_READ, PURGED, DealPersonRow, LeadRow, is_unread
 from app.ingest.storing import BECAME, PERSON_KINDS, PagePlan
-from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person
+from app.mapping.aggregate import Deal, DealPerson, EntryKey, KnownRecord, Person, by_survival
 from app.mapping.document import MappingDocument
 from app.mapping.engine import principal
-from app.mapping.opening import RecordRow, known_record
+from app.mapping.opening import RecordRow, known_record, labels_in
 from app.mapping.selection import asks_deals_of_people, identity_on_deals
 from app.secrets import Keyring
 from connectors.contract.records import ObjectKind, RecordRef, RecordState
@@ -56,10 +56,7 @@ class Neighbourhood:
 
     def person_records(self, lead_id: int) -> tuple[KnownRecord, ...]:
         """The records of a lead: survivors first, newest modification first within each."""
-        mine = self.held_by.get(lead_id, ())
-        return tuple(
-            sorted(mine, key=lambda one: (one.state is RecordState.MERGED, -one.modified_at.timestamp(), one.ref.external_id))
-        )
+        return tuple(sorted(self.held_by.get(lead_id, ()), key=by_survival))
 
     def live_deals(self, deal_ids: Iterable[int]) -> tuple[KnownRecord, ...]:
         """Those of these deals that the CRM shows, newest modification first."""
@@ -151,7 +148,7 @@ class Neighbourhood:
                     lead_id=row.lead_id,
                     created_at=from_ms(row.created_at if row.created_at is not None else row.modified_at),
                     ref=row.ref,
-                    labels=tuple(label for label in link.label.split("\n") if label),
+                    labels=labels_in(link.label),
                     is_primary=link.is_primary,
                 )
             )

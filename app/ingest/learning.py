@@ -78,7 +78,6 @@ def _sales(row: SalesRow, currency: str, home: str, rates: Rates) -> Sales:
 
 
 def _names(document: MappingDocument, name: str) -> tuple[str, ...]:
-    """The names under which conversions of a milestone are stored: its own, and the one before it was renamed."""
+    """The names under which conversions of a milestone are stored, also of one that the mapping has no more."""
     milestone = document.named(name)
-    before = None if milestone is None else milestone.renamed_from
-    return (name,) if before is None else (name, before)
+    return (name,) if milestone is None or milestone.name != name else milestone.names

@@ -119,8 +119,7 @@ class Recorder:
             await done_with(connection, source.id, hints)
         if is_silent:
             log.warning("webhook.silent", source=source.name, message=SILENCE_IN_WORDS, mend=SILENCE_MEND)
-        self._ring(written.owed.destinations)
-        self._tell(source.name, recorded)
+        self._committed(source, written)
         return recorded
 
     async def reapply(
@@ -135,9 +134,12 @@ class Recorder:
             written = await self._rewrite(connection, source, batch.deals, batch.persons, now, source.rates)
             if not await move_reapply(connection, source.id, lease.fence, move, now, written.recorded):
                 raise LeaseLost(lease.name)
+        self._committed(source, written)
+        return written.recorded
+
+    def _committed(self, source: SourceContext, written: Written) -> None:
         self._ring(written.owed.destinations)
         self._tell(source.name, written.recorded)
-        return written.recorded
 
     @asynccontextmanager
     async def rehearse(
@@ -178,8 +180,7 @@ class Recorder:
                 written = await self._rewrite(connection, source, batch.deals, batch.others, now, chosen)
             if batch.last is None:
                 await conversions.note_rates_valued_with(connection, source.id, chosen.version)
-        self._ring(written.owed.destinations)
-        self._tell(source.name, written.recorded)
+        self._committed(source, written)
         return written.recorded, batch.last
 
     async def owe_past(

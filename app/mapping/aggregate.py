@@ -36,6 +36,11 @@ class KnownRecord:
     fresh: frozenset[EntryKey] | None = None
 
 
+def by_survival(record: KnownRecord) -> tuple[bool, float, str]:
+    """Whose fields are asked before whose: survivors first, newest modification first within each."""
+    return record.state is RecordState.MERGED, -record.modified_at.timestamp(), record.ref.external_id
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A lead with its records: the surviving one first, then merged keys and CRM lead records, newest modification first.

@@ -56,6 +56,11 @@ class Milestone(Part):
     on_delete: Literal["keep", "retract"] = "keep"
     renamed_from: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which its conversions are filed: its own, and the one before it was renamed."""
+        return (self.name,) if self.renamed_from is None else (self.name, self.renamed_from)
+
     @model_validator(mode="after")
     def _tellable(self) -> "Milestone":
         if self.repeat == "every_entry" and any(trigger.where is not None for trigger in self.when):

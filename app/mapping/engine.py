@@ -71,8 +71,7 @@ class _Work:
 
     def in_scope(self, milestone: Milestone, scope: Scope) -> list[ConversionState]:
         """The conversions of one milestone in one scope."""
-        names = (milestone.name, milestone.renamed_from)
-        mine = [one for one in self._stored if one.milestone in names]
+        mine = [one for one in self._stored if one.milestone in milestone.names]
         if not mine:
             return self._first_seen(milestone, scope)
         strange = [one for one in mine if not scope.owns(one) and scope.reads(one.record_id)]
@@ -185,8 +184,7 @@ class _Work:
         return stored.nominal is not None
 
     def _new(self, milestone: Milestone, scope: Scope, run: Run, occurrence: int) -> ConversionState:
-        names = (milestone.name, milestone.renamed_from)
-        earlier = in_order([one for one in self._stored if one.milestone in names and scope.owns(one)])
+        earlier = in_order([one for one in self._stored if one.milestone in milestone.names and scope.owns(one)])
         key = earlier[0].scope_key if earlier else scope.new_key
         stay = run.first
         valued = first_valuation(milestone, self._setting(scope, stay, stay.entered_at))

@@ -153,11 +153,11 @@ class Explainer:
         higher = self._higher(milestone, scope)
         if higher is not None and milestone.implied == "ignore":
             return _missing(milestone, Unreached.NOT_IMPLIED, higher)
-        kinds = {record.ref.kind for record in scope.records}
-        if not any(trigger.object in kinds for trigger in milestone.when):
+        kinds = {trigger.object for trigger in milestone.when}
+        nearest = next((one for one in scope.records if one.ref.kind in kinds), None)
+        if nearest is None:
             return self._without_record(milestone)
-        nearest = next((one for one in scope.records if any(one.ref.kind is trigger.object for trigger in milestone.when)), None)
-        return Missing(milestone.name, Unreached.NOT_ENTERED, None if nearest is None else nearest.ref, detail=_wanted(milestone))
+        return Missing(milestone.name, Unreached.NOT_ENTERED, nearest.ref, detail=_wanted(milestone))
 
     def _by_condition_alone(self, milestone: Milestone, where: Condition, record: KnownRecord) -> Missing:
         if not record.fields:
@@ -180,8 +180,7 @@ class Explainer:
 
 
 def _is_of(milestone: Milestone, scope: Scope, stored: ConversionState) -> bool:
-    is_named = stored.milestone in (milestone.name, milestone.renamed_from)
-    return is_named and (scope.owns(stored) or scope.reads(stored.record_id))
+    return stored.milestone in milestone.names and (scope.owns(stored) or scope.reads(stored.record_id))
 
 
 def _missing(milestone: Milestone, why: Unreached, stay: Stay, detail: str = "", checks: tuple[Check, ...] = ()) -> Missing:

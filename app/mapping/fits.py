@@ -55,6 +55,11 @@ class MilestoneFit:
         """True where there are cases enough to value by."""
         return self.whole.leads >= LEAST_LEADS and self.whole.won >= LEAST_WON
 
+    @property
+    def largest(self) -> list[tuple[Segment, Figures]]:
+        """The segments with the most leads first."""
+        return sorted(self.segments.items(), key=lambda one: (-one[1].leads, one[0]))
+
     def suits(self, model: ValueModel, home_currency: str) -> bool:
         """True where it was made for a model like this one."""
         return self.by == model.by and self.currency == (model.currency or home_currency)

@@ -50,7 +50,7 @@ class Moments:
         if not conditional:
             return []
         milestone = self._document.milestones[rank]
-        made = [one for name in (milestone.name, milestone.renamed_from) for one in self._made.get((record.id, name), ())]
+        made = [one for name in milestone.names for one in self._made.get((record.id, name), ())]
         if made:
             return [Moment(conditional[0][0], one.occurred_at, one.explain) for one in made]
         if record.state not in SHOWN or not record.fields:

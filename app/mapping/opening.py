@@ -65,6 +65,11 @@ def _entry(row: Mapping[str, object]) -> Entry:
     )
 
 
+def labels_in(text: str) -> tuple[str, ...]:
+    """The labels of a person on a deal."""
+    return tuple(label for label in text.split("\n") if label)
+
+
 def conversion_state(row: Mapping[str, object], *, is_tried: bool, is_withdrawn: bool) -> ConversionState:
     """A row of `conversions`; `is_tried` and `is_withdrawn` are known by its deliveries."""
     amount, currency, nominal = row["amount_micros"], row["currency"], row["nominal_micros"]

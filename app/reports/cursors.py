@@ -28,12 +28,13 @@ def read_cursor(text: str, parts: int) -> tuple[int, ...]:
     return tuple(int(str(part)) for part in key)
 
 
-def read_words(text: str, parts: int) -> tuple[str, ...]:
-    """The texts of a cursor; CursorInvalid where it is none of this list."""
-    key = _parts(text, parts)
+def read_words(text: str) -> tuple[str, str, str]:
+    """The three texts of a cursor; CursorInvalid where it is none of this list."""
+    key = _parts(text, 3)
     if not all(isinstance(part, str) and NUL not in part for part in key):
         raise CursorInvalid
-    return tuple(str(part) for part in key)
+    first, second, third = map(str, key)
+    return first, second, third
 
 
 def _parts(text: str, parts: int) -> Sequence[object]:

@@ -6,10 +6,10 @@ from urllib.parse import quote
 import orjson
 from sqlalchemy import RowMapping
 
-from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms, optional_from_ms
 from app.mapping.aggregate import EndReason
 from app.mapping.explaining import END_SENTENCES
+from app.mapping.opening import labels_in
 from app.outbox.states import SENTENCES
 from app.reports.account_trace import account_of
 from app.reports.trace_answers import answers_of
@@ -25,7 +25,7 @@ from app.reports.trace_model import (
     ValuationTrace,
 )
 from app.reports.trace_rows import Stored
-from app.reports.trace_story import told_story
+from app.reports.trace_story import schema_in, told_story
 from app.secrets import Keyring
 from connectors.contract.conversions import IDENTIFIER_BITS, Consent, Money
 from connectors.contract.records import ObjectKind
@@ -40,7 +40,7 @@ class Assembly:
         self._stored = stored
         self._story = told_story(source, stored, keyring)
         self._now = now
-        self._schema = None if source["schema_json"] is None else decode_schema(source["schema_json"])
+        self._schema = None if source["schema_json"] is None else schema_in(source["schema_json"])
         self._labels = _labels(self._schema)
 
     def trace(self) -> Trace:
@@ -72,7 +72,7 @@ class Assembly:
             stage=row["stage"],
             stage_label=None if row["stage"] is None else self._labels.get((row["object"], "", row["pipeline"], row["stage"])),
             company=None if row["company_ref"] is None else f"{ObjectKind.COMPANY}:{row['company_ref']}",
-            labels=tuple(label for link in mine for label in link["label"].split("\n") if label),
+            labels=tuple(label for link in mine for label in labels_in(link["label"])),
             is_primary=any(link["primary"] for link in mine),
             created_at=optional_from_ms(row["created_at"]),
             modified_at=from_ms(row["modified_at"]),

@@ -9,18 +9,19 @@ from sqlalchemy import RowMapping
 
 from app.connections.schema_codec import decode_schema
 from app.db.instants import from_ms
-from app.mapping.aggregate import AccountFacts, Aggregate, Deal, DealPerson, KnownRecord, Person
+from app.mapping.aggregate import AccountFacts, Aggregate, Deal, DealPerson, Person, by_survival
 from app.mapping.conditions import Check
 from app.mapping.document import MappingDocument, parse_document
 from app.mapping.engine import principal
 from app.mapping.explaining import UNREACHED_SENTENCES, Explainer, Missing, Unreached
 from app.mapping.mistakes import DocumentInvalid
-from app.mapping.opening import RecordRow, conversion_state, known_record
+from app.mapping.opening import RecordRow, conversion_state, known_record, labels_in
 from app.outbox.states import Reason
 from app.reports.trace_model import UnreachedTrace
 from app.reports.trace_rows import Stored
 from app.secrets import Keyring, SecretsUnreadable
-from connectors.contract.records import ObjectKind, RecordRef, RecordState
+from connectors.contract.records import ObjectKind, RecordRef
+from connectors.contract.source import SourceSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,19 @@ def told_story(source: RowMapping, stored: Stored, keyring: Keyring) -> Story:
 
 
 @lru_cache(maxsize=32)
+def schema_in(schema_json: str) -> SourceSchema:
+    """What a CRM said of itself, read once."""
+    return decode_schema(schema_json)
+
+
+@lru_cache(maxsize=32)
 def _mapping(document_json: str, schema_json: str, kind: str, version: int) -> tuple[MappingDocument, AccountFacts] | None:
     """Parsed once: it takes longer than all else in a trace. None for a document that only an older Leadloop took."""
     try:
         document = parse_document(orjson.loads(document_json))
     except DocumentInvalid:
         return None
-    return document, AccountFacts(kind, decode_schema(schema_json), version)
+    return document, AccountFacts(kind, schema_in(schema_json), version)
 
 
 def _mapping_of(source: RowMapping) -> tuple[MappingDocument, AccountFacts] | None:
@@ -100,17 +107,9 @@ def _explainer(stored: Stored, keyring: Keyring, document: MappingDocument, fact
             others.append((record.ref, _text(whose.ref)))
     if stored.lead is None:
         return Explainer(Aggregate(None, tuple(mine[:1]), tuple(states)), document, facts) if mine else None
-    person = Person(stored.lead["id"], from_ms(stored.lead["created_at"]), _of_person(stored, known))
+    held = sorted((known[row["id"]] for row in stored.records.values() if row["lead_id"] == stored.lead_id), key=by_survival)
+    person = Person(stored.lead["id"], from_ms(stored.lead["created_at"]), tuple(held))
     return Explainer(Aggregate(person, tuple(mine), tuple(states)), document, facts, others)
-
-
-def _of_person(stored: Stored, known: Mapping[int, KnownRecord]) -> tuple[KnownRecord, ...]:
-    """Survivors first, newest modification first within each, as recording reads them."""
-
-    def place(one: KnownRecord) -> tuple[bool, float, str]:
-        return one.state is RecordState.MERGED, -one.modified_at.timestamp(), one.ref.external_id
-
-    return tuple(sorted((known[row["id"]] for row in stored.records.values() if row["lead_id"] == stored.lead_id), key=place))
 
 
 def _people_on(links: Iterable[RowMapping]) -> list[DealPerson]:
@@ -120,7 +119,7 @@ def _people_on(links: Iterable[RowMapping]) -> list[DealPerson]:
             lead_id=link["lead_id"],
             created_at=from_ms(link["created_at"] if link["created_at"] is not None else link["modified_at"]),
             ref=RecordRef(ObjectKind(link["object"]), link["external_id"]),
-            labels=tuple(label for label in link["label"].split("\n") if label),
+            labels=labels_in(link["label"]),
             is_primary=bool(link["primary"]),
         )
         for link in links
@@ -140,7 +139,7 @@ def _text(ref: RecordRef) -> str:
 def _all(document: MappingDocument, stored: Stored, why: Unreached) -> Iterable[Missing]:
     """Every milestone without a conversion, for one reason."""
     made = {row["milestone"] for row in stored.conversions}
-    return [Missing(one.name, why) for one in document.milestones if not made & {one.name, one.renamed_from}]
+    return [Missing(one.name, why) for one in document.milestones if made.isdisjoint(one.names)]
 
 
 def _told(missing: Iterable[Missing]) -> tuple[UnreachedTrace, ...]:
