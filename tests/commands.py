@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from app import cli
 
+SECRET = "a long enough secret text"
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -18,6 +20,13 @@ def run_command(monkeypatch: pytest.MonkeyPatch, *words: str, types: str | None 
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
+
+
+def in_environ(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """What the command line is told of the house in this folder (`tests.api.rig` opens it under the same key)."""
+    monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{folder / 'one.db'}")
+    monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
+    monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
 
 
 def teller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:

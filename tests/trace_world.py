@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.db.bulk import insert_rows
 from app.db.instants import to_ms
-from app.db.tables import deal_people, deliveries, destinations, entries, tries, valuations
+from app.db.tables import conversions, deal_people, deliveries, destinations, entries, records, tries, valuations
 from connectors.contract.conversions import IDENTIFIER_BITS
 from tests.api.rig import NOW, Rig
 
@@ -110,11 +110,11 @@ async def _platforms(connection: AsyncConnection) -> tuple[int, Sequence[int]]:
 async def _story(rig: Rig, connection: AsyncConnection, lead: int, source: int, platform_ids: Sequence[int]) -> None:
     deals = [lead * 10 + place for place in range(DEALS)]
     sealed = rig.services.keyring.seal(orjson.dumps({"amount": "900", "deal_currency_code": "USD"}))
-    for deal in deals:
-        row = {"id": deal, "source": source, "ref": str(deal), "at": AT, "sealed": sealed}
-        columns = "id, source_id, object, external_id, state, pipeline, stage, created_at, modified_at, fields_sealed"
-        values = ":id, :source, 'deal', :ref, 'live', 'default', 'closedwon', :at, :at, :sealed"
-        await connection.execute(text(f"INSERT INTO records ({columns}) VALUES ({values})"), row)
+    deal = {
+        "source_id": source, "object": "deal", "state": "live", "pipeline": "default", "stage": "closedwon", "created_at": AT,
+        "modified_at": AT, "fields_sealed": sealed,
+    }  # fmt: skip
+    await insert_rows(connection, records, [{**deal, "id": one, "external_id": str(one)} for one in deals])
     links = [{"deal_id": deal, "person_id": lead, "label": "", "primary": True, "since": AT} for deal in deals]
     await insert_rows(connection, deal_people, links)
     told = {"pipeline": "default", "origin": "history", "approximate": False}
@@ -143,16 +143,16 @@ async def _story(rig: Rig, connection: AsyncConnection, lead: int, source: int, 
 
 
 async def _conversions(connection: AsyncConnection, lead: int, source: int, deals: Sequence[int]) -> None:
-    columns = (
-        "id, uid, source_id, milestone, scope_kind, scope_key, occurrence, record_id, lead_id, occurred_at, implied,"
-        " mapping_version, amount_micros, currency, value_state, live"
-    )
-    values = ":id, :uid, :source, :milestone, 'deal', :key, 0, :deal, :lead, :at, :no, 1, 900000000, 'USD', 'ready', :yes"
-    for deal in deals:
-        for place, milestone in enumerate(("opportunity", "closed_revenue")):
-            number = deal * 10 + place
-            row = {
-                "id": number, "uid": f"ll{number}", "source": source, "milestone": milestone, "key": str(deal), "deal": deal,
-                "lead": lead, "at": AT + number % 1000, "no": False, "yes": True,
-            }  # fmt: skip
-            await connection.execute(text(f"INSERT INTO conversions ({columns}) VALUES ({values})"), row)
+    made = {
+        "source_id": source, "scope_kind": "deal", "occurrence": 0, "lead_id": lead, "implied": False, "mapping_version": 1,
+        "amount_micros": 900_000_000, "currency": "USD", "value_state": "ready", "live": True,
+    }  # fmt: skip
+    rows = [
+        {
+            **made, "id": number, "uid": f"ll{number}", "milestone": milestone, "scope_key": str(deal), "record_id": deal,
+            "occurred_at": AT + number % 1000,
+        }
+        for deal in deals
+        for number, milestone in ((deal * 10, "opportunity"), (deal * 10 + 1, "closed_revenue"))
+    ]  # fmt: skip
+    await insert_rows(connection, conversions, rows)

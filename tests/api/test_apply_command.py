@@ -9,9 +9,7 @@ import pytest
 from app.config import ConnectionMode
 from app.connections.repository import Role
 from tests.api.rig import rig_on
-from tests.commands import Run, teller
-
-SECRET = "a long enough secret text"
+from tests.commands import Run, in_environ, teller
 
 
 @pytest.fixture
@@ -30,9 +28,7 @@ def file(tmp_path: Path) -> Path:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line: exit code, what was said, what was complained of."""
     assert not logs.getvalue()
-    monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{tmp_path / 'one.db'}")
-    monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
-    monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
+    in_environ(monkeypatch, tmp_path)
 
     return teller(monkeypatch, capsys)
 

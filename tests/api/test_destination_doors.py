@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from app.api.examples import STATUS
 from app.api.examples_of_platforms import DESTINATION
@@ -30,6 +30,7 @@ from connectors.contract.versions import ApiVersion
 from tests.api.rig import NOW, Rig
 from tests.api.rows import TARGET
 from tests.fake_ads import KIND, FakeAccount, fake_platform
+from tests.statements import asked
 
 
 @pytest.fixture
@@ -183,17 +184,10 @@ async def test_what_is_new_in_the_status_costs_no_statement_for_each_destination
     """The page is asked for by monitors, and an agency has a hundred accounts."""
     counts = []
     for number in range(2):
-        seen: list[str] = []
-
-        def note(_connection: object, _cursor: object, statement: str, *_rest: object, seen: list[str] = seen) -> None:
-            seen.append(statement)
-
-        engine = rig.services.database._reader.sync_engine
-        event.listen(engine, "before_cursor_execute", note)
-        await rig.client.get("/v1/status")
-        await rig.client.get("/v1/destinations")
-        event.remove(engine, "before_cursor_execute", note)
-        counts.append(len([one for one in seen if "deliveries" not in one]))
+        with asked(rig.services.database) as seen:
+            await rig.client.get("/v1/status")
+            await rig.client.get("/v1/destinations")
+        counts.append(len([one for one, _ in seen if "deliveries" not in one]))
         async with rig.services.database.write() as connection:
             sealed = seal_settings(rig.services.keyring, {})
             await connections.upsert_destination(connection, f"more{number}", KIND, sealed, None, 0)

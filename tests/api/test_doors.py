@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import orjson
-from sqlalchemy import event
 
 from app.bootstrap.journal import Journal
 from app.connections import repository as connections
@@ -13,6 +12,7 @@ from app.main import create_app
 from app.reports.trace import as_json, trace
 from tests.api.rig import NOW, SECRET, Rig
 from tests.api.rows import TARGET, owe
+from tests.statements import asked
 
 
 async def test_the_status_tells_what_stands_still_and_how_to_mend_it(rig: Rig) -> None:
@@ -213,16 +213,9 @@ async def test_runs_are_forgotten_after_thirty_days(rig: Rig) -> None:
 async def test_lists_and_status_stay_cheap_beside_what_was_delivered(rig: Rig) -> None:
     """Ten million settled rows must cost a page nothing: no plan may scan the table of deliveries."""
     await owe(rig, [{"state": "rejected"}, {"state": "pending", "due_at": to_ms(NOW), "settled_at": None}])
-    seen: list[tuple[str, object]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_rest: object) -> None:
-        seen.append((statement, parameters))
-
-    engine = rig.services.database._reader.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    for path in ("/v1/status", "/v1/deliveries?state=rejected", "/v1/deliveries?state=pending", "/v1/deliveries"):
-        assert (await rig.client.get(path)).status_code == 200
-    event.remove(engine, "before_cursor_execute", note)
+    with asked(rig.services.database) as seen:
+        for path in ("/v1/status", "/v1/deliveries?state=rejected", "/v1/deliveries?state=pending", "/v1/deliveries"):
+            assert (await rig.client.get(path)).status_code == 200
 
     reads = [(statement, parameters) for statement, parameters in seen if "deliveries" in statement]
     assert reads

@@ -10,19 +10,15 @@ import yaml
 from app import cli_mapping
 from app.bootstrap.services import Services, open_services
 from app.config import Settings
-from tests.commands import run_command
+from tests.commands import in_environ, run_command
 from tests.contract.crm_stage import Clock
 from tests.contract.hubspot_stage import HubSpotStage
-
-SECRET = "a long enough secret text"
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A config file with one source that was never applied, and a command line that reaches its simulated CRM."""
-    monkeypatch.setenv("LEADLOOP_DATABASE_URL", f"sqlite:///{tmp_path / 'one.db'}")
-    monkeypatch.setenv("LEADLOOP_SECRET_KEY", SECRET)
-    monkeypatch.setenv("LEADLOOP_ALLOW_CUSTOM_BASE_URLS", "true")
+    in_environ(monkeypatch, tmp_path)
     stage = HubSpotStage(Clock(datetime(2026, 11, 24, 10, tzinfo=UTC)))
     client = httpx.AsyncClient(transport=stage.transport())
 

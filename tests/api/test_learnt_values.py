@@ -11,10 +11,10 @@ import pytest
 from app.mapping import fits
 from app.mapping.fit_repository import newest_fit
 from tests.api.rig import Rig
-from tests.api.test_mapping_commands import SECRET, in_house
+from tests.api.test_mapping_commands import in_house
 from tests.api.test_mapping_doors import ROOT, edited, saved
 from tests.api.test_preview_doors import activate, preview
-from tests.commands import Run, teller
+from tests.commands import Run, in_environ, teller
 
 FALLBACK = {"model": "fixed", "amount": 20, "currency": "USD"}
 PREDICTED = {"model": "predicted", "field": "deal.amount", "by": ["country"], "fallback": FALLBACK}
@@ -126,12 +126,7 @@ async def test_a_source_that_learns_nothing_says_so_and_an_unknown_one_is_unknow
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO, capsys: pytest.CaptureFixture[str]) -> Run:
     assert not logs.getvalue()
-    for name, value in {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'one.db'}",
-        "SECRET_KEY": SECRET,
-        "ALLOW_CUSTOM_BASE_URLS": "true",
-    }.items():
-        monkeypatch.setenv(f"LEADLOOP_{name}", value)
+    in_environ(monkeypatch, tmp_path)
     return teller(monkeypatch, capsys)
 
 

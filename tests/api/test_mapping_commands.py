@@ -13,21 +13,14 @@ import yaml
 from app.bootstrap.services import Services
 from app.config import load_mappings
 from tests.api.rig import Rig, rig_on
-from tests.commands import Run, teller
-
-SECRET = "a long enough secret text"
+from tests.commands import Run, in_environ, teller
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs: io.StringIO, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line on a house with three people, one of them qualified: exit code, what was said, what was complained of."""
     assert not logs.getvalue()
-    for name, value in {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'one.db'}",
-        "SECRET_KEY": SECRET,
-        "ALLOW_CUSTOM_BASE_URLS": "true",
-    }.items():
-        monkeypatch.setenv(f"LEADLOOP_{name}", value)
+    in_environ(monkeypatch, tmp_path)
 
     async def fill(rig: Rig) -> None:
         for stage in ("lead", "lead", "salesqualifiedlead"):

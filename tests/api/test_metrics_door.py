@@ -1,6 +1,6 @@
 """What a Prometheus server reads: counted where it happens, read by its own parser, and nothing that names a person."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -10,12 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.api.rig import Rig, rig_on
 
 Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-@pytest.fixture
-async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
-    async with rig_on(tmp_path, database_url) as one:
-        yield one
 
 
 def _samples(answer: httpx.Response) -> Samples:

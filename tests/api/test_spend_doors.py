@@ -1,6 +1,5 @@
 """Ad spend over REST: judged as a file is, all or none, listed page by page, told in the audit log."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,9 @@ import pytest
 from app.db.bulk import insert_rows
 from app.db.tables import spend
 from app.reports.spend import import_spend
-from tests.api.rig import NOW, Rig, rig_on
+from tests.api.rig import NOW, Rig
 
 ROW = {"platform": "google", "campaign_id": "c1", "day": "2026-11-20", "cost": "12.50", "currency": "USD"}
-
-
-@pytest.fixture
-async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
-    async with rig_on(tmp_path, database_url) as one:
-        yield one
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}") as one:
-        yield one
 
 
 async def _put(rig: Rig, *rows: dict[str, Any]) -> Any:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.api.rig import rig_on
+from tests.statements import asked
 from tests.trace_world import FIRST, crowd, storied
 
 GROWING = (
@@ -26,16 +27,11 @@ async def test_no_statement_of_a_trace_looks_at_a_whole_table(tmp_path: Path) ->
     async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}") as rig:
         await crowd(rig, 2_000)
         (ref, *_) = await storied(rig)
-        asked: list[tuple[str, object]] = []
-
-        def note(_connection: object, _cursor: object, statement: str, given: object, *_rest: object) -> None:
-            asked.append((statement, given))
-
-        event.listen(rig.services.database._reader.sync_engine, "before_cursor_execute", note)
-        for one in (ref, f"deal:{FIRST * 10}", str(FIRST), f"ll{FIRST}"):
-            answer = await rig.client.get(f"/v1/leads/{one}/trace")
-            assert len(answer.json()["conversions"]) == 7
-        selects = [(statement, given) for statement, given in asked if statement.startswith(("SELECT", "WITH"))]
+        with asked(rig.services.database) as statements:
+            for one in (ref, f"deal:{FIRST * 10}", str(FIRST), f"ll{FIRST}"):
+                answer = await rig.client.get(f"/v1/leads/{one}/trace")
+                assert len(answer.json()["conversions"]) == 7
+        selects = [(statement, given) for statement, given in statements if statement.startswith(("SELECT", "WITH"))]
         async with rig.services.database.read() as connection:
             for statement, given in selects:
                 plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)  # type: ignore[arg-type]  # as it was asked

@@ -1,6 +1,6 @@
 """Why was this lead not sent: each reason the product has, played for real or stored, and read in the trace of the door."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -8,30 +8,19 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from app.db.tables import leads, mapping_versions, records
 from app.ingest.repository import PURGED
 from app.mapping.explaining import END_SENTENCES, UNREACHED_SENTENCES, Unreached
 from app.outbox.states import REASON_SENTENCES, STATE_REASONS, DeliveryState, Reason
-from tests.api.rig import Rig, rig_on
+from tests.api.rig import Rig
 from tests.api.rows import owe
 from tests.api.test_mapping_doors import activated, active, edited, saved
+from tests.statements import asked
 
 FROM_US = {"field": "contact.country", "op": "eq", "value": "US"}
 SECRET_WORD = "Erika-Mustermann-Word"
-
-
-@pytest.fixture
-async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
-    async with rig_on(tmp_path, database_url) as one:
-        yield one
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with rig_on(tmp_path, f"sqlite:///{tmp_path / 'one.db'}") as one:
-        yield one
 
 
 async def _told(rig: Rig, ref: str) -> dict[str, Any]:
@@ -292,15 +281,8 @@ async def test_the_whole_request_takes_at_most_twelve_statements(rig: Rig) -> No
     await rig.services.sync()
     made = await rig.client.post("/v1/keys", json={"role": "viewer"})
     headers = {"Authorization": f"Bearer {made.json()['key']}"}
-    statements: list[str] = []
-
-    def count(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.startswith("BEGIN"):
-            statements.append(statement)
-
-    for engine in {rig.services.database._reader, rig.services.database._writer}:
-        event.listen(engine.sync_engine, "before_cursor_execute", count)
-    answer = await rig.client.get(f"/v1/leads/deal:{deal}/trace", headers=headers)
+    with asked(rig.services.database, writes=True) as statements:
+        answer = await rig.client.get(f"/v1/leads/deal:{deal}/trace", headers=headers)
 
     assert answer.status_code == 200
     assert 8 <= len(statements) <= 12, statements

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import orjson
 import pytest
-from sqlalchemy import Table, event
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.connections.schema_codec import encode_schema
@@ -17,6 +17,7 @@ from app.secrets import Keyring
 from connectors.contract.conversions import Identifier, Money, bit_mask
 from connectors.contract.records import ObjectKind, RecordRef
 from connectors.contract.source import PipelineSchema, SourceSchema, StageSchema
+from tests.statements import asked
 
 T = 1_795_514_400_000  # 2026-11-24 10:00 UTC
 HOUR = 3_600_000
@@ -333,14 +334,8 @@ async def test_a_trace_costs_at_most_ten_statements(filled: Database, ref: str) 
     """A person with hundreds of deals must not bring the database to its knees."""
     async with filled.write() as connection:
         await _grow(connection, 300)
-    statements: list[str] = []
-
-    def count(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.startswith("BEGIN"):
-            statements.append(statement)
-
-    event.listen(filled._reader.sync_engine, "before_cursor_execute", count)
-    found = await _trace(filled, ref)
+    with asked(filled) as statements:
+        found = await _trace(filled, ref)
 
     assert len(found.conversions) == 302
     assert len(statements) <= 10
